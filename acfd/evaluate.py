@@ -1,0 +1,123 @@
+"""Scores: what one trained run says of every face of the chosen splits, at both qualities."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from acfd import losses, pairs
+from acfd.params import Params
+from acfd.paths import Paths, atomic
+from acfd.runs import load_run, subset
+from acfd.shards import PairTable
+from acfd.train import make_fabric
+
+FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
+COUNTS = ["tp", "fp", "fn", "tn"]
+SUMMARY = ["parameters", "epochs", "best_epoch", "val_loss", "stopped", "collapsed"]
+
+
+def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
+    """Write one run's score file, its attention maps, and its summary for the tables.
+
+    The deployed branch judges both compressions, as it would judge a video of unknown history;
+    maps are kept for the forged and real faces of the same frames, as bytes (0 to 255), and so is
+    the mask's share of each cell.
+    """
+    system, said = load_run(paths.run(row, seed), params)
+    p = system.params
+    fabric = make_fabric(params.compute)
+    fabric.to_device(system.net)
+    table = PairTable(paths.faces)
+    rows = np.concatenate([subset(table, s, p.train.methods)[0] for s in params.score.splits])
+    data = pairs.Pairs(table, None, seed)
+    loader = pairs.loader(data, pairs.InOrder(rows, params.score.batch), params.compute.workers)
+    bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not progress, leave=False)
+    frames, maps = [], []
+    for item in bar:
+        about = table.index.loc[item["row"].numpy(), FROM_INDEX].reset_index(drop=True)
+        batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
+        for quality, compression in (("high", p.data.high), ("low", p.data.low)):
+            found, kept = _judge(system, batch, quality, fabric)
+            frames.append(about.assign(compression=compression, **found))
+            maps.append(about.assign(compression=compression, **kept) if kept else None)
+    scores = pd.concat(frames, ignore_index=True)
+    scores.insert(0, "run", f"{row}-s{seed}")
+    scores.insert(1, "row", row)
+    scores.insert(2, "seed", seed)
+    with atomic(paths.scores(row, seed)) as f:
+        scores.to_parquet(f, index=False, compression="zstd")
+    with atomic(paths.maps(row, seed)) as f:
+        kept = [m for m in maps if m is not None]
+        empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
+        (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
+    summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
+    with atomic(paths.metrics / "runs" / f"{row}-s{seed}.json") as f:
+        f.write_text(json.dumps(summary, indent=1) + "\n")
+    return scores
+
+
+@torch.inference_mode()
+def _judge(system, batch: dict, quality: str, fabric) -> tuple[dict, dict]:
+    """Columns of the score file, and of the map file, for one batch at one quality."""
+    with fabric.autocast():
+        out = system.deployed(batch[quality])
+        twin = getattr(system.net, "high", None) if quality == "high" else None
+        high = torch.sigmoid(twin.attention(twin.head(batch["high"]))) if _sees(twin) else None
+    found = {
+        "score": out.score.float().cpu().numpy().astype(np.float32),
+        "norm": torch.linalg.vector_norm(out.feature.float(), dim=1).cpu().numpy(),
+    }
+    if out.attention is None:
+        return found | dict.fromkeys(COUNTS, np.int32(0)), {}
+    m = out.attention.float().cpu()
+    target = losses.attention_target(batch["mask"].cpu(), m.shape[-2:])
+    said, true = (m >= 0.5).flatten(1), (target >= 0.5).flatten(1)
+    cells = {"tp": said & true, "fp": said & ~true, "fn": ~said & true, "tn": ~said & ~true}
+    found |= {k: v.sum(1).numpy().astype(np.int32) for k, v in cells.items()}
+    kept = {"side": m.shape[-1], "map": _bytes(m), "mask": _bytes(target)}
+    kept["map_high_branch"] = _bytes(high.float().cpu()) if high is not None else None
+    return found, kept
+
+
+def _sees(branch) -> bool:
+    return branch is not None and branch.attention is not None
+
+
+def _bytes(maps: torch.Tensor) -> list[bytes]:
+    """B x 1 x s x s in [0, 1] -> B strings of s * s bytes."""
+    levels = (maps.clamp(0, 1) * 255).round().to(torch.uint8)
+    return [m.numpy().tobytes() for m in levels]
+
+
+def unpack(maps: pd.Series, side: int) -> np.ndarray:
+    """Maps of a map file as N x s x s in [0, 1]."""
+    return np.stack([np.frombuffer(m, np.uint8) for m in maps]).reshape(-1, side, side) / 255
+
+
+def gallery(params: Params, paths: Paths, row: str, seed: int, each: int = 3) -> pd.DataFrame:
+    """A few test faces at low quality with their maps: forged ones from the surest to the most
+    doubted, then real ones from the best to the worst judged, each of another video.
+
+    Columns of the score and the map file; `face` is the row in the PairTable, `map_high_branch`
+    what the high-quality branch made of the same frame at high quality.
+    """
+    scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
+    sample = ["split", "method", "video", "frame"]
+    low = scores.assign(**maps[["side", "map", "mask"]])
+    high = maps[maps["compression"] == params.data.high]
+    low = low[(low["compression"] == params.data.low) & (low["split"] == "test")]
+    low = low.merge(high[[*sample, "map_high_branch"]], on=sample, validate="one_to_one")
+    index = PairTable(paths.faces).index.reset_index(names="face")
+    low = low.merge(index[[*sample, "face"]], on=sample, validate="one_to_one")
+    picked = []
+    for label, best_first in ((1, False), (0, True)):
+        of = low[low["label"] == label].sort_values("score", ascending=best_first)
+        of = of.drop_duplicates(["method", "video"])
+        spread = np.linspace(0, len(of) - 1, min(each, len(of))).round().astype(int)
+        picked.append(of.iloc[spread])
+    return pd.concat(picked, ignore_index=True)

@@ -1,0 +1,272 @@
+"""What more than one notebook plots. Functions take tables and arrays, load nothing, and return a
+matplotlib Figure; `save` writes it so that the same figure always gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from acfd.paths import Paths, atomic
+from acfd.tables import row_title
+
+# Okabe and Ito's colour-blind-safe palette, without the yellow, which is too faint for lines
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+REAL, FORGED, QUIET = "#0072B2", "#D55E00", "#777777"
+HEAT = "inferno"
+STYLE = {
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "image.composite_image": False,  # with no interpolation: an SVG no larger than its pixels
+}
+
+
+def use_style() -> None:
+    """The study's style, for this session."""
+    plt.rcParams.update(STYLE)
+
+
+def save(fig: Figure, paths: Paths, name: str) -> list[Path]:
+    """Write <figures>/<name>.png (150 dots an inch) and .svg, without dates; returns both paths."""
+    written = []
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # each drawing would move the axes by another hair's breadth
+    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        path = paths.figures / f"{name}.{ending}"
+        with atomic(path) as temporary, plt.rc_context(STYLE | {"svg.hashsalt": "acfd"}):
+            fig.savefig(temporary, format=ending, dpi=150, metadata=metadata)
+        written.append(path)
+    return written
+
+
+def _axes(rows: int, columns: int, size: tuple[float, float], **more) -> tuple[Figure, np.ndarray]:
+    """A figure and its rows x columns axes. Closed, so that a notebook shows it only once, when a
+    cell returns it."""
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **more)
+    plt.close(fig)
+    return fig, axes
+
+
+def table2_forest(table: pd.DataFrame) -> Figure:
+    """Balanced accuracy and AUC of every row with their intervals, and the paper's numbers.
+
+    table: from tables.table2. The paper prints accuracy, which stands beside the balanced one.
+    """
+    rows = list(dict.fromkeys(table["row"]))
+    compressions = list(dict.fromkeys(table["compression"]))
+    fig, axes = _axes(1, 2, (9.5, 1.5 + 0.5 * len(rows)), sharex=True, sharey=True)
+    panels = [("balanced_acc", "paper_acc", "Balanced accuracy"), ("auc", "paper_auc", "AUC")]
+    for ax, (measure, paper, title) in zip(axes[0], panels):
+        for i, compression in enumerate(compressions):
+            part = table[table["compression"] == compression].set_index("row").loc[rows]
+            y = np.arange(len(rows)) + (i - (len(compressions) - 1) / 2) * 0.28
+            middle = 100 * part[measure].to_numpy()
+            ends = np.abs(100 * part[[f"{measure}_lo", f"{measure}_hi"]].to_numpy().T - middle)
+            style = {"fmt": "os"[i % 2], "color": [FORGED, REAL][i % 2], "markersize": 6 - i}
+            ax.errorbar(middle, y, xerr=ends, capsize=3, lw=1.5, label=compression, **style)
+        printed = part[paper].to_numpy(dtype=float)
+        ax.plot(
+            printed,
+            range(len(rows)),
+            "D",
+            mfc="none",
+            mec="black",
+            ms=7,
+            ls="",
+            label="paper (ACC, AUC)",
+        )
+        ax.axvline(50, color=QUIET, lw=1, ls=":")
+        ax.set(title=title, xlabel="percent", ylim=(len(rows) - 0.5, -0.5))
+        ax.grid(axis="y", visible=False)
+    names = [row_title(line).replace(" (collapsed", "\n(collapsed") for _, line in part.iterrows()]
+    axes[0, 0].set_yticks(range(len(rows)), names)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if np.isnan(part[["paper_acc", "paper_auc"]].to_numpy(dtype=float)).all():
+        handles, labels = handles[1:], labels[1:]
+    fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return fig
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Validation loss, validation AUC and mean attention by epoch; a colour a row.
+
+    history: the history.csv of the runs, one after another, with the columns row (its title) and
+    seed. Seeds are thin lines; the thick one is their mean, as far as all of them went.
+    """
+    fig, axes = _axes(1, 3, (12, 4.2))
+    panels = [
+        ("Validation loss", {"val_loss": "-"}),
+        ("Validation AUC", {"val_auc": "-"}),
+        ("Mean attention", {"attention_inside": "-", "attention_outside": "--"}),
+    ]
+    for colour, (title, runs) in zip(cycle(COLOURS), history.groupby("row", sort=False)):
+        for ax, (_, columns) in zip(axes[0], panels):
+            for column, dash in columns.items():
+                seeds = runs.pivot_table(index="epoch", columns="seed", values=column)
+                if seeds.empty:
+                    continue
+                if seeds.shape[1] > 1:
+                    ax.plot(seeds, color=colour, ls=dash, lw=0.7, alpha=0.55)
+                mean = seeds.dropna().mean(axis=1)
+                marker = "o" if len(mean) <= 12 else None
+                ax.plot(mean, color=colour, ls=dash, marker=marker, ms=3.5, label=title)
+    for ax, (title, _) in zip(axes[0], panels):
+        ax.set(title=title, xlabel="epoch")
+        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes[0, 1].axhline(0.5, color=QUIET, lw=1, ls=":")
+    axes[0, 2].set_ylim(-0.03, 1.03)
+    keys = [plt.Line2D([], [], color="black", ls=d) for d in ("-", "--")]
+    axes[0, 2].legend(keys, ["inside the mask", "outside"], loc="best")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)))
+    return fig
+
+
+def collapse(steps: pd.DataFrame) -> Figure:
+    """Mean attention inside and outside the mask by training step, a panel a configuration.
+
+    steps: columns run (the panel's title, such as "Eq. 5 as printed"), step, inside, outside.
+    """
+    runs = list(steps.groupby("run", sort=False))
+    fig, axes = _axes(1, len(runs), (4.2 * len(runs), 3.6), sharey=True)
+    for ax, (title, run) in zip(axes[0], runs):
+        ax.plot(run["step"], run["inside"], color=FORGED, label="inside the mask")
+        ax.plot(run["step"], run["outside"], color=REAL, ls="--", label="outside")
+        ax.set(title=title, xlabel="step", ylim=(-0.03, 1.03))
+    axes[0, 0].set_ylabel("mean attention")
+    axes[0, 0].legend(loc="upper right")
+    return fig
+
+
+def attention_maps(
+    faces: np.ndarray, masks: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str]
+) -> Figure:
+    """A column a face: the face with its mask's outline, then one row of attention a branch.
+
+    faces: N x H x W x 3 uint8 (low quality); masks: N x H x W of 0 and 1; maps: row label ->
+    N x h x w in 0 ... 1, drawn over the face; titles: N, above the columns.
+    """
+    n, height, width = masks.shape
+    size = (1.7 * n + 0.9, 1.7 * (1 + len(maps)) + 0.35)
+    fig, axes = _axes(1 + len(maps), n, size, layout="compressed")
+    for i in range(n):
+        axes[0, i].imshow(faces[i], interpolation="none")
+        for ax in axes[1:, i]:  # grey, or the face's colours would mix with the map's
+            ax.imshow(faces[i].mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="none")
+        for ax in axes[:, i]:
+            if masks[i].any():
+                ax.contour(masks[i], [0.5], colors=["white"], linewidths=2.2)
+                ax.contour(masks[i], [0.5], colors=["#009E73"], linewidths=1.2)
+        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+        for ax, values in zip(axes[1:, i], maps.values()):
+            style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.65, "extent": extent}
+            ax.imshow(values[i], interpolation="none", **style)
+        axes[0, i].set_title(titles[i], fontsize=9)
+    _bare(axes, ["face, mask", *maps])
+    if maps:
+        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
+        fig.colorbar(scale, ax=axes, label="attention", shrink=0.8, aspect=30, pad=0.01)
+    return fig
+
+
+def montage(images: Sequence[Sequence], rows: Sequence[str], columns: Sequence[str]) -> Figure:
+    """A grid of images (H x W x 3 uint8, or H x W in 0 ... 1): images[row][column], labelled."""
+    height, width = np.shape(images[0][0])[:2]
+    size = (1.7 * len(columns) + 0.3, (1.7 * height / width + 0.02) * len(rows) + 0.25)
+    fig, axes = _axes(len(rows), len(columns), size, layout="compressed")
+    for line, line_axes in zip(images, axes):
+        for image, ax in zip(line, line_axes):
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
+    for ax, title in zip(axes[0], columns):
+        ax.set_title(title)
+    _bare(axes, rows)
+    return fig
+
+
+def pair(high: np.ndarray, low: np.ndarray, mask: np.ndarray, gain: float = 5) -> Figure:
+    """One pair as the shards hold it: high and low quality, their difference, the mask.
+
+    high, low: H x W x 3 uint8; mask: H x W of 0 and 1. The difference is around mid-grey.
+    """
+    difference = 0.5 + gain * (low.astype(float) - high.astype(float)) / 255
+    grey = np.clip(difference, 0, 1)
+    titles = ["high quality", "low quality", f"difference × {gain:g}", "mask"]
+    return montage([[high, low, grey, mask.astype(float)]], [""], titles)
+
+
+def score_histograms(samples: pd.DataFrame, threshold: float = 0.5) -> Figure:
+    """How real and forged frames score, a panel a title.
+
+    samples: columns title (or one panel without it), label, score.
+    """
+    groups = list(samples.groupby("title", sort=False)) if "title" in samples else [("", samples)]
+    columns = min(3, len(groups))
+    lines = -(-len(groups) // columns)
+    size = (3.6 * columns + 0.5, 2.5 * lines + 0.7)
+    fig, axes = _axes(lines, columns, size, sharex=True)
+    bins = np.linspace(0, 1, 26)
+    for ax, (title, group) in zip(axes.flat, groups):
+        for label, name, colour in ((0, "real", REAL), (1, "forged", FORGED)):
+            score = group.loc[group["label"] == label, "score"]
+            share = np.full(len(score), 100 / max(1, len(score)))
+            style = {"histtype": "stepfilled", "alpha": 0.45, "color": colour}
+            ax.hist(score, bins, weights=share, **style, label=name)
+            ax.hist(score, bins, weights=share, histtype="step", color=colour, lw=1.2)
+        ax.axvline(threshold, color="black", lw=1, ls=":")
+        ax.set_title(title)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_axis_off()
+    fig.supxlabel("score (probability of forged)", fontsize=10)
+    fig.supylabel("percent of the class", fontsize=10)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper right", ncols=2)
+    return fig
+
+
+def roc(samples: pd.DataFrame) -> Figure:
+    """ROC curves, a line a title. samples: columns title, label, score; both classes needed."""
+    fig, axes = _axes(1, 1, (4.8, 4.8))
+    ax = axes[0, 0]
+    for colour, (title, group) in zip(cycle(COLOURS), samples.groupby("title", sort=False)):
+        fpr, tpr, _ = roc_curve(group["label"], group["score"])
+        ax.plot(100 * fpr, 100 * tpr, color=colour, label=title)
+    ax.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=":")
+    ax.set(xlabel="real taken for forged, percent", ylabel="forged found, percent", aspect="equal")
+    ax.set(xlim=(-2, 102), ylim=(-2, 102))
+    ax.legend(loc="lower right")
+    return fig
+
+
+def _bare(axes: np.ndarray, labels: Sequence[str]) -> None:
+    """Axes that hold images: no ticks, frame or grid; a label before each row."""
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+    for ax, label in zip(axes[:, 0], labels):
+        ax.set_ylabel(label)

@@ -1,0 +1,124 @@
+"""Every term of the paper's loss (Eq. 1 to 6), each a pure function; one place weighs them.
+
+Shapes: B pairs; logits B x 2; V B x 728 x s x s; attention maps M and masks B x 1 x s x s in
+[0, 1] with 1 = forged; pooled features C B x 2048; labels B, integer, 0 = real and 1 = forged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def classification(logits: Tensor, label: Tensor) -> Tensor:
+    """L_Cls of one branch: cross-entropy, mean over the batch."""
+    return F.cross_entropy(logits.float(), label)
+
+
+def attention_target(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """M_gt on the attention map's grid: the share of forged pixels under each of its cells.
+
+    mask: B x 1 x S x S, binary at crop size. Returns B x 1 x s x s, soft.
+    """
+    return F.adaptive_avg_pool2d(mask.float(), size)
+
+
+def attention_supervision(m: Tensor, target: Tensor, kind: str, reduction: str = "mean") -> Tensor:
+    """M_H against the mask, second term of Eq. 5.
+
+    kind: "l1", as printed. Most of the target is zero, so a zero map is its optimum, and it gets
+    there (the collapse). "bce", binary cross-entropy: its gradient at the sigmoid's input is
+    M - target, which does not vanish as M goes to zero.
+    reduction: "mean" over pixels, or "sum" over pixels; always the mean over the batch.
+    """
+    if kind == "l1":
+        pixels = (m - target).abs()
+    elif kind == "bce":
+        pixels = F.binary_cross_entropy(m.float(), target, reduction="none")
+    else:
+        raise ValueError(f"loss.attention is {kind!r}, expected l1 or bce")
+    return _reduce(pixels, reduction)
+
+
+def attention_transfer(
+    m_high: Tensor, m_low: Tensor, kind: str, reduction: str = "mean", moves_high: bool = False
+) -> Tensor:
+    """M_L against M_H, first term of Eq. 5: attention goes from high quality to low.
+
+    moves_high: whether the term also moves M_H, which knows more; if not, M_H is a constant here.
+    """
+    if not moves_high:
+        m_high = m_high.detach()
+    if kind == "l1":
+        pixels = (m_high - m_low).abs()
+    elif kind == "l2":
+        pixels = (m_high - m_low).square()
+    else:
+        raise ValueError(f"loss.transfer is {kind!r}, expected l1 or l2")
+    return _reduce(pixels, reduction)
+
+
+def metric_hinge(c: Tensor, label: Tensor, radius_real: float, radius_fake: float) -> Tensor:
+    """First terms of Eq. 6: real features inside the sphere r-, forged ones outside r+.
+
+    real: max(0, |C| - r-), forged: max(0, r+ - |C|); mean over the batch.
+    """
+    norm = torch.linalg.vector_norm(c.float(), dim=1)
+    hinge = torch.where(label == 1, radius_fake - norm, norm - radius_real)
+    return hinge.clamp_min(0).mean()
+
+
+def metric_transfer(c_high: Tensor, c_low: Tensor, reduction: str = "mean") -> Tensor:
+    """Last term of Eq. 6: |C_h - C_l|, mean or sum over the features, mean over the batch."""
+    return _reduce((c_high - c_low).abs(), reduction)
+
+
+def order_critic(
+    critic: Callable[[Tensor, Tensor], Tensor],
+    v_high: Tensor,
+    v_low: Tensor,
+    penalty: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The critic's loss, Eq. 2 read as WGAN-GP: -E D[H, L] + E D[L, H] + penalty * GP.
+
+    critic(first, second) -> B scores of the concatenation in that order. GP interpolates between
+    the two orders of the same pair, at a point drawn from `generator` (on the CPU, so that every
+    device draws alike), and asks for a gradient of norm 1 there. V is a constant here.
+    """
+    v_high, v_low = v_high.detach().float(), v_low.detach().float()
+    distance = critic(v_low, v_high).mean() - critic(v_high, v_low).mean()
+    at = torch.rand(len(v_high), 1, 1, 1, generator=generator).to(v_high)
+    first = torch.lerp(v_high, v_low, at).requires_grad_()
+    second = torch.lerp(v_low, v_high, at).requires_grad_()
+    gradients = torch.autograd.grad(critic(first, second).sum(), (first, second), create_graph=True)
+    squares = sum(g.square().sum(dim=(1, 2, 3)) for g in gradients)
+    # the small constant keeps the square root's own gradient finite at a zero gradient
+    return distance + penalty * ((squares + 1e-12).sqrt() - 1).square().mean()
+
+
+def order_confusion(
+    critic: Callable[[Tensor, Tensor], Tensor], v_high: Tensor, v_low: Tensor
+) -> Tensor:
+    """L_Gan for the two heads, Eq. 2: E D[H, L] - E D[L, H], which they make small."""
+    v_high, v_low = v_high.float(), v_low.float()
+    return critic(v_high, v_low).mean() - critic(v_low, v_high).mean()
+
+
+def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """Eq. 1: the weighted sum of the terms. A term without a weight is an error."""
+    missing = set(terms) - set(weights)
+    if missing:
+        raise ValueError(f"no weight for the loss terms {sorted(missing)}")
+    return sum(weights[name] * term for name, term in terms.items())
+
+
+def _reduce(values: Tensor, reduction: str) -> Tensor:
+    if reduction == "mean":
+        return values.mean()
+    if reduction == "sum":
+        return values.flatten(1).sum(dim=1).mean()
+    raise ValueError(f"reduction is {reduction!r}, expected mean or sum")

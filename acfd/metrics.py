@@ -1,0 +1,313 @@
+"""Accuracy, balanced accuracy, AUC, EER, PBCA and IoU, with intervals by resampling identities.
+
+Frames of one person are not independent, so what is resampled is the *unit*: a pair of people
+{target, source} with their real videos and the fakes made of them (cluster bootstrap). Every
+metric is first reduced to a few sums a unit; a resample then only weighs those sums, and all
+resamples are one matrix product. `weights` below is R x U: how often each of U units is drawn in
+each of R resamples, where resample 0 is the sample itself (see `resample`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import norm, t
+
+PIXELS = ["tp", "fp", "fn", "tn"]
+
+
+class MetricError(ValueError):
+    """A metric that these samples leave undefined; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval; left_out counts the resamples that had lost a class."""
+
+    value: float
+    low: float
+    high: float
+    left_out: int
+
+
+def accuracy(label, score, threshold: float = 0.5) -> float:
+    """Share of samples on the right side, at the prior that they come in. Forged: score >= 0.5.
+
+    label: n of 0 (real) or 1 (forged); score: n, higher is more forged. Here and below MetricError
+    is raised for no samples, unequal lengths, other labels, non-finite scores and a single class.
+    """
+    return float(_accuracies(label, score, None, None, threshold)[0][0])
+
+
+def balanced_accuracy(label, score, threshold: float = 0.5) -> float:
+    """Mean of the shares of real and of forged samples that are on the right side."""
+    return float(_accuracies(label, score, None, None, threshold)[1][0])
+
+
+def auc(label, score) -> float:
+    """Area under the ROC curve: P(forged scores above real), ties count half."""
+    return float(_auc(label, score, None, None)[0])
+
+
+def eer(label, score) -> float:
+    """Equal error rate: where the ROC curve, straight between its points, has FPR = FNR."""
+    return float(_eer(label, score, None, None)[0])
+
+
+def pbca(samples: pd.DataFrame) -> float:
+    """Pixel-wise binary classification accuracy of the attention map, pooled over forged faces.
+
+    samples: columns label, tp, fp, fn, tn (pixels of the map's grid).
+    """
+    return float(_pixels(samples, None)[0][0])
+
+
+def iou(samples: pd.DataFrame) -> float:
+    """Intersection over union of attention map and mask, pooled over forged faces."""
+    return float(_pixels(samples, None)[1][0])
+
+
+def choose_threshold(val: pd.DataFrame) -> float:
+    """The threshold with the best balanced accuracy on validation samples (label, score).
+
+    Candidates lie midway between neighbouring scores; of equally good ones the nearest to 0.5.
+    """
+    label, score = _check(val["label"], val["score"])
+    values = np.unique(score)
+    candidates = np.concatenate([[0.5, 0.0], (values[1:] + values[:-1]) / 2])
+    real, forged = np.sort(score[~label]), np.sort(score[label])
+    true_negative = np.searchsorted(real, candidates) / real.size
+    false_negative = np.searchsorted(forged, candidates) / forged.size
+    gain = true_negative - false_negative
+    best = candidates[gain >= gain.max() - 1e-12]  # equal but for rounding
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def videos(samples: pd.DataFrame) -> pd.DataFrame:
+    """One row a video, its score the mean of its frames'; a video is (method, video).
+
+    samples: one run at one compression. Raises MetricError if a frame comes twice, which is how a
+    mixture of runs or compressions shows.
+    """
+    twice = samples.duplicated(["method", "video", "frame"])
+    if twice.any():
+        method, video, frame = samples.loc[twice, ["method", "video", "frame"]].iloc[0]
+        raise MetricError(
+            f"{method} {video}: frame {frame} comes twice; select one run and one compression "
+            "before forming videos"
+        )
+    same = [c for c in ("label", "target", "source", "unit") if c in samples]
+    groups = samples.groupby(["method", "video"], sort=True, observed=True)
+    return groups.agg({"score": "mean"} | dict.fromkeys(same, "first")).reset_index()
+
+
+def identity_units(samples: pd.DataFrame) -> np.ndarray:
+    """The unit of every sample, 0 ... U - 1: people whom some fake joins share one.
+
+    samples: columns label, target, source. The official splits make every unit a pair of people;
+    where fakes join more than two, all of them become one unit. A person in no fake is alone.
+    """
+    target = samples["target"].astype(str).to_numpy()
+    source = samples["source"].astype("object").where(samples["source"].notna(), "").to_numpy()
+    fake = samples["label"].to_numpy() == 1
+    if (source[fake] == "").any():
+        row = samples[fake & (source == "")].iloc[0]
+        raise MetricError(f"{row['method']} {row['video']}: a fake without source; expected its id")
+    people = np.unique(np.concatenate([target, source[fake].astype(str)]))
+    a = np.searchsorted(people, target[fake])
+    b = np.searchsorted(people, source[fake].astype(str))
+    joined = coo_array((np.ones(a.size), (a, b)), shape=(people.size, people.size))
+    part = connected_components(joined, directed=False)[1][np.searchsorted(people, target)]
+    return np.unique(part, return_inverse=True)[1]
+
+
+def resample(units: int, times: int, seed: int = 0) -> np.ndarray:
+    """Weights (times + 1) x units: row 0 all ones, the others draws of the units with replacement.
+
+    Raises MetricError for fewer than two units, which cannot be resampled.
+    """
+    if units < 2:
+        raise MetricError(
+            f"{units} pair(s) of identities; an interval needs at least 2, so at least 4 people "
+            "in the split"
+        )
+    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), times)
+    return np.vstack([np.ones(units), drawn])
+
+
+def measure(
+    samples: pd.DataFrame, weights: np.ndarray, val_threshold: float | None = None
+) -> dict[str, np.ndarray]:
+    """Every metric in every resample: R numbers each, the first of them the estimate.
+
+    samples: one run at one compression, with the column unit. balanced_acc_val is there if a
+    threshold from validation is given (it is held fixed), pbca and iou if the run has a map. A
+    resample that has lost a class is NaN; `interval` leaves it out and counts it.
+    """
+    frame = [samples[c].to_numpy() for c in ("label", "score", "unit")]
+    by_video = videos(samples)
+    video = [by_video[c].to_numpy() for c in ("label", "score", "unit")]
+    out = {}
+    out["acc"], out["balanced_acc"] = _accuracies(*frame, weights, 0.5)
+    if val_threshold is not None:
+        out["balanced_acc_val"] = _accuracies(*frame, weights, val_threshold)[1]
+    out["auc"] = _auc(*frame, weights)
+    out["eer"] = _eer(*frame, weights)
+    out["video_balanced_acc"] = _accuracies(*video, weights, 0.5)[1]
+    out["video_auc"] = _auc(*video, weights)
+    if samples[PIXELS].to_numpy().any():
+        out["pbca"], out["iou"] = _pixels(samples, weights)
+    return out
+
+
+def over_seeds(replicates: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Mean over training seeds, S x R -> R, where resamples 1 ... R - 1 also resample the seeds.
+
+    With one seed the interval covers the choice of people only, for that one training run: another
+    run may fall outside it. With more it covers both. Seeds are drawn with replacement and their
+    deviations stretched by sqrt(S / (S - 1)), without which 2 or 3 seeds would give a variance too
+    small by a half or a third (Rao and Wu, JASA 1988). Two rows resampled with the same `seed` draw
+    the same seeds, so a paired difference may be formed before.
+    """
+    replicates = np.atleast_2d(replicates)
+    s, r = replicates.shape
+    if s == 1:
+        return replicates[0].copy()
+    counts = np.random.default_rng([seed, 1]).multinomial(s, np.full(s, 1 / s), r - 1).T
+    share = 1 / s + np.sqrt(s / (s - 1)) * (counts / s - 1 / s)
+    return np.concatenate([[replicates[:, 0].mean()], (share * replicates[:, 1:]).sum(0)])
+
+
+def interval(
+    replicates: np.ndarray,
+    units: int,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
+    """The percentile interval of R resamples, the first being the estimate.
+
+    The percentiles are widened for few units as Student's t is against the normal (Hesterberg,
+    The American Statistician 2015, "expanded percentile"). Where no unit has an error, every
+    resample is perfect and the interval has no width: that says the test was too easy or too small.
+    Raises MetricError if the estimate is undefined or half of the resamples or more are.
+    """
+    value, rest = replicates[0], replicates[1:]
+    kept = rest[np.isfinite(rest)]
+    if not np.isfinite(value) or 2 * kept.size <= rest.size:
+        raise MetricError(
+            f"{rest.size - kept.size} of {rest.size} resamples of {units} units have lost a class; "
+            "too few people in the split for an interval"
+        )
+    tail = (1 - confidence) / 2
+    tail = norm.cdf(np.sqrt(units / (units - 1)) * t.ppf(tail, units - 1))
+    low, high = np.clip(np.quantile(kept, [tail, 1 - tail]), *bounds)
+    return Interval(float(value), float(low), float(high), int(rest.size - kept.size))
+
+
+def _check(label, score) -> tuple[np.ndarray, np.ndarray]:
+    label, score = np.asarray(label), np.asarray(score, dtype=np.float64)
+    if label.shape != score.shape or label.ndim != 1:
+        raise MetricError(f"labels {label.shape} and scores {score.shape} must be equally long")
+    if label.size == 0:
+        raise MetricError("no samples")
+    if not np.isin(label, (0, 1)).all():
+        raise MetricError(f"labels must be 0 (real) or 1 (forged), found {np.unique(label)[:5]}")
+    bad = int((~np.isfinite(score)).sum())
+    if bad:
+        raise MetricError(f"{bad} of {score.size} scores are not finite")
+    label = label.astype(bool)
+    if label.all() or not label.any():
+        raise MetricError(
+            f"all {label.size} samples are {'forged' if label[0] else 'real'}; both are needed"
+        )
+    return label, score
+
+
+def _units(size: int, unit, weights) -> tuple[np.ndarray, np.ndarray]:
+    """Without units, all samples are one unit, taken as it is."""
+    return (np.zeros(size, int), np.ones((1, 1))) if unit is None else (unit, weights)
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
+
+
+def _accuracies(label, score, unit, weights, threshold) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and balanced accuracy, R each."""
+    label, score = _check(label, score)
+    unit, weights = _units(label.size, unit, weights)
+
+    def total(samples):
+        return weights @ np.bincount(unit[samples], minlength=weights.shape[1])
+
+    forged, real = total(label), total(~label)
+    tp, tn = total(label & (score >= threshold)), total(~label & (score < threshold))
+    balanced = (_ratio(tp, forged) + _ratio(tn, real)) / 2
+    acc = _ratio(tp + tn, forged + real)
+    return np.where(np.isnan(balanced), np.nan, acc), balanced
+
+
+def _auc(label, score, unit, weights) -> np.ndarray:
+    """AUC, R: a quadratic form, since the won comparisons of unit u's fakes with unit v's reals
+    count as often as u times v is drawn."""
+    label, score = _check(label, score)
+    unit, weights = _units(label.size, unit, weights)
+    n = weights.shape[1]
+    forged = score[label]
+    order = np.argsort(forged)  # sorted queries are several times faster
+    forged, forged_unit = forged[order], unit[label][order]
+    wins = np.zeros((n, n))
+    for v in np.unique(unit[~label]):
+        real = np.sort(score[~label & (unit == v)])
+        below = np.searchsorted(real, forged, "left") + np.searchsorted(real, forged, "right")
+        wins[:, v] = np.bincount(forged_unit, below / 2, minlength=n)
+    pairs = (weights @ np.bincount(unit[label], minlength=n)) * (
+        weights @ np.bincount(unit[~label], minlength=n)
+    )
+    return _ratio(((weights @ wins) * weights).sum(1), pairs)
+
+
+def _eer(label, score, unit, weights) -> np.ndarray:
+    """EER, R: FNR - FPR rises with the threshold, so its zero is bisected in all resamples at once,
+    on counts that are cumulated over the sorted scores a unit."""
+    label, score = _check(label, score)
+    unit, weights = _units(label.size, unit, weights)
+    values, rank = np.unique(score, return_inverse=True)
+    shape = (values.size + 1, weights.shape[1])
+    below = np.zeros((2, *shape), dtype=np.int32)  # class, threshold, unit: samples below threshold
+    np.add.at(below, (label.astype(int), rank + 1, unit), 1)
+    np.cumsum(below, axis=1, out=below)
+    real, forged = weights @ below[0, -1], weights @ below[1, -1]
+
+    def errors(k):
+        fnr = _ratio((weights * below[1, k]).sum(1), forged)
+        return fnr, 1 - _ratio((weights * below[0, k]).sum(1), real)
+
+    left, right = np.zeros(len(weights), int), np.full(len(weights), values.size)
+    while (right - left > 1).any():
+        middle = (left + right) // 2
+        fnr, fpr = errors(middle)
+        low = fnr <= fpr
+        left, right = np.where(low, middle, left), np.where(low, right, middle)
+    (fnr, fpr), (fnr_next, fpr_next) = errors(left), errors(right)
+    step = _ratio(fpr - fnr, (fpr - fnr) + (fnr_next - fpr_next))
+    return fnr + step * (fnr_next - fnr)
+
+
+def _pixels(samples: pd.DataFrame, weights) -> tuple[np.ndarray, np.ndarray]:
+    """PBCA and IoU, R each."""
+    forged = samples[samples["label"] == 1]
+    counts = forged[PIXELS].to_numpy(np.float64)
+    unit = None if weights is None else forged["unit"].to_numpy()
+    unit, weights = _units(len(forged), unit, weights)
+    n = weights.shape[1]
+    tp, fp, fn, tn = (weights @ np.bincount(unit, c, minlength=n) for c in counts.T)
+    if not counts.sum():
+        raise MetricError("no pixels: no forged face has an attention map (tp, fp, fn, tn all 0)")
+    if not counts[:, :3].sum():
+        raise MetricError("IoU is undefined: no pixel is forged in any mask or attention map")
+    return _ratio(tp + tn, tp + fp + fn + tn), _ratio(tp, tp + fp + fn)

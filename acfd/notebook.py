@@ -1,0 +1,107 @@
+"""Notebooks as stages: a stripped copy to depend on, and one run of it with papermill."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from acfd.paths import atomic
+
+
+class NotebookError(RuntimeError):
+    """A notebook that is not there, was given parameters it does not have, or failed."""
+
+
+def strip(source: Path, target: Path):
+    """A copy without outputs, counts and editor metadata: the same bytes however often it was run.
+
+    Stages depend on this copy, so that opening and running a notebook does not make a trained
+    model stale.
+    """
+    notebook = _read(source)
+    clean(notebook)
+    with atomic(target) as f:
+        nbformat.write(notebook, f)
+
+
+def clean(notebook: nbformat.NotebookNode):
+    """Remove in place what running or opening a notebook leaves in it."""
+    for i, cell in enumerate(notebook.cells):
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
+        cell.id = f"cell-{i}"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.NotebookNode(
+        kernelspec=kernel, language_info=nbformat.NotebookNode(name="python")
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+
+
+def run(source: Path, target: Path, parameters: dict) -> Path:
+    """Execute a notebook from the project's top folder and keep the executed copy as `target`.
+
+    What its cells print is shown live. The copy keeps figures and results; progress, times and
+    counts of the execution are taken out. Of a notebook that fails, the copy up to the error stays
+    as <target>.failed.ipynb.
+    """
+    known = papermill.inspect_notebook(str(_exists(source)))
+    unknown = set(parameters) - set(known)
+    if unknown:
+        raise NotebookError(
+            f"{source} has no parameter {', '.join(sorted(unknown))}; its cell tagged "
+            f"'parameters' has: {', '.join(known) or 'none'}"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    failed = target.with_suffix(".failed.ipynb")
+    began = time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(failed),
+            parameters=parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+            cwd=os.getcwd(),
+        )
+    except papermill.PapermillExecutionError as error:
+        raise NotebookError(
+            f"{source} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"The notebook up to there: {failed}"
+        ) from None
+    executed = _read(failed)
+    _drop_volatile(executed)
+    with atomic(target) as f:
+        nbformat.write(executed, f)
+    failed.unlink()
+    print(f"{source.name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return target
+
+
+def _drop_volatile(notebook: nbformat.NotebookNode):
+    notebook.metadata.pop("papermill", None)
+    for i, cell in enumerate(notebook.cells):
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        cell.id = f"cell-{i}"
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+
+
+def _exists(path: Path) -> Path:
+    if not path.is_file():
+        raise NotebookError(f"no notebook {path}; run from the project's top folder")
+    return path
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(_exists(path), as_version=4)

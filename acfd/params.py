@@ -1,0 +1,318 @@
+"""Typed, strict parameters: the whole of params.yaml, checked before anything runs.
+
+Nothing has a default here. What a study used is what its params.yaml says, every key of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Method = Literal[
+    "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", "DeepFakeDetection"
+]
+Reduction = Literal["mean", "sum"]
+
+
+class ParamsError(ValueError):
+    """params.yaml, or a preset, does not say what it must; the message names every wrong key."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Data(Section):
+    source: Literal["synthff", "ffpp"]
+    root: str
+    splits: str | None
+    methods: Annotated[list[Method], Field(min_length=1)]
+    high: str
+    low: str
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.high == self.low:
+            raise ValueError(f"high and low are both {self.high}; a pair needs two compressions")
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError("methods names one twice")
+        return self
+
+
+class Identities(Section):
+    train: Positive
+    val: Positive
+    test: Positive
+
+    @model_validator(mode="after")
+    def _check(self):
+        for split, n in self:
+            if n % 2:
+                raise ValueError(f"{split} is {n}; people come in pairs, so it must be even")
+        return self
+
+
+class SynthFF(Section):
+    seed: Seed
+    identities: Identities
+    size: Annotated[int, Field(ge=64, multiple_of=2)]
+    frames: Positive
+    fps: Rate
+
+
+class Faces(Section):
+    frames: Positive
+    choice: Literal["even", "first"]
+    size: Annotated[int, Field(ge=32)]
+    margin: Annotated[float, Field(ge=1, le=3)]
+    mask_threshold: Annotated[float, Field(ge=0, lt=1)]
+    min_score: Fraction
+    detect_size: Annotated[int, Field(ge=64)]
+
+
+class Model(Section):
+    weights: str
+    attention: bool
+    shared_tail: bool
+    critic_width: Positive
+
+
+class Loss(Section):
+    cls: Weight
+    gan: Weight
+    at: Weight
+    dis: Weight
+    attention: Literal["bce", "l1"]
+    attention_reduction: Reduction
+    transfer: Literal["l1", "l2"]
+    transfer_moves_high: bool
+    radius_real: Weight
+    radius_fake: Weight
+    metric_reduction: Reduction
+    gradient_penalty: Weight
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.radius_real >= self.radius_fake:
+            raise ValueError(
+                f"radius_real {self.radius_real} must be below radius_fake {self.radius_fake}"
+            )
+        return self
+
+
+class Train(Section):
+    methods: Annotated[list[Method], Field(min_length=1)]
+    qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
+    epochs: Positive
+    epoch_pairs: Count
+    patience: Positive
+    batch: Annotated[int, Field(ge=2, multiple_of=2)]
+    lr: Rate
+    attention_lr_scale: Rate
+    weight_decay: Weight
+    critic_lr: Rate
+    critic_steps: Positive
+    on_collapse: Literal["stop", "go_on"]
+    checkpoint_steps: Count
+
+
+class Augment(Section):
+    flip: Fraction
+    crop: Annotated[float, Field(ge=0, lt=0.5)]
+    brightness: Fraction
+    contrast: Fraction
+
+
+class Compute(Section):
+    accelerator: Literal["auto", "cpu", "cuda"]
+    devices: Positive
+    nodes: Positive
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    channels_last: bool
+    compile: bool
+    workers: Count
+    jobs: Positive
+
+
+class Study(Section):
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+
+
+class Score(Section):
+    splits: Annotated[list[Literal["val", "test"]], Field(min_length=1)]
+    batch: Positive
+
+
+class Table2(Section):
+    rows: Annotated[list[Name], Field(min_length=1)]
+    reference: Name
+    bootstrap: Positive
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Paper(Section):
+    acc: float | None
+    auc: float | None
+
+
+class Row(Section):
+    """One row of a table: a system, and what it changes in model, loss, train and augment."""
+
+    title: str
+    system: Literal["xception", "two_branch"]
+    paper: Paper | None
+    set: dict[Literal["model", "loss", "train", "augment"], dict[str, Any]]
+
+
+class Params(Section):
+    preset: Name
+    data: Data
+    synthff: SynthFF
+    faces: Faces
+    model: Model
+    loss: Loss
+    train: Train
+    augment: Augment
+    compute: Compute
+    study: Study
+    score: Score
+    table2: Table2
+    rows: Annotated[dict[Name, Row], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self):
+        for name in [*self.table2.rows, self.table2.reference]:
+            if name not in self.rows:
+                raise ValueError(f"table2 names the row {name}, which rows does not have")
+        if self.table2.reference not in self.table2.rows:
+            raise ValueError(f"table2.reference {self.table2.reference} is not in table2.rows")
+        if len(set(self.study.seeds)) < len(self.study.seeds):
+            raise ValueError("study.seeds names one twice")
+        for name in self.rows:
+            missing = set(self.for_row(name).train.methods) - set(self.data.methods)
+            if missing:
+                raise ValueError(f"row {name} trains on {sorted(missing)}, not in data.methods")
+        return self
+
+    def for_row(self, row: str) -> Params:
+        """These parameters as the row has them: its `set` laid over model, loss, train, augment."""
+        if row not in self.rows:
+            raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(self.rows)}")
+        raw = self.model_dump()
+        for section, values in self.rows[row].set.items():
+            raw[section] |= values
+        try:
+            changed = {s: type(getattr(self, s))(**raw[s]) for s in self.rows[row].set}
+        except ValidationError as error:
+            raise ValueError(f"row {row}: {_explain(error)}") from None
+        return self.model_copy(update=changed)
+
+    def run_key(self, row: str, seed: int, **inputs: str) -> str:
+        """A name for exactly this training run: what it trains, and on which inputs (hashes).
+
+        How it is computed (loader processes, devices) does not count; the precision does.
+        """
+        p = self.for_row(row)
+        said = p.model_dump(include={"model", "loss", "train", "augment"})
+        said |= {"system": p.rows[row].system, "precision": p.compute.precision, "seed": seed}
+        return digest(said | inputs)
+
+
+def digest(said: Any) -> str:
+    """16 hexadecimal digits that change when anything in a JSON-like value does."""
+    text = json.dumps(said, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """The study's parameters.
+
+    Raises ParamsError for a missing file, bad YAML, and unknown, missing, mistyped or impossible
+    keys, all of them named at once.
+    """
+    path = Path(path)
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path}: expected sections of keys, found {type(raw).__name__}")
+    try:
+        return Params(**raw)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {_explain(error)}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file as plain Python values (YAML 1.2: 1e-4 is a number)."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text())
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run from the project's top folder") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {error}") from None
+
+
+def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = Path("presets")):
+    """Write a preset's values into params.yaml, whose comments and other keys stay.
+
+    Raises ParamsError for an unknown preset, and for a result that would not be valid; params.yaml
+    is then left as it was.
+    """
+    source = presets / f"{name}.yaml"
+    if not source.exists():
+        known = ", ".join(sorted(p.stem for p in presets.glob("*.yaml")))
+        raise ParamsError(f"no preset {name!r} in {presets}/; there are: {known}")
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    current = yaml.load(params.read_text())
+    _merge(current, read_yaml(source), str(source))
+    new = params.with_suffix(".new")
+    with new.open("w") as f:
+        yaml.dump(current, f)
+    try:
+        load(new)
+        new.replace(params)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _merge(current: dict, changes: dict, source: str, where: str = ""):
+    for key, value in changes.items():
+        if key not in current:
+            raise ParamsError(f"{source}: {where}{key} is not a key of params.yaml")
+        if isinstance(value, dict) and isinstance(current[key], dict):
+            _merge(current[key], value, source, f"{where}{key}.")
+        elif isinstance(value, list) and isinstance(current[key], list):
+            current[key][:] = value  # in place, so that it stays on one line
+        elif current[key] != value:  # an equal value keeps the spelling it has
+            current[key] = value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for e in error.errors():
+        key = ".".join(str(part) for part in e["loc"])
+        if e["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key (is it misspelt?)")
+        elif e["type"] == "missing":
+            lines.append(f"{key}: missing")
+        elif e["type"] == "value_error":
+            lines.append(f"{key}: {e['ctx']['error']}" if key else str(e["ctx"]["error"]))
+        else:
+            lines.append(f"{key}: {e['msg']}, found {e['input']!r} ({type(e['input']).__name__})")
+    return "\n  ".join([f"{len(lines)} wrong key{'s' * (len(lines) > 1)}", *lines])

@@ -1,0 +1,92 @@
+"""Every path of the study, in one place. All are relative to the project's top folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRATCH = Path(".acfd")  # resume states and half-made things; DVC does not know it, git ignores it
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders and files of one preset, below `top`."""
+
+    preset: str
+    top: Path = Path()
+
+    @property
+    def data(self) -> Path:
+        return self.top / "data" / self.preset
+
+    @property
+    def videos(self) -> Path:
+        """The embedded data set's tree, if the preset makes one, and index.csv in any case."""
+        return self.data / "videos"
+
+    @property
+    def video_index(self) -> Path:
+        return self.videos / "index.csv"
+
+    @property
+    def faces(self) -> Path:
+        """index.parquet and one Arrow shard a video, <method>/<video>.arrow."""
+        return self.data / "faces"
+
+    def run(self, row: str, seed: int) -> Path:
+        """model.safetensors, history.csv and run.json of one training run."""
+        return self.data / "runs" / f"{row}-s{seed}"
+
+    def maps(self, row: str, seed: int) -> Path:
+        """Attention maps of one run's scored frames, in the order of its score file."""
+        return self.data / "maps" / f"{row}-s{seed}.parquet"
+
+    def scratch(self, what: str, key: str) -> Path:
+        return self.top / SCRATCH / what / key
+
+    @property
+    def results(self) -> Path:
+        return self.top / "results" / self.preset
+
+    def scores(self, row: str, seed: int) -> Path:
+        return self.results / "scores" / f"{row}-s{seed}.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        return self.results / "metrics"
+
+    @property
+    def tables(self) -> Path:
+        return self.results / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.results / "figures"
+
+    @property
+    def notebooks(self) -> Path:
+        """Executed copies."""
+        return self.data / "notebooks"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it if the block ends well, removed if it does not.
+
+    The name keeps the ending, since writers of video choose the container by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f".tmp{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""What `dvc repro` is about to do, and about how long it takes; said before anything starts."""
+
+from __future__ import annotations
+
+from acfd.params import Params
+from acfd.paths import Paths
+
+# Seconds of both cores of a 2-core machine (AVX2, no GPU), from benchmarks/: rough on purpose.
+PERSON = 0.75  # three portraits of one generated person
+CLIP_FRAME = 0.012  # film, forge and encode one frame of 320 x 320
+FACE = 0.03  # decode, detect, crop and store one pair
+PASS = 0.047  # one Xception, forward and backward, one crop of 96 x 96
+FORWARD = 0.3  # a forward pass alone, as a part of that
+START = 9.0  # a notebook's kernel and imports
+
+
+def plan(p: Params) -> str:
+    """A table of the stages with their sizes and minutes."""
+    paths = Paths(p.preset)
+    area = (p.faces.size / 96) ** 2
+    lines, total = [], 0.0
+
+    def add(stage: str, what: str, seconds: float):
+        nonlocal total
+        total += seconds
+        lines.append(f"  {stage:<8}{what:<58}{_minutes(seconds):>9}")
+
+    clips = faces = 0
+    if p.data.source == "synthff":
+        people = sum(n for _, n in p.synthff.identities)
+        clips = people * (1 + len(p.data.methods))
+        frames = clips * p.synthff.frames * (p.synthff.size / 320) ** 2
+        seconds = START + people * PERSON + frames * CLIP_FRAME
+        add("videos", f"{people} people, {clips} clips at raw, c23, c40", seconds)
+        faces = clips * min(p.faces.frames, p.synthff.frames)
+        add("faces", f"{faces} pairs of {p.faces.size} px", START + faces * FACE)
+    else:
+        add("videos", f"check of {p.data.root}", START)
+        add("faces", f"{p.faces.frames} pairs a video of {p.faces.size} px: see `acfd check`", 0)
+    for row in p.table2.rows:
+        of = p.for_row(row)
+        images = 2 if of.rows[row].system == "two_branch" else len(of.train.qualities)
+        pairs = of.train.epochs * of.train.epoch_pairs * len(p.study.seeds)
+        seconds = pairs * images * PASS * area * 1.1 + len(p.study.seeds) * (2 * START + 15)
+        size = f"{pairs} pairs" if pairs else "every pair of every epoch"
+        add("train", f"{row}, {len(p.study.seeds)} seed(s), at most {size}", seconds)
+    add("table2", "tables, figures, metrics", 20 + START)
+    head = f"preset {p.preset}: Table 2 in {paths.results}/, intermediate files in {paths.data}/"
+    foot = "What is there already and up to date is not made again; interrupted, it goes on."
+    if p.data.source == "ffpp":
+        return "\n".join([head, *lines, foot])
+    about = f"  {'in all':<66}{_minutes(total):>9}   on 2 CPU cores; early stopping may save some"
+    return "\n".join([head, *lines, about, foot])
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds else ""

@@ -1,0 +1,246 @@
+"""A take: one person before one camera, as the frames that its real clip and its forgeries share.
+
+Everything a camera does to a picture is here: path, lens, light, sensor noise, and for some takes
+an earlier life of the video (softened, sharpened, compressed before). A take is made once; forging
+happens on its finished frames, so that outside the mask real and forged pixels are the same.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from acfd import blend
+from acfd.synthff.people import BASE, DRIFT, Person
+from acfd.video import read_frames, write_video
+
+CROP = 0.95  # side of a face crop (detector's box, square, x1.3) in units of the portrait
+FILL = 1.6  # how far a portrait is continued on each side, in units of its side
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a camera renders light. gains: red, green, blue; slope: brightness across the frame."""
+
+    gains: tuple[float, float, float]
+    gamma: float
+    contrast: float
+    saturation: float
+    slope: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn for one person's video.
+
+    cameras: frames x 2 x 3, from portrait units to frame pixels. mood: frames, 0 to 1, how far the
+    face has moved from its base portrait to its drift. earlier: CRF of an H.264 pass before, or 0.
+    """
+
+    size: int
+    cameras: np.ndarray
+    mood: np.ndarray
+    look: Look
+    finish: blend.Recipe
+    noise: tuple[float, float]  # sigma in grey levels, grain in pixels
+    earlier: int
+
+
+@dataclass(frozen=True)
+class Take:
+    """A scene, filmed: frames uint8 size x size x 3, points frames x 5 x 2 in pixels."""
+
+    scene: Scene
+    person: Person
+    frames: list[np.ndarray] = field(repr=False)
+    points: np.ndarray = field(repr=False)
+
+
+def smooth_path(rng: np.random.Generator, frames: int, every: float = 9.0) -> np.ndarray:
+    """A smooth random path of unit spread, one value a frame, a new direction every few frames."""
+    knots = max(int(np.ceil(frames / every)) + 2, 4)
+    at = np.linspace(0, knots - 1, knots) - rng.random()
+    return CubicSpline(at, rng.standard_normal(knots))(np.arange(frames) / every)
+
+
+def draw_look(rng: np.random.Generator) -> Look:
+    warm, tint = 0.07 * rng.standard_normal(2)
+    return Look(
+        gains=(float(np.exp(warm)), float(np.exp(tint / 2)), float(np.exp(-warm))),
+        gamma=float(np.exp(0.22 * rng.standard_normal())),
+        contrast=float(np.exp(rng.uniform(-0.3, 0.12))),
+        saturation=float(np.exp(rng.uniform(-0.6, 0.2))),
+        slope=tuple((0.2 * rng.standard_normal(2)).tolist()),
+    )
+
+
+def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndarray) -> Scene:
+    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square."""
+    crop = size * np.exp(rng.uniform(np.log(0.33), np.log(0.7)))
+    scale = crop / CROP * np.exp(0.025 * smooth_path(rng, frames))
+    turn = np.deg2rad(rng.normal(0, 5) + 2.0 * smooth_path(rng, frames))
+    middle = points.mean(0)
+    room = (size - crop) / 2  # how far the crop may be from the frame's middle
+    # people stand low in a frame, so that what the portrait lacks is mostly beside and above them
+    place = size / 2 + np.array([rng.normal(0, 0.35), rng.uniform(-0.1, 0.75)]) * room
+    sway = rng.uniform(0.005, 0.03) * size
+    shake = rng.choice([0, 0.0015]) * size
+    cameras = np.empty((frames, 2, 3))
+    paths = [place[k] + sway * smooth_path(rng, frames) for k in range(2)]
+    for t in range(frames):
+        c, s = scale[t] * np.cos(turn[t]), scale[t] * np.sin(turn[t])
+        linear = np.array([[c, -s], [s, c]])
+        at = np.clip([paths[0][t], paths[1][t]], crop / 2, size - crop / 2)
+        cameras[t] = np.c_[linear, at - linear @ middle + shake * rng.standard_normal(2)]
+    mood = np.clip(rng.uniform(0, 1) + 0.35 * smooth_path(rng, frames), 0, 1)
+    finish: blend.Recipe = ()
+    if rng.random() < 0.5:  # half of the people are filmed, or were stored, badly
+        finish = tuple(
+            d
+            for d in blend.random_recipe(rng, 0.8)
+            if d[0] in ("rescale", "blur", "sharpen", "jpeg", "smooth")
+        )
+    return Scene(
+        size=size,
+        cameras=cameras,
+        mood=mood,
+        look=draw_look(rng),
+        finish=finish,
+        noise=(
+            float(np.exp(rng.uniform(np.log(0.5), np.log(6)))),
+            float(rng.choice([0, 0.5, 0.8])),
+        ),
+        earlier=int(rng.integers(16, 31)) if rng.random() < 0.35 else 0,
+    )
+
+
+class Morph:
+    """Between two portraits of one person along their optical flow: `at(0)` first, `at(1)` second.
+
+    side: pixels to which the portraits are reduced first, so that a later warp does not alias.
+    """
+
+    def __init__(self, person: Person, first: int, second: int, side: int):
+        pair = [person.faces[k] for k in (first, second)]
+        side = min(side, len(pair[0]))
+        self.side = side
+        self.pair = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in pair]
+        self.ends = person.points[[first, second]]
+        grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in self.pair]
+        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self.flow = cv2.blur(flow.calc(grey[0], grey[1], None), (9, 9))
+        self.grid = np.stack(np.meshgrid(*[np.arange(side, dtype=np.float32)] * 2), axis=2)
+        # nothing moves at the portrait's edge, beyond which it is continued by a still picture
+        near = np.minimum(self.grid.min(2), side - 1 - self.grid.max(2))
+        self.window = np.clip(near / (0.08 * side), 0, 1)
+
+    def points(self, amount: float) -> np.ndarray:
+        """5 x 2 landmarks in portrait units."""
+        return (1 - amount) * self.ends[0] + amount * self.ends[1]
+
+    def at(self, amount: float, *, still_edge: bool = False) -> np.ndarray:
+        """The portrait, uint8 side x side x 3."""
+        if amount == 0:
+            return self.pair[0]
+        window = self.window if still_edge else np.ones_like(self.window)
+        weight = (np.float32(amount) * window)[..., None]
+        first = cv2.remap(
+            self.pair[0], self.grid - weight * self.flow, None, cv2.INTER_LINEAR, borderMode=1
+        )
+        second = cv2.remap(
+            self.pair[1], self.grid + (1 - weight) * self.flow, None, cv2.INTER_LINEAR, borderMode=1
+        )
+        return blend.blend(first, second, weight[..., 0])
+
+
+def render(picture: np.ndarray, camera: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Warp a picture (portrait units 0 to 1 over its side) by a camera; shape: height, width."""
+    side = picture.shape[0]
+    # pixel centres are at half units on both sides
+    linear = camera[:, :2] / side
+    shift = camera[:, 2] + linear @ (0.5, 0.5) - 0.5
+    return cv2.warpAffine(
+        picture,
+        np.c_[linear, shift],
+        (shape[1], shape[0]),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def prescaled(cameras: np.ndarray) -> int:
+    """The portrait side, pixels, from which these cameras neither alias nor lose much."""
+    return round(1.2 * np.sqrt(np.abs(np.linalg.det(cameras[:, :, :2])).max()))
+
+
+def _continued(portrait: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The portrait's surroundings, blurred (side + 2 pad square), the weight of the portrait itself
+    (side square, 1 but for its edge), and the pad in pixels."""
+    side = portrait.shape[0]
+    pad = round(FILL * side)
+    step = max(side // 48, 1)
+    small = cv2.resize(portrait, (side // step, side // step), interpolation=cv2.INTER_AREA)
+    reach = round(pad / side * len(small))
+    edge = small.copy()
+    # what touches the upper edge is mostly hair, which must not grow upwards: background instead
+    ends = [small[:2, :3].mean((0, 1)), small[:2, -3:].mean((0, 1))]
+    across = np.linspace(0, 1, len(small))[:, None]
+    edge[0] = (1 - across) * ends[0] + across * ends[1]
+    wide = cv2.copyMakeBorder(edge, *[reach] * 4, cv2.BORDER_REPLICATE)
+    blurred = cv2.GaussianBlur(wide, (0, 0), 0.07 * len(small))
+    total = side + 2 * pad
+    fill = cv2.resize(blurred, (total, total), interpolation=cv2.INTER_CUBIC)
+    at = np.arange(side)
+    near = np.minimum(at, side - 1 - at) / (0.1 * side)
+    ramp = np.clip(near, 0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return fill, np.outer(ramp, ramp).astype(np.float32), pad
+
+
+def apply_look(image: np.ndarray, look: Look, origin: Sequence[int], size: int) -> np.ndarray:
+    """Light a picture that lies at `origin` (x, y) of a frame `size` pixels square."""
+    values = np.arange(256, dtype=np.float32)[:, None] / 255
+    curve = (values**look.gamma - 0.45) * look.contrast + 0.45
+    table = np.clip(np.rint(255 * curve * np.float32(look.gains)), 0, 255).astype(np.uint8)
+    image = blend.degrade(cv2.LUT(image, table[None]), None, (("saturation", look.saturation),))
+    height, width = image.shape[:2]
+    x = (np.arange(width, dtype=np.float32) + origin[0]) / size - 0.5
+    y = (np.arange(height, dtype=np.float32) + origin[1]) / size - 0.5
+    light = 1 + look.slope[0] * x + look.slope[1] * y[:, None]
+    return cv2.multiply(image, cv2.merge([light] * 3), dtype=cv2.CV_8U)
+
+
+def film(scene: Scene, person: Person, rng: np.random.Generator) -> Take:
+    """Make a scene's frames, finished but not yet encoded. `rng` is for sensor noise alone."""
+    morph = Morph(person, BASE, DRIFT, prescaled(scene.cameras))
+    fill, weight, pad = _continued(morph.pair[0])
+    side, total = morph.side, len(fill)
+    # from units of the continued portrait to units of the portrait
+    widen = np.array([[total / side, 0, -pad / side], [0, total / side, -pad / side], [0, 0, 1]])
+    frames, points = [], []
+    for camera, mood in zip(scene.cameras, scene.mood):
+        canvas = fill.copy()
+        here = canvas[pad : pad + side, pad : pad + side]
+        here[:] = blend.blend(here, morph.at(mood, still_edge=True), weight)
+        frame = render(canvas, camera @ widen, (scene.size, scene.size))
+        frame = apply_look(frame, scene.look, (0, 0), scene.size)
+        frame = blend.degrade(frame, rng, (*scene.finish, ("noise", *scene.noise)))
+        frames.append(frame)
+        points.append(morph.points(mood) @ camera[:, :2].T + camera[:, 2])
+    if scene.earlier:
+        frames = _coded(frames, scene.earlier)
+    return Take(scene, person, frames, np.stack(points))
+
+
+def _coded(frames: list[np.ndarray], crf: int) -> list[np.ndarray]:
+    """The frames after one pass of H.264 as the web stores it (chroma at half resolution)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "earlier.mp4"
+        write_video(path, frames, 25.0, crf=crf, pix_fmt="yuv420p", preset="veryfast")
+        return [frame for _, frame in read_frames(path)]

@@ -1,0 +1,148 @@
+"""A system = network + losses as one row of a table has them; what `train.fit` trains.
+
+`fit` knows a system by this interface alone: `net`, `critic`, `inputs`, `terms`, `loss`,
+`critic_loss`, `groups`, `deployed`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from acfd import losses, model
+from acfd.model import Branch, Output
+from acfd.params import Params
+
+
+class System:
+    """Common to all: two qualities and a mask in, terms of a loss out.
+
+    A batch is a dict of high, low (B x 3 x S x S in [-1, 1]), mask (B x 1 x S x S, 0 or 1) and
+    label (B, 0 real, 1 forged).
+    """
+
+    critic: nn.Module | None = None
+
+    def __init__(self, params: Params, net: nn.Module):
+        self.params = params
+        self.net = net
+        self.weights = {}
+
+    def inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What `net` is called with."""
+        raise NotImplementedError
+
+    def terms(self, outputs: tuple[Output, ...], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Unweighted loss terms, by the names that `weights` has."""
+        raise NotImplementedError
+
+    def loss(self, terms: dict[str, Tensor]) -> Tensor:
+        return losses.total(terms, self.weights)
+
+    def critic_loss(self, outputs: tuple[Output, ...], generator: torch.Generator) -> Tensor:
+        raise NotImplementedError
+
+    def groups(self) -> list[dict]:
+        """Parameter groups for the optimiser of `net`."""
+        t = self.params.train
+        slow, rest = [], []
+        for name, parameter in self.net.named_parameters():
+            (slow if ".attention." in f".{name}" else rest).append(parameter)
+        groups = [{"params": rest, "lr": t.lr}]
+        if slow:
+            # Its fan-in of 728 x 9 makes Adam's step on the map's logit thousands of times the
+            # learning rate: at full rate M leaves for a flat end of the sigmoid within ten steps.
+            groups.append({"params": slow, "lr": t.lr * t.attention_lr_scale})
+        return groups
+
+    @property
+    def deployed(self) -> Branch:
+        """The one branch that is used at test time."""
+        return self.net.low
+
+
+class XceptionSystem(System):
+    """L_Cls alone, on one quality or on both as independent images."""
+
+    def __init__(self, params: Params, net: nn.Module):
+        super().__init__(params, net)
+        self.weights = {"cls": params.loss.cls}
+
+    def inputs(self, batch):
+        return tuple(batch[quality] for quality in self.params.train.qualities)
+
+    def terms(self, outputs, batch):
+        parts = [losses.classification(o.logits, batch["label"]) for o in outputs]
+        return {"cls": torch.stack(parts).mean()}
+
+
+class TwoBranchSystem(System):
+    """Eq. 1. A term whose weight is zero is not computed."""
+
+    def __init__(self, params: Params, net: nn.Module):
+        super().__init__(params, net)
+        p = params.loss
+        self.weights = {"cls": p.cls, "gan": p.gan, "at": p.at, "dis": p.dis}
+        if p.gan > 0:
+            self.critic = model.OrderCritic(params.model.critic_width)
+
+    def inputs(self, batch):
+        return batch["high"], batch["low"]
+
+    def terms(self, outputs, batch):
+        p, label = self.params.loss, batch["label"]
+        high, low = outputs
+        terms = {
+            "cls": losses.classification(high.logits, label)
+            + losses.classification(low.logits, label)
+        }
+        if p.at > 0 and self.params.model.attention:
+            target = losses.attention_target(batch["mask"], high.attention.shape[-2:])
+            terms["at"] = losses.attention_transfer(
+                high.attention,
+                low.attention,
+                p.transfer,
+                p.attention_reduction,
+                p.transfer_moves_high,
+            ) + losses.attention_supervision(
+                high.attention, target, p.attention, p.attention_reduction
+            )
+        if p.dis > 0:
+            terms["dis"] = (
+                losses.metric_hinge(high.feature, label, p.radius_real, p.radius_fake)
+                + losses.metric_hinge(low.feature, label, p.radius_real, p.radius_fake)
+                + losses.metric_transfer(high.feature, low.feature, p.metric_reduction)
+            )
+        if p.gan > 0:
+            # the critic judges here, it does not learn here
+            self.critic.requires_grad_(False)
+            terms["gan"] = losses.order_confusion(self.critic, high.mid, low.mid)
+            self.critic.requires_grad_(True)
+        return terms
+
+    def critic_loss(self, outputs, generator):
+        high, low = outputs
+        penalty = self.params.loss.gradient_penalty
+        return losses.order_critic(self.critic, high.mid, low.mid, penalty, generator)
+
+
+SYSTEMS = {"xception": XceptionSystem, "two_branch": TwoBranchSystem}
+
+
+def make(params: Params, row: str, seed: int, *, weights: str | None = "") -> System:
+    """The system of one row, freshly initialised from `seed`.
+
+    weights: "" for params.model.weights, None for a network whose state is loaded next.
+    """
+    p = params.for_row(row)
+    kind = p.rows[row].system
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = model.build(
+            kind,
+            attention=p.model.attention,
+            shared_tail=p.model.shared_tail,
+            weights=p.model.weights if weights == "" else weights,
+            seed=seed,
+        )
+        return SYSTEMS[kind](p, net)

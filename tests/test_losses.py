@@ -1,0 +1,166 @@
+"""Each term of Eq. 1 to 6 against values worked out by hand, and its gradients."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from acfd import losses
+from acfd.model import OrderCritic
+
+
+def test_classification_by_hand():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
+    label = torch.tensor([1, 0])
+    expected = (math.log(2) - math.log(3 / 4)) / 2
+    assert losses.classification(logits, label).item() == pytest.approx(expected)
+
+
+def test_attention_target_is_the_share_of_forged_pixels():
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[0, 0, :2, :2] = 1
+    mask[0, 0, 3, 3] = 1
+    expected = torch.tensor([[[[1.0, 0.0], [0.0, 0.25]]]])
+    assert torch.equal(losses.attention_target(mask, (2, 2)), expected)
+
+
+def test_attention_supervision_by_hand():
+    m = torch.tensor([0.5, 0.25, 0.0, 1.0]).view(1, 1, 2, 2)
+    target = torch.tensor([1.0, 0.0, 0.0, 1.0]).view(1, 1, 2, 2)
+    assert losses.attention_supervision(m, target, "l1").item() == pytest.approx(0.75 / 4)
+    assert losses.attention_supervision(m, target, "l1", "sum").item() == pytest.approx(0.75)
+    bce = (math.log(2) - math.log(0.75)) / 4
+    assert losses.attention_supervision(m, target, "bce").item() == pytest.approx(bce)
+    with pytest.raises(ValueError, match="expected l1 or bce"):
+        losses.attention_supervision(m, target, "dice")
+
+
+def test_l1_has_its_optimum_at_zero_and_bce_has_not():
+    """Why Eq. 5 collapses: with few forged pixels a constant map is best at 0 under L1."""
+    target = torch.zeros(10, 1, 4, 4)
+    target[:5, :, :2, :2] = 1  # half of the batch forged, a quarter of each: an eighth of all
+    levels = torch.linspace(0.01, 0.99, 99)
+    loss = {
+        kind: [
+            losses.attention_supervision(c * torch.ones_like(target), target, kind) for c in levels
+        ]
+        for kind in ("l1", "bce")
+    }
+    assert int(torch.stack(loss["l1"]).argmin()) == 0
+    assert levels[int(torch.stack(loss["bce"]).argmin())].item() == pytest.approx(0.125, abs=0.01)
+
+
+def test_attention_transfer_moves_low_only_unless_told():
+    for moves in (False, True):
+        high = torch.rand(2, 1, 3, 3, requires_grad=True)
+        low = torch.rand(2, 1, 3, 3, requires_grad=True)
+        losses.attention_transfer(high, low, "l1", moves_high=moves).backward()
+        assert low.grad.abs().sum() > 0
+        assert (high.grad is not None) == moves
+    a, b = torch.full((1, 1, 2, 2), 0.75), torch.full((1, 1, 2, 2), 0.25)
+    assert losses.attention_transfer(a, b, "l1").item() == pytest.approx(0.5)
+    assert losses.attention_transfer(a, b, "l2").item() == pytest.approx(0.25)
+    assert losses.attention_transfer(a, b, "l2", "sum").item() == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="expected l1 or l2"):
+        losses.attention_transfer(a, b, "cosine")
+
+
+def test_metric_hinge_by_hand():
+    c = torch.tensor([[3.0, 4.0], [6.0, 8.0], [30.0, 40.0], [60.0, 80.0]])  # 5, 10, 50, 100
+    label = torch.tensor([0, 0, 1, 1])
+    # real: 0 and 5 above r-; forged: 25 and 0 below r+
+    assert losses.metric_hinge(c, label, 5.0, 75.0).item() == pytest.approx((0 + 5 + 25 + 0) / 4)
+
+
+def test_metric_transfer_by_hand():
+    high, low = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
+    assert losses.metric_transfer(high, low).item() == pytest.approx(1.5)
+    assert losses.metric_transfer(high, low, "sum").item() == pytest.approx(3.0)
+
+
+class Linear(nn.Module):
+    """D[a, b] = w . (sum of a) - w . (sum of b): a critic whose gradients are known."""
+
+    def __init__(self, w: float):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(w))
+
+    def forward(self, first, second):
+        return self.w * (first.sum(dim=(1, 2, 3)) - second.sum(dim=(1, 2, 3)))
+
+
+def test_order_losses_by_hand():
+    high, low = torch.full((2, 1, 1, 1), 3.0), torch.full((2, 1, 1, 1), 1.0)
+    critic = Linear(0.5)
+    # D[H, L] = 1, D[L, H] = -1; the gradient by either input is +-0.5, its norm sqrt(0.5)
+    penalty = (math.sqrt(0.5) - 1) ** 2
+    found = losses.order_critic(critic, high, low, penalty=10.0)
+    assert found.item() == pytest.approx(-1 - 1 + 10 * penalty, rel=1e-5)
+    assert losses.order_confusion(critic, high, low).item() == pytest.approx(2.0)
+
+
+def test_critic_does_not_move_the_heads_and_learns_the_order():
+    torch.manual_seed(0)
+    critic = OrderCritic(8)
+    high = torch.randn(8, 728, 3, 3) + 0.2
+    low = torch.randn(8, 728, 3, 3).requires_grad_()
+    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-3)
+    first = None
+    for _ in range(30):
+        loss = losses.order_critic(critic, high, low, 10.0, torch.Generator().manual_seed(1))
+        first = first if first is not None else loss.item()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert low.grad is None
+    assert loss.item() < first
+    assert losses.order_confusion(critic, high, low).item() > 0  # it tells the order
+
+
+def test_gradients_are_right():
+    torch.manual_seed(0)
+    m = torch.rand(2, 1, 2, 2, dtype=torch.double).clamp(0.1, 0.9)
+    target = torch.rand(2, 1, 2, 2, dtype=torch.double)
+    low = torch.rand(2, 1, 2, 2, dtype=torch.double).requires_grad_()
+    for kind in ("l1", "l2"):
+        assert torch.autograd.gradcheck(
+            lambda x, kind=kind: losses.attention_transfer(m, x, kind, "sum", True), (low,)
+        )
+    x = m.clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: losses.attention_supervision(x, target, "l1", "sum"), (x,)
+    )
+    c = torch.randn(4, 6, dtype=torch.double, requires_grad=True)
+    label = torch.tensor([0, 1, 0, 1])
+    other = c.detach() + 1.0
+    assert torch.autograd.gradcheck(lambda c: losses.metric_transfer(c, other, "sum"), (c,))
+    # computed in float32 on purpose, so against a difference quotient by hand
+    loss = losses.metric_hinge(c, label, 0.5, 4.0)
+    (gradient,) = torch.autograd.grad(loss, c)
+    step = torch.zeros_like(c)
+    step[1, 2] = 1e-2
+    change = losses.metric_hinge(c + step, label, 0.5, 4.0) - losses.metric_hinge(
+        c - step, label, 0.5, 4.0
+    )
+    assert change.item() / 2e-2 == pytest.approx(gradient[1, 2].item(), rel=1e-2)
+
+
+def test_gradient_penalty_reaches_the_critic():
+    critic = Linear(0.5)
+    high, low = torch.rand(3, 2, 2, 2), torch.rand(3, 2, 2, 2)
+
+    def penalty():
+        with_it = losses.order_critic(critic, high, low, 1.0, torch.Generator().manual_seed(0))
+        return with_it - losses.order_critic(critic, high, low, 0.0)
+
+    (gradient,) = torch.autograd.grad(penalty(), critic.w)
+    # (|w| sqrt(n) - 1)^2 with n = 16 inputs: derivative 2 (4w - 1) 4 = 8 at w = 0.5
+    assert gradient.item() == pytest.approx(8.0, rel=1e-4)
+
+
+def test_total_weighs_each_term_and_wants_a_weight():
+    terms = {"cls": torch.tensor(2.0), "at": torch.tensor(3.0)}
+    assert losses.total(terms, {"cls": 1.0, "at": 0.5, "gan": 9.0}).item() == pytest.approx(3.5)
+    with pytest.raises(ValueError, match="no weight"):
+        losses.total(terms, {"cls": 1.0})

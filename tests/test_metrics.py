@@ -1,0 +1,246 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import brentq
+from sklearn import metrics as reference
+
+from acfd import metrics as m
+
+
+def scored(pairs=12, frames=4, seed=0, spread=1.0, gap=1.0, rounded=None):
+    """Frames of `pairs` pairs of people; a pair's frames are about equally easy (`spread`)."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for p in range(pairs):
+        a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
+        ease = gap + spread * rng.normal()
+        for method, video, target, source, label in (
+            ("original", a, a, "", 0),
+            ("original", b, b, "", 0),
+            ("Deepfakes", f"{a}_{b}", a, b, 1),
+            ("FaceSwap", f"{a}_{b}", a, b, 1),
+        ):
+            z = ease * (2 * label - 1) + rng.normal(size=frames)
+            score = 1 / (1 + np.exp(-z))
+            counts = rng.integers(1, 50, (frames, 4)) * label
+            rows += [
+                (method, video, target, source, label, f, s, *c)
+                for f, (s, c) in enumerate(zip(score, counts))
+            ]
+    columns = ["method", "video", "target", "source", "label", "frame", "score", *m.PIXELS]
+    table = pd.DataFrame(rows, columns=columns)
+    if rounded is not None:
+        table["score"] = table["score"].round(rounded)
+    return table.assign(unit=m.identity_units(table))
+
+
+def equal_error_rate(label, score):
+    """By scikit-learn's ROC curve: where the straight line between its points meets FPR = FNR."""
+    fpr, tpr, _ = reference.roc_curve(label, score, drop_intermediate=False)
+    return brentq(lambda x: 1 - x - np.interp(x, fpr, tpr), 0, 1)
+
+
+@pytest.mark.parametrize("rounded", [None, 1])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_agrees_with_scikit_learn(seed, rounded):
+    s = scored(seed=seed, rounded=rounded)
+    label, score, said = s["label"], s["score"], s["score"] >= 0.5
+    assert m.accuracy(label, score) == pytest.approx(reference.accuracy_score(label, said))
+    assert m.balanced_accuracy(label, score) == pytest.approx(
+        reference.balanced_accuracy_score(label, said)
+    )
+    assert m.auc(label, score) == pytest.approx(reference.roc_auc_score(label, score))
+    if rounded is None:  # with ties the ROC's vertical steps make the reference ambiguous
+        assert m.eer(label, score) == pytest.approx(equal_error_rate(label, score), abs=1e-9)
+
+
+def test_hand_cases():
+    label, score = [0, 0, 0, 1], [0.1, 0.2, 0.6, 0.5]
+    assert m.accuracy(label, score) == 0.75
+    assert m.balanced_accuracy(label, score) == pytest.approx((2 / 3 + 1) / 2)
+    assert m.accuracy(label, score, threshold=0.55) == 0.5
+    assert m.auc(label, score) == pytest.approx(2 / 3)
+    assert m.auc([0, 1], [0.3, 0.3]) == 0.5
+    assert m.eer([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]) == 0
+    assert m.eer([0, 0, 1, 1], [0.1, 0.7, 0.6, 0.9]) == 0.5
+    assert m.eer([0, 1], [0.3, 0.3]) == 0.5
+    assert m.eer([0, 0, 1, 1], [0.8, 0.9, 0.1, 0.2]) == 1
+
+
+def test_pixels_are_pooled_over_forged_faces_only():
+    s = pd.DataFrame(
+        {"label": [1, 1, 0], "tp": [3, 1, 0], "fp": [1, 0, 9], "fn": [0, 5, 0], "tn": [6, 4, 0]}
+    )
+    assert m.pbca(s) == 14 / 20
+    assert m.iou(s) == 4 / 10
+    with pytest.raises(m.MetricError, match="no forged face has an attention map"):
+        m.pbca(s[s["label"] == 0])
+    with pytest.raises(m.MetricError, match="IoU is undefined"):
+        m.iou(s.assign(tp=0, fp=0, fn=0))
+
+
+@pytest.mark.parametrize(
+    ("label", "score", "said"),
+    [
+        ([], [], "no samples"),
+        ([1, 1], [0.1, 0.2], "all 2 samples are forged"),
+        ([0], [0.1], "all 1 samples are real"),
+        ([0, 1], [0.1, np.nan], "1 of 2 scores are not finite"),
+        ([0, 2], [0.1, 0.2], "labels must be 0"),
+        ([0, 1, 1], [0.1, 0.2], "equally long"),
+    ],
+)
+@pytest.mark.parametrize("metric", [m.accuracy, m.balanced_accuracy, m.auc, m.eer])
+def test_undefined_is_an_error(metric, label, score, said):
+    with pytest.raises(m.MetricError, match=said):
+        metric(label, score)
+
+
+def test_units_are_pairs_of_people():
+    s = pd.DataFrame(
+        [
+            ("original", "000", "000", None, 0),
+            ("original", "001", "001", "", 0),
+            ("Deepfakes", "000_001", "000", "001", 1),
+            ("FaceSwap", "001_000", "001", "000", 1),
+            ("original", "002", "002", np.nan, 0),
+            ("Deepfakes", "003_002", "003", "002", 1),
+            ("original", "009", "009", "", 0),
+        ],
+        columns=["method", "video", "target", "source", "label"],
+    )
+    assert m.identity_units(s).tolist() == [0, 0, 0, 0, 1, 1, 2]
+    with pytest.raises(m.MetricError, match="Deepfakes 003_002: a fake without source"):
+        m.identity_units(s.assign(source=s["source"].where(s["video"] != "003_002")))
+
+
+def test_videos_keep_methods_apart():
+    s = scored(pairs=2, frames=3)
+    v = m.videos(s)
+    assert len(v) == 8
+    one = s[(s["method"] == "FaceSwap") & (s["video"] == "002_003")]
+    got = v[(v["method"] == "FaceSwap") & (v["video"] == "002_003")]
+    assert got["score"].item() == pytest.approx(one["score"].mean())
+    assert got["unit"].item() == one["unit"].iloc[0]
+    with pytest.raises(m.MetricError, match=r"original 000: frame 0 comes twice"):
+        m.videos(pd.concat([s, s]))
+
+
+def test_a_resample_equals_the_samples_written_out():
+    s = scored(pairs=6, frames=3, rounded=2)
+    weights = m.resample(6, 5, seed=3)
+    got = m.measure(s, weights, val_threshold=0.4)
+    assert all(len(values) == 6 for values in got.values())
+    for r, drawn in enumerate(weights.astype(int)):
+        parts = [s[s["unit"] == u].assign(copy=k) for u in range(6) for k in range(drawn[u])]
+        out = pd.concat(parts)
+        v = out.groupby(["method", "video", "copy"])[["label", "score"]].mean()
+        want = {
+            "acc": m.accuracy(out["label"], out["score"]),
+            "balanced_acc": m.balanced_accuracy(out["label"], out["score"]),
+            "balanced_acc_val": m.balanced_accuracy(out["label"], out["score"], 0.4),
+            "auc": reference.roc_auc_score(out["label"], out["score"]),
+            "eer": m.eer(out["label"], out["score"]),
+            "video_auc": reference.roc_auc_score(v["label"], v["score"]),
+            "video_balanced_acc": m.balanced_accuracy(v["label"].astype(int), v["score"]),
+            "pbca": m.pbca(out),
+            "iou": m.iou(out),
+        }
+        assert {k: values[r] for k, values in got.items()} == pytest.approx(want)
+
+
+def test_no_map_gives_no_pixel_metrics():
+    s = scored(pairs=3).assign(tp=0, fp=0, fn=0, tn=0)
+    assert not {"pbca", "iou", "balanced_acc_val"} & set(m.measure(s, m.resample(3, 2)))
+
+
+def test_resamples_that_lost_a_class_are_counted_and_left_out():
+    label, unit = np.array([0, 1, 0, 1]), np.array([0, 1, 2, 1])
+    s = pd.DataFrame({"label": label, "unit": unit, "score": [0.1, 0.9, 0.2, 0.8], "frame": 0})
+    s = s.assign(method=label, video=range(4), **dict.fromkeys(m.PIXELS, 0))
+    got = m.measure(s, np.array([[1.0, 1, 1], [3, 0, 0], [0, 3, 0], [1, 2, 0], [0, 1, 2]]))
+    for values in got.values():
+        assert np.isnan(values).tolist() == [False, True, True, False, False]
+    many = np.concatenate([got["auc"], got["auc"][3:], [1.0]])
+    assert m.interval(many, 3).left_out == 2
+    with pytest.raises(m.MetricError, match="2 of 4 resamples of 3 units have lost a class"):
+        m.interval(got["auc"], 3)
+
+
+def test_threshold_from_validation():
+    val = pd.DataFrame({"label": [0, 0, 0, 1, 1], "score": [0.6, 0.7, 0.8, 0.9, 0.95]})
+    assert m.choose_threshold(val) == pytest.approx(0.85)
+    for seed in range(3):
+        s = scored(seed=seed, rounded=2)
+        best = max(m.balanced_accuracy(s["label"], s["score"], t) for t in np.linspace(0, 1, 501))
+        chosen = m.balanced_accuracy(s["label"], s["score"], m.choose_threshold(s))
+        assert chosen == pytest.approx(best)
+    assert m.choose_threshold(val.assign(score=0.3)) == 0.5  # nothing to choose by
+    separated = pd.DataFrame({"label": [0, 1, 1], "score": [0.2, 0.9, 0.95]})
+    assert m.choose_threshold(separated) == 0.5  # as good as any between, and nearest
+
+
+def test_coverage_on_clustered_samples_and_that_clusters_matter():
+    truth_table = scored(pairs=4000, frames=2, seed=99)
+    truth = m.balanced_accuracy(truth_table["label"], truth_table["score"])
+    trials, hit, naive_hit, ratio = 200, 0, 0, []
+    for trial in range(trials):
+        s = scored(pairs=15, frames=5, seed=1000 + trial)
+        label, score = s["label"].to_numpy(), s["score"].to_numpy()
+        found = []
+        for unit in (s["unit"].to_numpy(), np.arange(len(s))):
+            units = unit.max() + 1
+            weights = m.resample(units, 200, seed=trial)
+            found.append(m.interval(m._accuracies(label, score, unit, weights, 0.5)[1], units))
+        good, naive = found
+        hit += good.low <= truth <= good.high
+        naive_hit += naive.low <= truth <= naive.high
+        ratio.append((good.high - good.low) / (naive.high - naive.low))
+    # binomial standard error at 0.95 and 200 trials: 0.015
+    assert 0.89 <= hit / trials <= 0.99
+    assert naive_hit / trials < 0.7
+    assert np.median(ratio) > 1.8
+
+
+def test_one_seed_is_left_as_it_is_and_more_are_averaged():
+    r = np.random.default_rng(0).random((3, 50))
+    assert (m.over_seeds(r[:1]) == r[0]).all()
+    assert m.over_seeds(r)[0] == pytest.approx(r[:, 0].mean())
+    assert (m.over_seeds(r, seed=1) == m.over_seeds(r, seed=1)).all()
+    d = m.over_seeds(r) - m.over_seeds(r / 2)
+    assert m.over_seeds(r - r / 2) == pytest.approx(d)  # the same seeds are drawn for both
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_variance_over_seeds_is_unbiased(seeds):
+    """With nothing else varying, the resampled variance is that of a mean of `seeds` runs."""
+    runs = np.random.default_rng(seeds).normal(size=seeds)
+    drawn = m.over_seeds(np.repeat(runs[:, None], 40001, axis=1))[1:]
+    assert drawn.mean() == pytest.approx(runs.mean(), abs=0.02)
+    assert drawn.var() == pytest.approx(runs.var(ddof=1) / seeds, rel=0.05)
+
+
+def test_paired_differences_are_narrower_than_unpaired():
+    s = scored(pairs=20, spread=2)
+    noisy = s["score"] + np.random.default_rng(0).normal(0, 0.02, len(s))
+    a = m.measure(s, m.resample(20, 300))["auc"]
+    b = m.measure(s.assign(score=noisy), m.resample(20, 300))["auc"]
+    c = m.measure(s.assign(score=noisy), m.resample(20, 300, seed=9))["auc"]
+    paired, unpaired = (m.interval(x - a, 20, bounds=(-1, 1)) for x in (b, c))
+    assert paired.high - paired.low < 0.5 * (unpaired.high - unpaired.low)
+    assert paired.low <= paired.value <= paired.high
+    same = m.interval(a - a, 20, bounds=(-1, 1))
+    assert (same.low, same.high) == (0, 0)
+
+
+def test_few_units_widen_the_interval():
+    r = np.concatenate([[0.5], np.linspace(0.4, 0.6, 2001)])
+    width = [m.interval(r, units).high - m.interval(r, units).low for units in (3, 10, 1000)]
+    assert width[0] > width[1] > width[2]
+    assert width[2] == pytest.approx(0.95 * 0.2, rel=0.01)
+    assert m.interval(r, 1000, confidence=0.5).high == pytest.approx(0.55, abs=1e-3)
+
+
+def test_one_pair_cannot_be_resampled():
+    with pytest.raises(m.MetricError, match="at least 4 people"):
+        m.resample(1, 10)

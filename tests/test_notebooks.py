@@ -1,0 +1,97 @@
+"""Notebooks: clean in git, parameterised, honest about failure; a stripped copy does not change."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from acfd import notebook
+from acfd.notebook import NotebookError
+
+TOP = Path(__file__).parents[1]
+NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
+
+
+def code(nb) -> list:
+    return [c for c in nb.cells if c.cell_type == "code"]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a notebook of these cells; the first is its parameters."""
+
+    def write(*sources: str) -> Path:
+        cells = [nbformat.v4.new_code_cell(s) for s in sources]
+        cells[0].metadata["tags"] = ["parameters"]
+        path = tmp_path / "some.ipynb"
+        nb = nbformat.v4.new_notebook(cells=cells)
+        notebook.clean(nb)
+        nbformat.write(nb, path)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_in_git_without_outputs_and_readable(path, tmp_path):
+    nb = nbformat.read(path, as_version=4)
+    assert all(not c.outputs and c.execution_count is None for c in code(nb))
+    notebook.strip(path, tmp_path / "copy.ipynb")
+    assert (tmp_path / "copy.ipynb").read_text() == path.read_text(), "not clean: `acfd strip` it"
+    assert sum("parameters" in c.metadata.get("tags", []) for c in nb.cells) == 1
+    assert nb.cells[0].cell_type == "markdown" and nb.cells[0].source.startswith("# ")
+    assert max(len(c.source.splitlines()) for c in nb.cells) <= 30, "a cell longer than a screen"
+    assert "assert" in nb.cells[-1].source, "it should end in a cell that checks what it claims"
+    prose = sum(c.cell_type == "markdown" for c in nb.cells)
+    assert prose >= len(code(nb)) / 2
+
+
+def test_there_are_notebooks():
+    assert [p.stem for p in NOTEBOOKS] == ["01_videos", "02_faces", "03_train", "05_table2"]
+
+
+def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):
+    path = written("n = 1", "n + 1", "print('seen')")
+    notebook.strip(path, tmp_path / "before.ipynb")
+    nb = nbformat.read(path, as_version=4)
+    for i, cell in enumerate(code(nb)):
+        cell.execution_count = 7 + i
+        cell.outputs = [nbformat.v4.new_output("stream", text="seen\n")]
+        cell.metadata |= {"execution": {"iopub.status.idle": "now"}, "collapsed": True}
+        cell.id = f"other{i}"
+    nb.metadata |= {"language_info": {"name": "python", "version": "3.99"}, "widgets": {}}
+    nbformat.write(nb, path)
+    notebook.strip(path, tmp_path / "after.ipynb")
+    assert (tmp_path / "before.ipynb").read_bytes() == (tmp_path / "after.ipynb").read_bytes()
+
+
+def test_a_run_keeps_results_and_no_traces_of_when(written, tmp_path, capfd):
+    path = written("n = 1", "import sys; print('progress', file=sys.stderr); print(n + 1)", "n * 3")
+    copies = []
+    for name in ("a", "b"):
+        target = tmp_path / "deep" / f"{name}.ipynb"
+        notebook.run(path, target, {"n": 4})
+        copies.append(target.read_bytes())
+    assert copies[0] == copies[1]
+    nb = nbformat.reads(copies[0].decode(), as_version=4)
+    outputs = [o for c in code(nb) for o in c.outputs]
+    assert [o.get("text", o.get("data", {}).get("text/plain")) for o in outputs] == ["5\n", "12"]
+    live = capfd.readouterr()
+    assert "progress" in live.err and "5" in live.out  # shown while it runs
+    assert "progress" not in copies[0].decode()
+
+
+def test_a_wrong_parameter_is_named_before_anything_runs(written, tmp_path):
+    path = written("n = 1", "raise RuntimeError('ran')")
+    with pytest.raises(NotebookError, match=r"no parameter m; .* has: n"):
+        notebook.run(path, tmp_path / "out.ipynb", {"m": 1})
+    with pytest.raises(NotebookError, match="no notebook"):
+        notebook.run(tmp_path / "none.ipynb", tmp_path / "out.ipynb", {})
+
+
+def test_a_failing_notebook_says_where_and_leaves_no_result(written, tmp_path):
+    path = written("n = 1", "n / 0")
+    target = tmp_path / "out.ipynb"
+    with pytest.raises(NotebookError, match=r"ZeroDivisionError[^\n]*\n.*out\.failed\.ipynb"):
+        notebook.run(path, target, {})
+    assert not target.exists() and (tmp_path / "out.failed.ipynb").exists()

@@ -1,0 +1,94 @@
+"""One list of dependencies, pinned, without addresses; a repository that keeps its own rules."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+
+TOP = Path(__file__).parents[1]
+USERS = [
+    *("torch", "torchvision", "timm", "jupyterlab", "papermill", "pandas", "seaborn"),
+    *("scikit-learn", "dvc", "opencv-python"),
+]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (TOP / name).read_text().splitlines()
+    found = [re.match(r"([A-Za-z0-9._-]+)==(\S+)", line) for line in lines]
+    return {canonicalize_name(m[1]): m[2] for m in found if m}
+
+
+def wanted() -> list[Requirement]:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    return [
+        Requirement(r) for r in project["dependencies"] + project["optional-dependencies"]["dev"]
+    ]
+
+
+def test_lock_pins_what_pyproject_asks_for():
+    locked = pins("requirements.lock")
+    for r in wanted():
+        name = canonicalize_name(r.name)
+        assert name in locked, f"{name} is in pyproject.toml, not in the lock: run `make lock`"
+        assert r.specifier.contains(locked[name]), f"{name} {locked[name]} is not {r.specifier}"
+
+
+def test_the_users_packages_are_there_and_used():
+    asked = {canonicalize_name(r.name) for r in wanted()}
+    assert set(USERS) <= asked
+    code = "\n".join(
+        p.read_text()
+        for folder in ("acfd", "notebooks", "tests")
+        for p in (TOP / folder).rglob("*")
+        if p.suffix in (".py", ".ipynb")
+    )
+    modules = {"scikit-learn": "sklearn", "opencv-python": "cv2"}
+    for name in set(USERS) - {"jupyterlab", "dvc"}:
+        assert re.search(rf"(import|from) {modules.get(name, name)}\b", code), f"{name} is unused"
+    assert "dvc repro" in (TOP / "Makefile").read_text()
+    assert "jupyter lab" in (TOP / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "weights.lock"])
+def test_locks_have_hashes_and_no_addresses(name):
+    text = (TOP / name).read_text()
+    entries = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", text, flags=re.M))
+    assert all("--hash=sha256:" in e for e in entries if e.strip())
+    assert not re.search(r"https?://|--index|--find-links", text)
+
+
+def test_conda_file_is_a_wrapper_of_the_same_list():
+    env = YAML(typ="safe").load((TOP / "environment.yml").read_text())
+    plain = [d for d in env["dependencies"] if isinstance(d, str)]
+    (pip,) = [d["pip"] for d in env["dependencies"] if isinstance(d, dict)]
+    assert pip == ["-r requirements.lock"]
+    assert {re.split("[=<>]", d)[0] for d in plain} <= {"python", "pip", "make"}
+
+
+def tracked() -> list[Path]:
+    out = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=False)
+    if out.returncode or not out.stdout:
+        pytest.fail("the tests run from a git checkout of the project")
+    return [TOP / name for name in out.stdout.decode().rstrip("\0").split("\0")]
+
+
+def test_nothing_large_and_no_path_of_a_machine_is_tracked():
+    home = re.compile(rb"/(home|root|Users)/[A-Za-z]|/work/[a-z]")
+    for path in tracked():
+        if not path.is_file():
+            continue  # deleted, not committed yet
+        content = path.read_bytes()
+        assert len(content) < 2_000_000, f"{path} is {len(content)} bytes"
+        if path != Path(__file__):
+            assert not home.search(content), f"{path} names a path of one machine"
+
+
+def test_ignored_folders_are_ignored():
+    for name in ("data/pocket/x", ".acfd/x", ".venv/x", "a/__pycache__/x", ".dvc/cache/x"):
+        done = subprocess.run(["git", "check-ignore", "-q", name], cwd=TOP, check=False)
+        assert done.returncode == 0, f"{name} is not ignored by git"

@@ -1,0 +1,120 @@
+"""Batches are balanced and repeatable; a pair and its mask are augmented as one."""
+
+import numpy as np
+import pytest
+import torch
+
+from acfd import pairs
+from acfd.pairs import BalancedBatches, InOrder, Pairs
+from acfd.params import Augment
+
+AUGMENT = Augment(flip=0.5, crop=0.2, brightness=0.2, contrast=0.2)
+
+
+def test_batches_are_balanced_and_reals_repeat():
+    labels = np.array([0] * 5 + [1] * 20)
+    batches = BalancedBatches(labels, 8, 0, seed=1)
+    seen = [row for batch in batches for _, _, row in batch]
+    assert len(batches) == 5 and len(seen) == 40
+    for batch in batches:
+        assert sum(labels[row] for _, _, row in batch) == 4
+    counts = np.bincount(seen, minlength=25)
+    assert (counts[5:] == 1).all()  # every forgery once
+    assert (counts[:5] == 4).all()  # reals repeated alike
+
+
+def test_short_epochs_deal_every_pair_in_turn():
+    labels = np.array([0] * 12 + [1] * 12)
+    batches = BalancedBatches(labels, 4, 8, seed=0)
+    seen = []
+    for epoch in range(3):
+        batches.epoch = epoch
+        seen += [row for batch in batches for _, _, row in batch]
+    assert sorted(seen) == list(range(24))
+
+
+def test_an_epoch_resumes_in_its_middle_and_another_seed_differs():
+    labels = np.arange(40) % 2
+    batches = BalancedBatches(labels, 8, 0, seed=3)
+    batches.epoch = 2
+    whole = list(batches)
+    batches.start = 2
+    assert list(batches) == whole[2:] and len(batches) == len(whole) - 2
+    other = BalancedBatches(labels, 8, 0, seed=4)
+    other.epoch = 2
+    assert list(other) != whole
+
+
+def test_two_processes_share_every_batch_evenly():
+    labels = np.array([0] * 10 + [1] * 30)
+    whole = list(BalancedBatches(labels, 8, 0, seed=0))
+    shares = [list(BalancedBatches(labels, 8, 0, seed=0, rank=r, world=2)) for r in (0, 1)]
+    for batch, first, second in zip(whole, *shares):
+        assert first + second == batch
+        assert sum(labels[row] for _, _, row in first) == 2
+
+
+def test_one_class_alone_is_refused():
+    with pytest.raises(ValueError, match="all forged"):
+        BalancedBatches(np.ones(4), 2, 0, seed=0)
+    with pytest.raises(ValueError, match="does not divide"):
+        BalancedBatches(np.arange(8) % 2, 6, 0, seed=0, world=4)
+
+
+def test_in_order_gives_every_row_once():
+    batches = list(InOrder(np.array([4, 2, 9]), 2))
+    assert [row for batch in batches for _, _, row in batch] == [4, 2, 9]
+    assert len(InOrder(np.array([4, 2, 9]), 2)) == 2
+
+
+def test_pair_and_mask_move_together(toy_faces):
+    """The toy mask is bright where its picture is: after any flip and crop still."""
+    data = Pairs(toy_faces, AUGMENT, seed=0)
+    forged = int(toy_faces.index.index[toy_faces.index["label"] == 1][0])
+    changed = 0
+    for position in range(8):
+        item = data[0, position, forged]
+        assert item["high"].shape == item["low"].shape == (3, 64, 64)
+        assert item["high"].dtype == torch.uint8 and set(item["mask"].unique().tolist()) <= {0, 1}
+        inside = item["mask"][0] == 1
+        for quality in ("high", "low"):
+            grey = item[quality].float().mean(0)
+            assert grey[inside].mean() > grey[~inside].mean() + 20
+        plain = Pairs(toy_faces, None, seed=0)[0, position, forged]
+        changed += not torch.equal(plain["mask"], item["mask"])
+    assert changed >= 4
+
+
+def test_augmentation_depends_on_the_place_alone(toy_faces):
+    data = Pairs(toy_faces, AUGMENT, seed=5)
+    first = data[1, 2, 3]
+    data[0, 0, 0]
+    torch.manual_seed(99)
+    again = data[1, 2, 3]
+    assert all(torch.equal(first[k], again[k]) for k in ("high", "low", "mask"))
+    assert torch.initial_seed() == 99  # nobody else's random numbers are touched
+    others = [Pairs(toy_faces, AUGMENT, seed=6)[1, 2, 3], data[2, 2, 3], data[1, 3, 3]]
+    assert any(not torch.equal(first["high"], o["high"]) for o in others)
+
+
+def test_workers_load_what_the_main_process_does(toy_faces):
+    labels = toy_faces.index["label"].to_numpy()
+    data = Pairs(toy_faces, AUGMENT, seed=0)
+    batches = BalancedBatches(labels, 4, 8, seed=0)
+    alone = list(pairs.loader(data, batches, workers=0))
+    helped = list(pairs.loader(data, batches, workers=2))
+    for a, b in zip(alone, helped, strict=True):
+        assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_prepare_scales_to_what_xception_expects():
+    item = {
+        "high": torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2),
+        "low": torch.zeros(1, 3, 1, 2, dtype=torch.uint8),
+        "mask": torch.ones(1, 1, 1, 2, dtype=torch.uint8),
+        "label": torch.tensor([1]),
+    }
+    batch = pairs.prepare(item, torch.device("cpu"), channels_last=True)
+    assert batch["high"][0, 0, 0].tolist() == [-1.0, 1.0]
+    assert batch["mask"].dtype == torch.float32 and batch["label"].tolist() == [1]
+    assert batch["high"].is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,127 @@
+"""Strict parameters: every wrong key is named before anything runs."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from acfd import params
+from acfd.params import ParamsError
+
+TOP = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def edit(tmp_path):
+    """Write params.yaml with one value changed; returns its path."""
+
+    def write(key: str, value) -> Path:
+        yaml = YAML()
+        content = yaml.load((TOP / "params.yaml").read_text())
+        *sections, last = key.split(".")
+        at = content
+        for section in sections:
+            at = at[section]
+        at[last] = value
+        path = tmp_path / "params.yaml"
+        with path.open("w") as f:
+            yaml.dump(content, f)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("train.lrr", 0.1, "train.lrr: unknown key"),
+        ("loss.dis", -0.1, "loss.dis"),
+        ("loss.radius_real", 80.0, "radius_real 80.0 must be below radius_fake 75.0"),
+        ("train.epochs", 2.5, "train.epochs"),
+        ("train.epochs", "2", "train.epochs"),
+        ("train.lr", "1e-4", "train.lr"),
+        ("train.batch", 31, "train.batch"),
+        ("compute.channels_last", 1, "compute.channels_last"),
+        ("data.methods", ["Deepfake"], "data.methods.0"),
+        ("data.low", "c23", "a pair needs two compressions"),
+        ("synthff.identities.val", 5, "must be even"),
+        ("table2.reference", "nobody", "table2 names the row nobody"),
+        ("rows.cls_at.set.loss.gann", 0.1, "gann"),
+        ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
+        ("rows.cls_at.system", "vgg", "rows.cls_at.system"),
+        ("study.seeds", [0, 0], "study.seeds"),
+        ("preset", "../etc", "preset"),
+    ],
+)
+def test_a_wrong_value_is_named(edit, key, value, says):
+    with pytest.raises(ParamsError, match=says.replace(".", r"\.")):
+        params.load(edit(key, value))
+
+
+def test_a_missing_key_and_file_are_named(tmp_path):
+    text = (TOP / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("  margin: 1.3", "  # margin: 1.3"))
+    with pytest.raises(ParamsError, match=r"faces\.margin: missing"):
+        params.load(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match="no such file"):
+        params.load(tmp_path / "other.yaml")
+
+
+def test_exponents_are_numbers(edit):
+    path = edit("train.lr", 0.0001)
+    path.write_text(path.read_text().replace("lr: 0.0001", "lr: 1e-4", 1))
+    assert params.load(path).train.lr == 1e-4
+
+
+def test_a_row_lays_its_set_over_the_sections():
+    p = params.load(TOP / "params.yaml")
+    literal = p.for_row("eq5_literal")
+    assert (literal.loss.attention, literal.train.on_collapse) == ("l1", "go_on")
+    assert p.loss.attention == "bce"
+    with pytest.raises(ParamsError, match="no row 'x'"):
+        p.for_row("x")
+
+
+def test_run_key_changes_with_what_is_trained_and_with_nothing_else(edit):
+    base = params.load(TOP / "params.yaml")
+    key = base.run_key("cls_at", 0)
+    assert key != base.run_key("cls_at", 1)
+    assert key != base.run_key("cls_at_dis", 0)
+    assert key != params.load(edit("loss.at", 2.0)).run_key("cls_at", 0)
+    assert key == params.load(edit("compute.workers", 3)).run_key("cls_at", 0)
+    assert key == params.load(edit("study.seeds", [0, 5])).run_key("cls_at", 0)
+    assert key == params.load(edit("rows.eq5_literal.title", "x")).run_key("cls_at", 0)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (TOP / "presets").glob("*.yaml")))
+def test_a_preset_keeps_comments_and_pocket_undoes_it(tmp_path, name):
+    file = tmp_path / "params.yaml"
+    original = (TOP / "params.yaml").read_text()
+    file.write_text(original)
+    params.apply_preset(name, file, TOP / "presets")
+    assert params.load(file).preset == name
+    comments = [line.split("#", 1)[1] for line in original.splitlines() if "#" in line]
+    after = file.read_text()
+    assert all(c in after for c in comments)
+    params.apply_preset("pocket", file, TOP / "presets")
+    assert params.load(file) == params.load(TOP / "params.yaml")
+
+
+def test_committed_params_are_pocket(tmp_path):
+    assert params.load(TOP / "params.yaml").preset == "pocket"
+
+
+def test_a_bad_preset_leaves_params_alone(tmp_path):
+    file = tmp_path / "params.yaml"
+    original = (TOP / "params.yaml").read_text()
+    file.write_text(original)
+    (tmp_path / "bad.yaml").write_text("train: {epochs: 0}\n")
+    (tmp_path / "odd.yaml").write_text("train: {epoch: 1}\n")
+    with pytest.raises(ParamsError, match=r"train\.epochs"):
+        params.apply_preset("bad", file, tmp_path)
+    with pytest.raises(ParamsError, match=r"train\.epoch is not a key"):
+        params.apply_preset("odd", file, tmp_path)
+    with pytest.raises(ParamsError, match="there are: bad, odd"):
+        params.apply_preset("none", file, tmp_path)
+    assert file.read_text() == original
+    assert not list(tmp_path.glob("*.new"))

@@ -1,0 +1,190 @@
+import multiprocessing
+import os
+import pickle
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd.ffpp import Clip
+from acfd.shards import (
+    INDEX_COLUMNS,
+    PairTable,
+    ShardError,
+    decode_png,
+    encode_png,
+    read_header,
+    shard_name,
+    write_index,
+    write_shard,
+)
+
+FAKE = Clip("Deepfakes", "000_001", "000", "001", "train")
+REAL = Clip("original", "000", "000", "", "train")
+
+
+def pictures(seed, size=33):
+    rng = np.random.default_rng(seed)
+    high, low = rng.integers(0, 256, (2, size, size, 3), np.uint8)
+    return high, low, rng.random((size, size)) > 0.5
+
+
+def rows(clip, frames=(0, 4, 9)):
+    for n in frames:
+        high, low, mask = pictures(n + 100 * clip.label)
+        yield {
+            "frame": n,
+            "box": [1.0, 2.0, 34.0, 35.0 + n],
+            "high": encode_png(high),
+            "low": encode_png(low),
+            "mask": encode_png(mask.astype(np.uint8) * 255),
+        }
+
+
+def build(folder, clips=(REAL, FAKE)):
+    index = []
+    for clip in clips:
+        made = list(rows(clip))
+        write_shard(folder / shard_name(clip), clip, made, "k1", {"left_out": [[5, "why"]]})
+        identity = (clip.method, clip.video, clip.target, clip.source, clip.split, clip.label)
+        index += [(*identity, r["frame"], shard_name(clip), i) for i, r in enumerate(made)]
+    write_index(folder, pd.DataFrame(index, columns=list(INDEX_COLUMNS)))
+    return folder
+
+
+def test_png_is_lossless_and_keeps_the_channels_order():
+    picture, _, mask = pictures(0)
+    assert np.array_equal(decode_png(encode_png(picture)), picture)
+    grey = mask.astype(np.uint8) * 255
+    assert np.array_equal(decode_png(encode_png(grey), grey=True), grey)
+    with pytest.raises(ValueError, match=r"not a readable PNG \(5 bytes\)"):
+        decode_png(b"abcde")
+
+
+def test_what_is_written_is_read(tmp_path):
+    table = PairTable(build(tmp_path))
+    assert len(table) == 6 and list(table.index.columns) == list(INDEX_COLUMNS)
+    pair = table.read(4)
+    high, low, mask = pictures(104)
+    assert np.array_equal(pair["high"], high)
+    assert np.array_equal(pair["low"], low)
+    assert pair["mask"].dtype == np.uint8 and np.array_equal(pair["mask"], mask)
+    assert (pair["method"], pair["video"], pair["source"]) == ("Deepfakes", "000_001", "001")
+    assert (pair["frame"], pair["label"], pair["split"]) == (4, 1, "train")
+    assert pair["box"].tolist() == [1, 2, 34, 39]
+    assert np.array_equal(table.read(1)["high"], pictures(4)[0])  # back to the other shard
+
+
+def test_same_rows_same_bytes(tmp_path):
+    """Written by another process with another hash seed."""
+    build(tmp_path / "a")
+    code = "from pathlib import Path; from test_shards import build; build(Path('b'))"
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "5"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
+    for name in ("index.parquet", "original/000.arrow", "Deepfakes/000_001.arrow"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_header(tmp_path):
+    path = build(tmp_path) / shard_name(FAKE)
+    assert read_header(path) == ("k1", {"left_out": [[5, "why"]]}, [0, 4, 9])
+    assert read_header(tmp_path / "none.arrow") is None
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.99])
+def test_a_cut_shard_is_no_shard(tmp_path, kept):
+    path = build(tmp_path) / shard_name(FAKE)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if kept >= 1 else int(kept * len(data))])
+    assert read_header(path) is None
+    table = PairTable(tmp_path)
+    table.read(0)
+    with pytest.raises(
+        ShardError, match=r"000_001.arrow: not a readable shard .* run `acfd faces`"
+    ):
+        table.read(4)
+
+
+def test_missing_index_and_missing_shard_are_named(tmp_path):
+    with pytest.raises(ShardError, match=r"index.parquet: no such file; extract the faces first"):
+        PairTable(tmp_path)
+    table = PairTable(build(tmp_path))
+    (tmp_path / shard_name(FAKE)).unlink()
+    with pytest.raises(ShardError, match=r"Deepfakes/000_001.arrow: not a readable shard"):
+        table.read(4)
+
+
+def test_a_shard_other_than_the_indexed_one_is_named(tmp_path):
+    build(tmp_path)
+    write_shard(tmp_path / shard_name(FAKE), FAKE, list(rows(FAKE, (0, 5))), "k2", {})
+    table = PairTable(tmp_path)
+    for i in (4, 5):  # another frame in that row; no such row
+        with pytest.raises(ShardError, match=r"row \d: it does not hold frame \d of 000_001"):
+            table.read(i)
+
+
+def test_a_damaged_picture_is_named(tmp_path):
+    build(tmp_path)
+    bad = [row | {"low": b"x" * 60} for row in rows(FAKE)]
+    write_shard(tmp_path / shard_name(FAKE), FAKE, bad, "k", {})
+    with pytest.raises(ShardError, match=r"000_001.arrow, row 1: not a readable PNG"):
+        PairTable(tmp_path).read(4)
+
+
+def test_many_open_shards_need_no_descriptors(tmp_path):
+    """A process may have about a thousand, FaceForensics++ has five thousand videos."""
+    clips = [Clip("original", f"{n:03d}", f"{n:03d}", "", "train") for n in range(200)]
+    table = PairTable(build(tmp_path, clips))
+    before = len(os.listdir("/proc/self/fd"))
+    for i in range(len(table)):
+        assert table.read(i)["frame"] == (0, 4, 9)[i % 3]
+    assert len(os.listdir("/proc/self/fd")) - before < 5
+
+
+def _sum(table, i, answer):
+    answer.put(int(table.read(i)["high"].sum()))
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_loader_processes_read_the_same(tmp_path, how):
+    """Forked with shards open, or pickled (small: nothing that is open goes along)."""
+    table = PairTable(build(tmp_path))
+    expected = [int(table.read(i)["high"].sum()) for i in range(6)]
+    assert len(pickle.dumps(table)) < 500
+    context = multiprocessing.get_context(how)
+    answer = context.Queue()
+    workers = [context.Process(target=_sum, args=(table, i, answer)) for i in (1, 4)]
+    for worker in workers:
+        worker.start()
+    found = [answer.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sorted(found) == sorted([expected[1], expected[4]])
+
+
+def test_a_full_disk_says_what_to_do_and_leaves_nothing(tmp_path):
+    """A real limit on file sizes, in a process of its own; the disk says the same when full."""
+    code = (
+        "from pathlib import Path; import test_shards as t; "
+        "t.write_shard(Path('f') / 'a.arrow', t.FAKE, list(t.rows(t.FAKE)), 'k', {})"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert done.returncode == 1
+    assert "f/a.arrow: no room to write it (File too large)" in done.stderr
+    assert (
+        "MiB are free on the disk of" in done.stderr and "finished videos are kept" in done.stderr
+    )
+    assert list((tmp_path / "f").iterdir()) == []

@@ -1,0 +1,158 @@
+"""The whole road with the smoke preset, by `dvc repro`, in a copy of the project as git has it.
+
+One long test module in order: each test goes on from the state that the one before left.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from acfd import tables
+
+TOP = Path(__file__).parents[1]
+ROWS = ["cls_c40", "cls_at_dis_gan", "eq5_literal"]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The project's files as git would take them, in a new repository, at the smoke preset."""
+    folder = tmp_path_factory.mktemp("study") / "acfd"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=TOP,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+        if (TOP / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(TOP / name, folder / name)
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    run(folder, "acfd", "preset", "smoke")
+    return folder
+
+
+def environment(folder: Path) -> dict:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
+
+
+def run(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> set[str]:
+    """Stages that a `dvc repro` ran."""
+    lines = [line.strip() for line in output.splitlines()]
+    return {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
+
+
+def test_killed_at_any_moment_it_goes_on(copy):
+    """kill -9 of everything, twice, at moments that differ from machine to machine."""
+    for seconds in (12, 25):
+        child = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=copy,
+            env=environment(copy),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def test_one_command_makes_everything(copy):
+    run(copy, "dvc", "repro")
+    results = copy / "results" / "smoke"
+    table = tables.read_table(results / "tables" / "table2.csv")
+    low = table[table["compression"] == "c40"]
+    assert low["row"].tolist() == ROWS
+    assert low[["acc", "balanced_acc", "auc", "eer"]].notna().all(axis=None)
+    for name in ("videos/forgeries", "faces/pairs", "table2/table2", "table2/attention"):
+        assert (results / "figures" / f"{name}.png").stat().st_size > 5000
+    assert set(json.loads((results / "metrics" / "table2.json").read_text())) == set(ROWS)
+    for row in ROWS:
+        assert len(pd.read_parquet(results / "scores" / f"{row}-s0.parquet")) > 0
+    executed = copy / "data" / "smoke" / "notebooks" / "05_table2.ipynb"
+    outputs = [c for c in nbformat.read(executed, as_version=4).cells if c.get("outputs")]
+    assert len(outputs) >= 6
+
+
+def test_a_second_repro_does_nothing(copy):
+    output = run(copy, "dvc", "repro")
+    assert not ran(output)
+    assert "up to date" in output
+    assert not run(copy, "git", "status", "--porcelain", "data").strip().splitlines()[1:]
+
+
+def test_metrics_and_plots_say_something(copy):
+    shown = json.loads(run(copy, "dvc", "metrics", "show", "--json").split("\n")[0])
+    assert "results/smoke/metrics/table2.json" in json.dumps(shown)
+    run(copy, "dvc", "plots", "show", "-o", "plots")
+    html = (copy / "plots" / "index.html").read_text()
+    assert "val_auc" in html and "attention.png" in html
+
+
+def test_opening_and_running_a_notebook_makes_nothing_stale(copy):
+    path = copy / "notebooks" / "03_train.ipynb"
+    nb = nbformat.read(path, as_version=4)
+    for i, cell in enumerate(c for c in nb.cells if c.cell_type == "code"):
+        cell.execution_count = i + 1
+        cell.outputs = [nbformat.v4.new_output("stream", text="some output\n")]
+    nb.metadata["language_info"]["version"] = "3.99"
+    nbformat.write(nb, path)
+    assert ran(run(copy, "dvc", "repro")) == {"source@03_train"}
+
+
+def test_an_edited_row_trains_alone(copy):
+    text = (copy / "params.yaml").read_text()
+    old = "set: {train: {qualities: [low]}}"
+    assert old in text
+    (copy / "params.yaml").write_text(
+        text.replace(old, "set: {train: {qualities: [low], epochs: 1}}")
+    )
+    assert ran(run(copy, "dvc", "repro")) == {
+        "train@smoke-cls_c40-0",
+        "score@smoke-cls_c40-0",
+        "table2@smoke",
+    }
+
+
+def test_an_experiment_takes_a_param_from_the_command_line(copy):
+    subprocess.run(["git", "add", "-A"], cwd=copy, check=True)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, "commit", "-qm", "study"], cwd=copy, check=True)
+    output = run(copy, "dvc", "exp", "run", "-S", "table2.bootstrap=150")
+    assert ran(output) == {"table2@smoke"}
+    assert "bootstrap: 150" in (copy / "params.yaml").read_text()
+
+
+def test_a_wrong_key_stops_before_anything_runs(copy):
+    path = copy / "params.yaml"
+    path.write_text(path.read_text().replace("  lr: 0.0001", "  lr: 0.0001\n  lrr: 0.1"))
+    done = subprocess.run(
+        ["acfd", "score", "--row", "cls_c40", "--seed", "0"],
+        cwd=copy,
+        env=environment(copy),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "train.lrr: unknown key" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,393 @@
+"""SynthFF: what it makes, that it can be made again, and that it offers no short cut.
+
+Every result on this data would be worthless if a forged clip could be told by anything but the
+forged pixels. The short-cut tests train simple classifiers on pixels outside the mask, file sizes
+and what the container says, cross-validated by identity; controls show that they would see a leak.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from acfd.ffpp import REAL, Clip, Tree, check
+from acfd.params import Params, load
+from acfd.synthff import BuildError, build, forgeries
+from acfd.synthff.build import cast
+from acfd.synthff.people import make_people
+from acfd.video import probe, read_frames
+
+TOP = Path(__file__).parents[1]
+METHODS = list(forgeries.METHODS)
+COMPRESSIONS = ("raw", "c23", "c40")
+
+
+def small(seed=5, train=2, val=2, test=2, size=128, frames=3, jobs=2, methods=METHODS) -> Params:
+    p = load(TOP / "params.yaml")
+    ids = p.synthff.identities.model_copy(update={"train": train, "val": val, "test": test})
+    said = {"seed": seed, "identities": ids, "size": size, "frames": frames}
+    return p.model_copy(
+        update={
+            "synthff": p.synthff.model_copy(update=said),
+            "compute": p.compute.model_copy(update={"jobs": jobs}),
+            "data": p.data.model_copy(update={"methods": list(methods)}),
+        }
+    )
+
+
+def make(params: Params, root: Path) -> Tree:
+    build(params, root, progress=False, scratch=root.parent / "scratch")
+    return Tree(root)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory) -> Path:
+    """22 people in a scratch folder, for builds of `small` to copy: rendering takes longest."""
+    scratch = tmp_path_factory.mktemp("rendered")
+    folder, side = cast(small().synthff, scratch)
+    make_people(folder, list(range(22)), 5, side, 2, progress=False)
+    return scratch
+
+
+@pytest.fixture(scope="session")
+def tree(rendered, tmp_path_factory) -> Tree:
+    """Six people, 128 px, 3 frames, made by two processes."""
+    folder = tmp_path_factory.mktemp("synthff")
+    shutil.copytree(rendered, folder / "scratch")
+    return make(small(), folder / "videos")
+
+
+@pytest.fixture(scope="session")
+def crowd(rendered, tmp_path_factory) -> Tree:
+    """22 people, 4 frames: enough to see a leak."""
+    folder = tmp_path_factory.mktemp("crowd")
+    shutil.copytree(rendered, folder / "scratch")
+    return make(small(train=14, val=4, test=4, frames=4), folder / "videos")
+
+
+def frames_of(path: Path) -> np.ndarray:
+    return np.stack([frame for _, frame in read_frames(path)])
+
+
+def masks_of(tree: Tree, clip: Clip) -> np.ndarray:
+    return frames_of(tree.mask_path(clip))[..., 0]
+
+
+def real_of(clip: Clip) -> Clip:
+    return Clip(REAL, clip.target, clip.target, "", clip.split)
+
+
+def forged(tree: Tree) -> list[Clip]:
+    return [c for c in tree.clips(METHODS) if c.label]
+
+
+def test_the_tree_is_whole(tree):
+    for high, low in (("raw", "c23"), ("c23", "c40")):
+        assert check(tree, METHODS, high, low).empty
+    clips = tree.clips(METHODS)
+    assert len(clips) == 6 * 5
+    for clip in clips:
+        info = probe(tree.video_path(clip, "c23"))
+        assert (info.frames, info.width, info.height, info.fps) == (3, 128, 128, 25.0)
+        assert (info.codec, info.pix_fmt) == ("h264", "yuv444p")
+    assert not list(tree.root.rglob(".*"))
+    assert not list((tree.root.parent / "scratch").rglob("*.npz"))
+
+
+def test_no_person_is_in_two_splits_and_pairs_stay_within_one(tree):
+    splits = tree.splits()
+    assert {s: len(pairs) for s, pairs in splits.items()} == {"train": 1, "val": 1, "test": 1}
+    home = {name: split for split, pairs in splits.items() for pair in pairs for name in pair}
+    assert len(home) == 6
+    for clip in forged(tree):
+        assert home[clip.target] == home[clip.source] == clip.split
+    videos = {p.stem for p in tree.root.rglob("*_*.mp4")}
+    assert videos == {f"{a}_{b}" for ps in splits.values() for p in ps for a, b in (p, p[::-1])}
+
+
+def test_outside_the_mask_a_forgery_is_its_real_video(tree):
+    for clip in forged(tree):
+        real = frames_of(tree.video_path(real_of(clip), "raw"))
+        fake = frames_of(tree.video_path(clip, "raw"))
+        mask = masks_of(tree, clip)
+        beyond = np.stack([cv2.dilate(m, np.ones((9, 9))) for m in mask]) < 4
+        assert beyond.mean() > 0.3, clip
+        assert (real[beyond] == fake[beyond]).all(), clip
+        inside = mask > 128
+        assert inside.any(axis=(1, 2)).all(), clip
+        change = np.abs(real.astype(int) - fake)[inside].mean()
+        assert change > 0.5, f"{clip}: nothing is forged"
+
+
+def test_compression_hurts_as_it_should(tree):
+    clips = tree.clips(METHODS)
+    size = {c: [tree.video_path(x, c).stat().st_size for x in clips] for c in COMPRESSIONS}
+    assert (np.array(size["raw"]) > 3 * np.array(size["c23"])).all()
+    assert (np.array(size["c23"]) > 1.15 * np.array(size["c40"])).all()
+    for clip in clips[:6]:
+        raw, c23, c40 = (frames_of(tree.video_path(clip, c)).astype(int) for c in COMPRESSIONS)
+        assert np.abs(c40 - raw).mean() > 1.3 * np.abs(c23 - raw).mean() > 0
+
+
+def test_the_methods_masks_differ_in_kind(crowd):
+    area, low = {}, {}
+    for method in METHODS:
+        values, heights = [], []
+        for clip in (c for c in forged(crowd) if c.method == method):
+            mask = masks_of(crowd, clip)[0] / 255.0
+            whole = np.max(  # against the widest of the target's masks
+                [
+                    masks_of(crowd, c)[0].sum() / 255.0
+                    for c in forged(crowd)
+                    if c.target == clip.target
+                ]
+            )
+            values.append(mask.sum() / whole)
+            heights.append((mask.sum(1) @ np.arange(len(mask))) / mask.sum() / len(mask))
+        area[method], low[method] = np.array(values), np.array(heights)
+    for method in METHODS:  # families, not recipes: every clip of a method is another
+        assert area[method].std() > 0.02
+    for method in METHODS[:3]:
+        assert np.median(area["NeuralTextures"]) < 0.6 * np.median(area[method])
+        assert np.median(low["NeuralTextures"]) > np.median(low[method]) + 0.02
+
+
+def edge_share(mask: np.ndarray) -> float:
+    """How much of a mask is its edge."""
+    return float(((mask > 12) & (mask < 0.9 * mask.max())).sum() / (mask > 12).sum())
+
+
+def test_deepfakes_are_softer_than_faceswaps(crowd):
+    share = {
+        m: np.median([edge_share(masks_of(crowd, c)[0]) for c in forged(crowd) if c.method == m])
+        for m in ("Deepfakes", "FaceSwap")
+    }
+    assert share["Deepfakes"] > 1.5 * share["FaceSwap"]
+
+
+# Short cuts
+
+
+def cosines() -> list[np.ndarray]:
+    """The 15 kernels of a 4 x 4 cosine transform but for the mean."""
+    n = np.arange(4)
+    rows = [np.cos(np.pi * (n + 0.5) * k / 4) for k in range(4)]
+    kernels = [np.outer(a, b) for a in rows for b in rows][1:]
+    return [(k / np.linalg.norm(k)).astype(np.float32) for k in kernels]
+
+
+def features(frames: np.ndarray) -> np.ndarray:
+    """T x H x W x 30: cosine energies, residual histogram, colour and its square, change in time.
+
+    frames: T x H x W x 3 uint8. Averages of these over any region describe it.
+    """
+    found = []
+    for t, frame in enumerate(frames):
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        maps = [np.abs(cv2.filter2D(grey, cv2.CV_32F, k)) for k in cosines()]
+        residual = np.abs(grey - cv2.blur(grey, (3, 3)))
+        steps = [0, 0.5, 1, 2, 4, 8, 256]
+        maps += [(residual >= a) & (residual < b) for a, b in pairwise(steps)]
+        colour = frame.astype(np.float32)
+        change = np.abs(colour - frames[t - 1]).mean(2) if t else np.zeros_like(grey)
+        maps += [*np.moveaxis(colour, 2, 0), *np.moveaxis(colour**2, 2, 0), change]
+        found.append(np.stack(maps, axis=2, dtype=np.float32, casting="unsafe"))
+    return np.stack(found)
+
+
+def described(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """One row: what `features` are on average within region (T x H x W bool)."""
+    mean = region.reshape(-1).astype(np.float32) @ maps.reshape(-1, maps.shape[-1]) / region.sum()
+    mean[:15] = np.log(mean[:15] + 0.05)
+    mean[-4:-1] = np.sqrt(np.maximum(mean[-4:-1] - mean[-7:-4] ** 2, 0))
+    mean[-1] = np.log(mean[-1] + 0.05)
+    return mean
+
+
+def auc(x: np.ndarray, label: np.ndarray, groups: np.ndarray) -> float:
+    """AUC of a logistic regression on people that it was not trained on."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
+    score = cross_val_predict(
+        model, x, label, groups=groups, cv=GroupKFold(11), method="decision_function"
+    )
+    return float(roc_auc_score(label, score))
+
+
+def noise_of(groups: np.ndarray) -> float:
+    """Standard error of a chance AUC with as many independent real and forged clips as people.
+
+    The clips of one person are so alike that they count as one (Hanley and McNeil 1982).
+    """
+    n = len(np.unique(groups))
+    return float(np.sqrt((2 * n + 1) / (12 * n * n)))
+
+
+def softer(frames: np.ndarray) -> np.ndarray:
+    """A leak for the controls: the whole frame very slightly blurred."""
+    return np.stack([cv2.GaussianBlur(f, (0, 0), 0.6) for f in frames])
+
+
+@lru_cache
+def pixels(tree: Tree, compression: str, spoil: Callable | None = None) -> dict[str, tuple]:
+    """Every forged clip and its real clip, described outside and inside the same mask.
+
+    For "outside" and "inside": features, labels, pairs of people (clips x 30, clips, clips).
+    """
+    reals, rows = {}, {"outside": [], "inside": []}
+    for clip in forged(tree):
+        mask = masks_of(tree, clip)
+        beyond = np.stack([cv2.dilate(m, np.ones((17, 17))) for m in mask]) < 4
+        if clip.target not in reals:
+            reals[clip.target] = features(frames_of(tree.video_path(real_of(clip), compression)))
+        fake = frames_of(tree.video_path(clip, compression))
+        fake = features(fake if spoil is None else spoil(fake))
+        for where, region in (("outside", beyond), ("inside", mask > 100)):
+            for label, maps in ((0, reals[clip.target]), (1, fake)):
+                rows[where].append((described(maps, region), label, int(clip.target) // 2))
+    return {where: tuple(map(np.array, zip(*said))) for where, said in rows.items()}
+
+
+def people(groups: np.ndarray) -> np.ndarray:
+    return np.repeat(np.unique(groups), 2) * 2 + np.tile([0, 1], len(np.unique(groups)))
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_pixels_outside_the_mask_say_nothing(crowd, compression):
+    x, label, groups = pixels(crowd, compression)["outside"]
+    assert abs(auc(x, label, groups) - 0.5) < 2 * noise_of(people(groups))
+
+
+def test_a_leak_outside_the_mask_would_be_seen(crowd):
+    x, label, groups = pixels(crowd, "c23", softer)["outside"]
+    assert auc(x, label, groups) > 0.5 + 2 * noise_of(people(groups))
+
+
+@pytest.mark.parametrize("compression", ["raw", "c23"])
+def test_pixels_inside_the_mask_tell(crowd, compression):
+    x, label, groups = pixels(crowd, compression)["inside"]
+    assert auc(x, label, groups) > 0.5 + 2 * noise_of(people(groups))
+
+
+def container(tree: Tree, clip: Clip) -> list[float]:
+    """What can be known of a clip without looking at it."""
+    said = []
+    for c in COMPRESSIONS:
+        path = tree.video_path(clip, c)
+        info = probe(path)
+        said += [np.log(path.stat().st_size), info.frames, info.fps, info.width, info.height]
+        said += [float(info.pix_fmt in ("yuv444p", "gbrp")), float(info.codec == "h264")]
+    return said
+
+
+def test_file_sizes_and_containers_say_nothing(crowd):
+    clips = crowd.clips(METHODS)
+    x = np.array([container(crowd, c) for c in clips])
+    label = np.array([c.label for c in clips])
+    groups = np.array([int(c.target) // 2 for c in clips])
+    varies = x.std(0) > 1e-9
+    assert varies.reshape(3, -1).sum(1).tolist() == [1, 1, 1]  # nothing but the sizes
+    assert not varies.reshape(3, -1)[:, 1:].any()
+    limit = 2 * noise_of(people(groups))
+    assert abs(auc(x, label, groups) - 0.5) < limit
+    larger = x + 0.8 * x.std(0) * label[:, None]  # had forged files been that much larger
+    assert auc(larger, label, groups) > 0.5 + limit
+
+
+# Making it again
+
+
+def test_one_process_makes_the_same_bytes(tree, tmp_path):
+    again = make(small(jobs=1), tmp_path / "videos")
+    assert contents(again.root) == contents(tree.root)
+
+
+def test_a_killed_build_goes_on(tree, rendered, tmp_path):
+    shutil.copytree(rendered, tmp_path / "scratch")
+    root = tmp_path / "videos"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\nfrom test_synthff import make, small\n"
+        "make(small(jobs=1), Path(sys.argv[2]))"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(root)],
+        cwd=TOP,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(root.rglob("[!.]*.mp4"))) < 20 and time.monotonic() < deadline:
+        assert run.poll() is None, "the build ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    made = {p: p.stat().st_mtime_ns for p in root.rglob("[!.]*.mp4")}
+    assert 20 <= len(made) < len(list(tree.root.rglob("*.mp4")))
+    (root / "splits" / ".train.json.abc.tmp.mp4").write_bytes(b"half a video")
+    make(small(), root)
+    assert contents(root) == contents(tree.root)
+    assert all(p.stat().st_mtime_ns == when for p, when in made.items()), "some were made again"
+
+
+def test_other_parameters_rebuild_and_another_seed_differs(tree, tmp_path):
+    root = tmp_path / "videos"
+    shutil.copytree(tree.root, root)
+    (root / "index.csv").write_text("not SynthFF's")
+    other = make(small(seed=6, methods=["Deepfakes"], frames=2), root)
+    before, after = contents(tree.root), contents(root)
+    assert after["index.csv"] == b"not SynthFF's"
+    videos = [name for name in after if name.endswith(".mp4")]
+    assert len(videos) == 6 * 3 + 6 * 4, "the old seed's videos are still there"
+    assert all(after[name] != before[name] for name in videos)
+    clip = tree.clips([])[0]
+    first, now = (frames_of(t.video_path(clip, "raw")) for t in (tree, other))
+    assert len(now) == 2 and np.abs(now.astype(float) - first[:2]).mean() > 5
+
+
+def test_a_strangers_tree_is_left_alone(tmp_path):
+    video = tmp_path / "original_sequences" / "youtube" / "c23" / "videos" / "000.mp4"
+    video.parent.mkdir(parents=True)
+    video.write_bytes(b"somebody's")
+    with pytest.raises(BuildError, match=r"original_sequences exists.*synthff.json does not"):
+        make(small(), tmp_path)
+    assert video.read_bytes() == b"somebody's"
+
+
+def test_a_method_that_it_lacks_is_named(tmp_path):
+    with pytest.raises(BuildError, match=r"FaceShifter.*Deepfakes"):
+        make(small(methods=["Deepfakes", "FaceShifter"]), tmp_path / "videos")
+
+
+def test_every_family_is_wide():
+    rng = np.random.default_rng(0)
+    for method in METHODS:
+        drawn = [forgeries.draw(method, rng) for _ in range(300)]
+        assert all(d.method == method for d in drawn)
+        own = np.mean([d.source in ("self", "frame") for d in drawn])
+        assert 0.15 < own < 0.45, method
+        others = np.mean([d.source == "other" for d in drawn])
+        assert (others > 0.4) == (method in ("Deepfakes", "FaceSwap")) and others in (0, others)
+        for name in ("kind", "fit", "source"):
+            assert len({getattr(d, name) for d in drawn}) >= 2, (method, name)
+        for name in ("scale", "softness", "offset", "shake", "colour"):
+            assert np.std([getattr(d, name) for d in drawn]) > 0.005, (method, name)
+    with pytest.raises(ValueError, match="FaceShifter"):
+        forgeries.draw("FaceShifter", rng)

@@ -1,0 +1,219 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from acfd import metrics, params, tables
+from acfd.paths import Paths
+
+TOP = Path(__file__).parent.parent
+ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
+
+
+def study(**changes) -> params.Params:
+    p = params.load(TOP / "params.yaml").model_dump()
+    p["table2"] |= {"rows": ROWS, "reference": "cls_c40", "bootstrap": 200}
+    p["study"] |= {"seeds": SEEDS}
+    p["data"] |= {"high": "c23", "low": "c40"}
+    p["train"] |= {"methods": ["Deepfakes"]}
+    for section, values in changes.items():
+        p[section] |= values
+    return params.Params(**p)
+
+
+def scores(row, seed, gap, pairs=6, frames=3):
+    """A score file: two splits, two compressions, and a method that Table 2 does not count."""
+    rng = np.random.default_rng([seed, ROWS.index(row)])
+    made = []
+    for p in range(pairs):
+        split = "val" if p < 2 else "test"
+        a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
+        clips = [("original", a, a, ""), ("original", b, b, "")]
+        clips += [("Deepfakes", f"{a}_{b}", a, b), ("Deepfakes", f"{b}_{a}", b, a)]
+        clips += [("FaceSwap", f"{a}_{b}", a, b)]
+        for compression, easier in (("c23", 0.5), ("c40", 0.0)):
+            for method, video, target, source in clips:
+                label = int(method != "original")
+                for frame in range(frames):
+                    z = (gap + easier * (gap > 0)) * (2 * label - 1) + rng.normal()
+                    z = -9 if method == "FaceSwap" else z  # would spoil the table if it counted
+                    mapped = label if row != "cls_c40" else 0
+                    made.append(
+                        {"run": f"{row}-s{seed}", "row": row, "seed": seed, "split": split}
+                        | {"method": method, "video": video, "target": target, "source": source}
+                        | {"frame": frame, "label": label, "compression": compression}
+                        | {"score": np.float32(1 / (1 + np.exp(-z))), "norm": np.float32("nan")}
+                        | {"tp": 6 * mapped, "fp": 2 * mapped, "fn": 4 * mapped, "tn": 24 * mapped}
+                    )
+    return pd.DataFrame(made).sample(frac=1, random_state=seed)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    p = Paths("pocket", tmp_path)
+    for row, gap in zip(ROWS, (0.8, 1.5, 0.0)):
+        for seed in SEEDS:
+            write(p, scores(row, seed, gap), row, seed)
+            info = p.metrics / "runs" / f"{row}-s{seed}.json"
+            info.parent.mkdir(parents=True, exist_ok=True)
+            info.write_text(json.dumps({"collapsed": row == "eq5_literal" and seed == 1}))
+    return p
+
+
+def write(paths, table, row, seed):
+    paths.scores(row, seed).parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(paths.scores(row, seed))
+
+
+def change(paths, row, seed, how):
+    write(paths, how(pd.read_parquet(paths.scores(row, seed))), row, seed)
+
+
+def test_table2_numbers(paths):
+    t = tables.table2(study(), paths)
+    assert t["row"].tolist() == ROWS * 2
+    assert t["compression"].tolist() == ["c40"] * 3 + ["c23"] * 3
+    assert (t["units"] == 4).all() and (t["frames"] == 4 * 4 * 3).all()
+    for compression in ("c40", "c23"):
+        for row in ROWS:
+            want = {"auc": [], "balanced_acc": [], "video_auc": [], "balanced_acc_val": []}
+            for seed in SEEDS:
+                s = pd.read_parquet(paths.scores(row, seed))
+                s = s[(s["compression"] == compression) & (s["method"] != "FaceSwap")]
+                test, val = s[s["split"] == "test"], s[s["split"] == "val"]
+                v = test.groupby(["method", "video"])[["label", "score"]].mean()
+                want["auc"] += [roc_auc_score(test["label"], test["score"])]
+                want["video_auc"] += [roc_auc_score(v["label"], v["score"])]
+                for name, cut in (("", 0.5), ("_val", metrics.choose_threshold(val))):
+                    said = test["score"] >= cut
+                    want["balanced_acc" + name] += [balanced_accuracy_score(test["label"], said)]
+            line = t[(t["row"] == row) & (t["compression"] == compression)].iloc[0]
+            for name, values in want.items():
+                assert line[name] == pytest.approx(np.mean(values)), (row, compression, name)
+                assert line[f"{name}_lo"] <= line[name] <= line[f"{name}_hi"]
+    low = t.iloc[:3].set_index("row")
+    assert low.loc["cls_at", "diff_auc"] == pytest.approx(
+        low.loc["cls_at", "auc"] - low.loc["cls_c40", "auc"]
+    )
+    assert low.loc["cls_at", "pbca"] == pytest.approx(30 / 36)
+    assert low.loc["cls_at", "iou"] == pytest.approx(6 / 12)
+    assert low.loc["cls_c40", ["pbca", "iou", "diff_auc", "diff_balanced_acc_lo"]].isna().all()
+    assert low["collapsed"].tolist() == [0, 0, 1]
+    assert low["paper_auc"].tolist()[:2] == [98.87, 99.26] and np.isnan(low["paper_acc"].iloc[2])
+
+
+def test_one_seed_no_validation_one_compression(paths):
+    for row in ROWS:
+        change(paths, row, 0, lambda s: s[(s["split"] == "test") & (s["compression"] == "c40")])
+    t = tables.table2(study(study={"seeds": [0]}), paths)
+    assert t["compression"].tolist() == ["c40"] * 3
+    assert t["balanced_acc_val"].isna().all() and t["auc"].notna().all()
+
+
+def test_csv_gives_the_same_table_back(paths):
+    t = tables.table2(study(), paths)
+    tables.write_table(t, paths.tables / "table2.csv")
+    back = tables.read_table(paths.tables / "table2.csv")
+    pd.testing.assert_frame_equal(t, back, check_exact=True, check_dtype=False)
+    assert tables.to_markdown(back) == tables.to_markdown(t)
+    assert tables.to_json(back) == tables.to_json(t)
+    again = tables.table2(study(), paths)
+    pd.testing.assert_frame_equal(t, again, check_exact=True)
+
+
+def test_json_is_compact_and_plain(paths):
+    t = tables.table2(study(), paths)
+    found = json.loads(json.dumps(tables.to_json(t), allow_nan=False))
+    assert list(found) == ROWS
+    assert found["cls_at"]["auc"] == round(t["auc"].iloc[1], 4)
+    assert len(found["cls_at"]) == 12 and "eer_lo" in found["cls_at"]
+
+
+def test_markdown(paths):
+    lines = tables.to_markdown(tables.table2(study(), paths)).splitlines()
+    assert len(lines) == 5 and {line.count(" | ") for line in lines} == {6}
+    assert "98.87" in lines[2] and lines[2].endswith("| – | – |")
+    assert "(collapsed in 1 of 2 seeds) | – |" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            lambda s: s.drop(columns=["fn", "score"]),
+            r"cls_at-s1.parquet: no column score, fn; found",
+        ),
+        (lambda s: s[:0], "no scores"),
+        (lambda s: s.assign(seed=0), "scores of cls_at-s0, expected cls_at-s1"),
+        (lambda s: pd.concat([s, s[:2]]), "2 samples come twice"),
+        (lambda s: s.assign(score=np.nan), "scores are not finite"),
+        (
+            lambda s: s.sort_values("frame")[:-7],
+            r"cls_at-s0 and cls_at-s1 are not.*: 7 only in cls_at-s0",
+        ),
+        (lambda s: s.assign(label=s["label"].mask(s["video"] == "008", 1)), "original 008"),
+    ],
+)
+def test_bad_score_files(paths, how, said):
+    change(paths, "cls_at", 1, how)
+    with pytest.raises(tables.TableError, match=said):
+        tables.load_scores(paths, "cls_at", SEEDS)
+
+
+def test_missing_files_name_the_stage(paths):
+    with pytest.raises(
+        tables.TableError, match=r"cls_at-s7.parquet: no such file; the stage `score`"
+    ):
+        tables.load_scores(paths, "cls_at", [0, 7])
+    info = paths.metrics / "runs" / "cls_at-s1.json"
+    info.write_text('{"collapsed": "no"}')
+    with pytest.raises(tables.TableError, match="collapsed is 'no', expected true or false"):
+        tables.table2(study(), paths)
+    info.unlink()
+    with pytest.raises(tables.TableError, match=r"cls_at-s1.json: no such file; the stage `score`"):
+        tables.table2(study(), paths)
+
+
+def test_rows_on_different_samples(paths):
+    for seed in SEEDS:
+        change(paths, "cls_at", seed, lambda s: s[s["video"] != "011"])
+    said = r"cls_at-s0 are not of the same samples: 6 only in cls_c40-s0 \(the first: original 011"
+    with pytest.raises(tables.TableError, match=said):
+        tables.table2(study(), paths)
+
+
+def test_low_quality_must_be_scored(paths):
+    for row in ROWS:
+        for seed in SEEDS:
+            change(paths, row, seed, lambda s: s[s["compression"] == "c23"])
+    with pytest.raises(tables.TableError, match="no scores at c40, found c23"):
+        tables.table2(study(), paths)
+
+
+def test_markers():
+    text = "a\n<!-- acfd:x -->\nold\n<!-- /acfd:x -->\nb\n"
+    new = tables.replace_between_markers(text, "x", "new\n")
+    assert new == "a\n<!-- acfd:x -->\nnew\n<!-- /acfd:x -->\nb\n"
+    assert tables.replace_between_markers(new, "x", "new") == new
+    with pytest.raises(tables.TableError, match="<!-- acfd:y --> is there 0 times"):
+        tables.replace_between_markers(text, "y", "new")
+    with pytest.raises(tables.TableError, match="<!-- /acfd:x --> is there 2 times"):
+        tables.replace_between_markers(text + text.splitlines()[3], "x", "new")
+    with pytest.raises(tables.TableError, match="comes before"):
+        tables.replace_between_markers("<!-- /acfd:x --> <!-- acfd:x -->", "x", "new")
+
+
+def test_readme_blocks(paths):
+    root = paths.results.parent
+    assert tables.readme_blocks(root) == {}
+    tables.write_table(tables.table2(study(), paths), paths.tables / "table2.csv")
+    bare = tables.readme_blocks(root)["table2-pocket"]
+    assert "95 % intervals from 200 resamples of 4 pairs" in bare and "2 seeds" in bare
+    facts = {"machine": "2 cores", "seconds": 1500.0, "seeds": [0], "identities": 8}
+    (paths.metrics / "study.json").write_text(json.dumps(facts))
+    blocks = tables.readme_blocks(root)
+    assert list(blocks) == ["table2-pocket"]
+    assert blocks["table2-pocket"] == bare + " Made in 25 min on 2 cores."

@@ -1,0 +1,211 @@
+"""Training: learns, repeats bit for bit, survives kill -9, and stops when it makes no sense."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from acfd import evaluate, losses, params, runs, systems, tables, train
+from acfd.paths import Paths
+from acfd.train import TrainingError
+
+ROWS = ["cls_c40", "cls_both", "cls_at", "cls_at_dis_gan"]
+
+
+@pytest.fixture
+def study(small_params, toy_faces, tmp_path):
+    """(params, paths) of a study whose faces are the toy ones."""
+    paths = Paths("toy", tmp_path)
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(toy_faces.folder)
+    return small_params, paths
+
+
+def changed(p: params.Params, **sections) -> params.Params:
+    raw = p.model_dump()
+    for section, values in sections.items():
+        raw[section] |= values
+    return params.Params(**raw)
+
+
+def result(folder):
+    """What a run leaves, without how long it took."""
+    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
+    steps = pd.read_csv(folder / "steps.csv")
+    return history, steps, load_file(folder / "model.safetensors")
+
+
+def assert_same(a, b):
+    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
+    pd.testing.assert_frame_equal(a[1], b[1], check_exact=True)
+    assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_trains_and_scores(study, row):
+    p, paths = study
+    folder = runs.run(p, row, 0, paths, progress=False)
+    history, steps, _ = result(folder)
+    assert len(history) == p.train.epochs
+    assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)
+    terms = {"cls_c40": "cls", "cls_both": "cls", "cls_at": "cls at"}.get(row, "cls at dis gan")
+    for term in train.TERMS:
+        assert history[f"train_{term}"].notna().all() == (term in terms.split())
+    assert ("critic" in steps) == (row == "cls_at_dis_gan")
+    said = json.loads((folder / "run.json").read_text())
+    assert said["best_epoch"] == history["val_loss"].idxmin() + 1
+    assert not list((paths.top / ".acfd").rglob("state.pt"))  # nothing left to resume
+
+    scores = evaluate.score(p, row, 0, paths, progress=False)
+    assert sorted(scores["compression"].unique()) == ["c23", "c40"]
+    assert scores["score"].between(0, 1).all() and scores["norm"].ge(0).all()
+    side = 4 if row in ("cls_at", "cls_at_dis_gan") else 0  # 4 x 4 cells at 64 px
+    assert (scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == side * side).all()
+    assert set(tables.load_scores(paths, row, [0])["split"]) == {"val", "test"}
+    # the scores are those of the network that was kept
+    val = scores[(scores["split"] == "val") & (scores["compression"] == "c40")]
+    ce = np.where(val["label"] == 1, -np.log(val["score"]), -np.log1p(-val["score"]))
+    mean = np.mean([ce[val["label"] == k].mean() for k in (0, 1)])
+    assert mean == pytest.approx(said["val_loss"], rel=1e-3)
+
+
+def test_it_learns_what_can_be_learnt(study):
+    p, paths = study
+    p = changed(p, train={"epochs": 2, "epoch_pairs": 40, "batch": 8, "lr": 0.0005})
+    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
+
+
+def test_same_seed_same_bits_other_seed_other_bits(study, tmp_path):
+    p, paths = study
+    p = changed(p, train={"epochs": 1})
+    first = result(runs.run(p, "cls_at_dis_gan", 0, paths, progress=False))
+    again = Paths("toy", tmp_path / "again")
+    again.data.mkdir(parents=True)
+    again.faces.symlink_to(paths.faces.resolve())
+    assert_same(first, result(runs.run(p, "cls_at_dis_gan", 0, again, progress=False)))
+    other = result(runs.run(p, "cls_at_dis_gan", 1, paths, progress=False))
+    assert other[0]["train_loss"][0] != first[0]["train_loss"][0]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from acfd import params, runs
+from acfd.paths import Paths
+p = params.load(sys.argv[1])
+runs.run(p, "cls_at_dis_gan", 0, Paths("toy", Path(sys.argv[2])), progress=False)
+"""
+
+
+def test_a_killed_run_ends_as_an_unkilled_one(study, write_params, tmp_path):
+    """kill -9 twice, at the end of an epoch and in the middle of one."""
+    p, paths = study
+    p = changed(p, train={"epochs": 2, "checkpoint_steps": 1})
+    file = write_params(p)
+    whole = tmp_path / "whole"
+    Paths("toy", whole).data.mkdir(parents=True)
+    Paths("toy", whole).faces.symlink_to(paths.faces.resolve())
+    expected = result(runs.run(p, "cls_at_dis_gan", 0, Paths("toy", whole), progress=False))
+
+    command = [sys.executable, "-c", CHILD, str(file), str(paths.top)]
+    killed_at = []
+    for steps_wanted in (1, 3):
+        child = subprocess.Popen(command)
+        while child.poll() is None:
+            steps = _steps_done(paths)
+            if steps >= steps_wanted:
+                os.kill(child.pid, signal.SIGKILL)
+                child.wait()
+                killed_at.append(steps)
+                break
+            time.sleep(0.02)
+        assert child.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    assert not (paths.run("cls_at_dis_gan", 0) / "run.json").exists()
+    subprocess.run(command, check=True)
+    assert killed_at[0] < len(expected[1])
+    assert_same(expected, result(paths.run("cls_at_dis_gan", 0)))
+
+
+def _steps_done(paths) -> int:
+    for file in (paths.top / ".acfd").rglob("state.pt"):
+        try:
+            return len(torch.load(file, weights_only=True)["history"]["steps"])
+        except (FileNotFoundError, RuntimeError, EOFError):
+            return 0
+    return 0
+
+
+def test_early_stop(study):
+    p, paths = study
+    # a learning rate too small to move anything: the validation loss cannot fall for long
+    p = changed(p, train={"epochs": 30, "patience": 1, "lr": 1e-12})
+    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    said = json.loads((folder / "run.json").read_text())
+    assert said["epochs"] < 30 and said["stopped"].startswith("validation loss did not fall")
+    assert said["epochs"] - said["best_epoch"] == 1
+
+
+def test_a_collapsed_map_stops_the_run_unless_told(study):
+    p, paths = study
+    p = changed(p, train={"epochs": 1})
+    at = {"loss": {"attention": "l1"}, "train": {"attention_lr_scale": 300.0}}
+    row = p.rows["cls_at"].model_copy(update={"set": at})
+    stop = p.model_copy(update={"rows": p.rows | {"cls_at": row}})
+    with pytest.raises(TrainingError, match=r"collapsed: .*loss\.attention to bce"):
+        runs.run(stop, "cls_at", 0, paths, progress=False)
+    row = row.model_copy(update={"set": at | {"train": at["train"] | {"on_collapse": "go_on"}}})
+    go_on = p.model_copy(update={"rows": p.rows | {"cls_at": row}})
+    folder = runs.run(go_on, "cls_at", 0, paths, progress=False)
+    said = json.loads((folder / "run.json").read_text())
+    assert said["collapsed"] is True and said["epochs"] == p.train.epochs
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(study):
+    p, paths = study
+    with pytest.raises(TrainingError, match=r"not finite.*train\.lr"):
+        runs.run(changed(p, train={"lr": 1e30}), "cls_c40", 0, paths, progress=False)
+
+
+def test_the_low_branch_alone_is_deployed_and_attention_learns_slowly(small_params):
+    system = systems.make(small_params, "cls_at_dis_gan", 0, weights=None)
+    assert system.deployed is system.net.low
+    fast, slow = system.groups()
+    assert slow["lr"] == pytest.approx(fast["lr"] * small_params.train.attention_lr_scale)
+    assert sum(p.numel() for p in slow["params"]) == 2 * (728 * 9 + 1)
+    assert len(fast["params"]) + len(slow["params"]) == len(list(system.net.parameters()))
+    assert systems.make(small_params, "cls_at", 0, weights=None).critic is None
+
+
+def test_row_terms_are_eq_1(small_params):
+    """The weighted sum that is trained, against the terms put together by hand."""
+    system = systems.make(small_params, "cls_at_dis_gan", 0, weights=None)
+    torch.manual_seed(0)
+    batch = {q: torch.rand(4, 3, 64, 64) * 2 - 1 for q in ("high", "low")}
+    batch |= {"mask": (torch.rand(4, 1, 64, 64) > 0.7).float(), "label": torch.tensor([0, 1, 0, 1])}
+    high, low = outputs = system.net(*system.inputs(batch))
+    found = system.loss(system.terms(outputs, batch))
+    y, p = batch["label"], small_params.loss
+    target = torch.nn.functional.adaptive_avg_pool2d(batch["mask"], 4)
+    cls = sum(torch.nn.functional.cross_entropy(o.logits, y) for o in (high, low))
+    at = (high.attention.detach() - low.attention).abs().mean()
+    at = at + torch.nn.functional.binary_cross_entropy(high.attention, target)
+    dis = (high.feature - low.feature).abs().mean()
+    for o in (high, low):
+        dis = dis + losses.metric_hinge(o.feature, y, p.radius_real, p.radius_fake)
+    gan = (system.critic(high.mid, low.mid) - system.critic(low.mid, high.mid)).mean()
+    expected = p.cls * cls + p.at * at + p.dis * dis + p.gan * gan
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_no_faces_of_a_kind_is_named(toy_faces):
+    with pytest.raises(ValueError, match=r"no forged faces in the test split for FaceSwap"):
+        runs.subset(toy_faces, "test", ["FaceSwap"])

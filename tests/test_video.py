@@ -1,0 +1,215 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from acfd.video import VideoError, probe, read_frames, write_video
+
+
+def clip(frames=12, width=65, height=49, colour=True):
+    """Smooth pictures that move, with the frame's number in the brightness of a corner."""
+    y, x = np.mgrid[:height, :width]
+    for n in range(frames):
+        wave = 127 + 90 * np.sin((x + 3 * n) / 9) * np.cos(y / 7)
+        picture = np.stack([wave, wave[::-1], wave[:, ::-1]], -1) if colour else wave
+        picture[:16, :16] = 20 * n
+        yield picture.astype(np.uint8)
+
+
+def number(picture):
+    return round(picture[2:14, 2:14].mean() / 20)
+
+
+@pytest.fixture
+def good(tmp_path):
+    write_video(tmp_path / "good.mp4", clip(), 25.0, crf=10)
+    return tmp_path / "good.mp4"
+
+
+def with_index_first(source, target):
+    """The same packets with the index in front, as a download that breaks off would have it."""
+    with (
+        av.open(str(source)) as read,
+        av.open(str(target), "w", options={"movflags": "faststart"}) as written,
+    ):
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
+
+
+def test_raw_gives_the_very_pixels_back_at_an_odd_size(tmp_path):
+    path = tmp_path / "raw.mp4"
+    write_video(path, clip(), 25.0, codec="libx264rgb", crf=0, pix_fmt="rgb24")
+    for (i, found), expected in zip(read_frames(path), clip(), strict=True):
+        assert np.array_equal(found, expected), i
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv420p"])
+def test_stronger_compression_is_smaller_and_worse(tmp_path, pix_fmt):
+    size = {"width": 64, "height": 48}  # 4:2:0 needs even sides
+    error, bytes_ = {}, {}
+    for crf in (23, 40):
+        path = tmp_path / f"{crf}.mp4"
+        write_video(path, clip(**size), 25.0, crf=crf, pix_fmt=pix_fmt)
+        pairs = zip(read_frames(path), clip(**size), strict=True)
+        error[crf] = np.mean([np.abs(f.astype(int) - e).mean() for (_, f), e in pairs])
+        bytes_[crf] = path.stat().st_size
+        assert probe(path).pix_fmt == pix_fmt
+    assert error[23] < 6 < error[40]
+    assert bytes_[40] < bytes_[23]
+
+
+def test_probe_says_what_was_written(good):
+    info = probe(good)
+    assert (info.frames, info.promised, info.width, info.height) == (12, 12, 65, 49)
+    assert (info.fps, info.codec, info.pix_fmt, info.path) == (25.0, "h264", "yuv444p", good)
+
+
+def test_broadcast_rate_is_kept(tmp_path):
+    write_video(tmp_path / "a.mp4", clip(), 30000 / 1001, crf=23)
+    assert probe(tmp_path / "a.mp4").fps == pytest.approx(float(Fraction(30000, 1001)))
+
+
+def test_same_frames_same_bytes(tmp_path, good):
+    write_video(tmp_path / "again.mp4", clip(), 25.0, crf=10)
+    assert (tmp_path / "again.mp4").read_bytes() == good.read_bytes()
+    assert b"Lavf" not in good.read_bytes()  # another release of the muxer would write another
+
+
+def test_grey_frames_come_back_grey(tmp_path):
+    write_video(tmp_path / "mask.mp4", clip(colour=False), 25.0, crf=10)
+    for (_, found), expected in zip(read_frames(tmp_path / "mask.mp4"), clip(colour=False)):
+        assert np.abs(found.astype(int) - expected[:, :, None]).mean() < 4
+
+
+def test_only_the_frames_asked_for_in_order_of_time(good):
+    found = list(read_frames(good, [7, 1, 10, 1]))
+    assert [i for i, _ in found] == [1, 7, 10]
+    assert [number(picture) for _, picture in found] == [1, 7, 10]
+    assert list(read_frames(good, [])) == []
+
+
+def test_frames_beyond_the_end_are_an_error_with_the_count(good):
+    frames = read_frames(good, [3, 99])
+    assert next(frames)[0] == 3
+    with pytest.raises(VideoError, match=r"good.mp4: 12 frames could be decoded, 100 were exp"):
+        next(frames)
+
+
+def test_negative_frame_is_an_error(good):
+    with pytest.raises(ValueError, match="frame -1 asked for"):
+        list(read_frames(good, [-1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such video file"),
+        (b"", r"empty \(0 bytes\)"),
+        (b"no video at all" * 50, "not a readable video"),
+    ],
+)
+def test_what_is_no_video_is_named(tmp_path, content, said):
+    path = tmp_path / "odd.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    for use in (probe, lambda p: list(read_frames(p))):
+        with pytest.raises(VideoError, match=f"odd.mp4: .*{said}"):
+            use(path)
+
+
+def test_a_file_with_sound_alone_has_no_video_stream(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(VideoError, match=r"sound.mp4: the file has no video stream"):
+        probe(path)
+
+
+def test_cut_file_without_its_index_is_named(tmp_path, good):
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(good.read_bytes()[:-900])
+    with pytest.raises(VideoError, match=r"cut.mp4: not a readable video"):
+        probe(cut)
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.8, 0.97])
+def test_cut_file_gives_its_whole_frames_under_right_numbers_then_an_error(tmp_path, good, kept):
+    with_index_first(good, tmp_path / "whole.mp4")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes((tmp_path / "whole.mp4").read_bytes()[: int(kept * good.stat().st_size)])
+    info = probe(cut)
+    assert info.frames < info.promised == 12
+    found = []
+    with pytest.raises(VideoError, match=r"cut.mp4: \d+ frames could be decoded, 12 were exp"):
+        for i, picture in read_frames(cut):
+            found.append(i)
+            assert number(picture) == i
+    assert found == list(range(len(found)))
+    assert len(found) <= info.frames
+
+
+def test_cut_between_two_packets_gives_no_frame_under_a_wrong_number(tmp_path, good):
+    """With B-frames, a decoder that is told to finish hands over frames from behind the cut."""
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    with_index_first(good, whole)
+    with av.open(str(whole)) as container:
+        ends = [p.pos + p.size for p in container.demux(video=0) if p.size]
+    assert len(ends) == 12
+    for n, end in enumerate(ends[:-1]):
+        cut.write_bytes(whole.read_bytes()[:end])
+        assert probe(cut).frames == n + 1
+        with pytest.raises(VideoError, match=r"cut.mp4: \d+ frames could be decoded"):
+            for i, picture in read_frames(cut):
+                assert number(picture) == i
+
+
+def test_damage_inside_is_an_error_and_not_a_concealed_frame(tmp_path, good):
+    """H.264 has no checksum, so a few wrong frames pass, but not the many that a player shows."""
+    expected = [picture for _, picture in read_frames(good)]
+    broken, rng = tmp_path / "broken.mp4", np.random.default_rng(0)
+    raised = wrong = 0
+    for _ in range(150):
+        data = np.frombuffer(good.read_bytes(), np.uint8).copy()
+        start = rng.integers(900, int(0.85 * len(data)))
+        data[start : start + rng.integers(1, 30)] ^= 0x5A
+        broken.write_bytes(data.tobytes())
+        try:
+            for i, picture in read_frames(broken):
+                wrong += not np.array_equal(picture, expected[i])
+        except VideoError as error:
+            assert "broken.mp4: " in str(error) and "frames could be decoded" in str(error)
+            raised += 1
+    assert raised > 140
+    assert wrong < 20
+
+
+def test_nothing_is_left_of_a_video_that_could_not_be_written(tmp_path):
+    def failing():
+        yield from clip(3)
+        raise RuntimeError("camera broke")
+
+    with pytest.raises(RuntimeError, match="camera broke"):
+        write_video(tmp_path / "a.mp4", failing(), 25.0, crf=23)
+    with pytest.raises(ValueError, match=r"a.mp4: no frames to write"):
+        write_video(tmp_path / "a.mp4", [], 25.0, crf=23)
+    unlike = [np.zeros((48, 64, 3), np.uint8), np.zeros((32, 64, 3), np.uint8)]
+    with pytest.raises(ValueError, match=r"frame 1 is \(32, 64\), the first was \(48, 64\)"):
+        write_video(tmp_path / "a.mp4", unlike, 25.0, crf=23)
+    with pytest.raises(ValueError, match=r"frame 0 is float32 of shape"):
+        write_video(tmp_path / "a.mp4", [np.zeros((48, 64, 3), np.float32)], 25.0, crf=23)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_video(good):
+    before = good.read_bytes()
+    with pytest.raises(ValueError, match="no frames"):
+        write_video(good, [], 25.0, crf=23)
+    assert good.read_bytes() == before
