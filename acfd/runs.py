@@ -103,7 +103,7 @@ def _write(folder: Path, system: System, history: History, p: Params, row, seed,
         "stopped": history.stopped,
         "collapsed": history.collapsed,
         "train_seconds": sum(e["seconds"] for e in history.epochs),
-        "machine": platform.machine(),
+        "machine": machine(),
         "versions": {"acfd": acfd.__version__, "torch": torch.__version__},
         "params": p.model_dump(mode="json"),
     }
@@ -124,6 +124,14 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
     load_model(system.net, folder / "model.safetensors")
     system.net.eval()
     return system, said
+
+
+def machine() -> str:
+    """This machine in words: what trains, on how many cores or which GPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{torch.get_num_threads()} CPU cores ({platform.machine()}, {capability})"
 
 
 def histories(params: Params, paths: Paths, name: str) -> pd.DataFrame:

@@ -114,6 +114,13 @@ def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     return info
 
 
+def study_facts(params: Params, paths: Paths, machine: str) -> dict:
+    """What stands below the README's table: where it was made, and the seconds of all training."""
+    runs = [(row, seed) for row in params.table2.rows for seed in params.study.seeds]
+    seconds = sum(load_run_info(paths, *run)["seconds"] for run in runs)
+    return {"preset": params.preset, "machine": machine, "seconds": round(seconds)}
+
+
 def table2(params: Params, paths: Paths) -> pd.DataFrame:
     """Table 2: one row a (row of params.table2.rows, compression), the low quality first.
 
@@ -298,7 +305,7 @@ def _caption(table: pd.DataFrame, study: dict) -> str:
         f"{line['compression']}); {covers}."
     )
     if "machine" in study and "seconds" in study:
-        said += f" Made in {_duration(study['seconds'])} on {study['machine']}."
+        said += f" Training took {_duration(study['seconds'])} in all on {study['machine']}."
     return said
 
 

@@ -216,4 +216,4 @@ def test_readme_blocks(paths):
     (paths.metrics / "study.json").write_text(json.dumps(facts))
     blocks = tables.readme_blocks(root)
     assert list(blocks) == ["table2-pocket"]
-    assert blocks["table2-pocket"] == bare + " Made in 25 min on 2 cores."
+    assert blocks["table2-pocket"] == bare + " Training took 25 min in all on 2 cores."

@@ -192,6 +192,7 @@ def _continued(portrait: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     ends = [small[:2, :3].mean((0, 1)), small[:2, -3:].mean((0, 1))]
     across = np.linspace(0, 1, len(small))[:, None]
     edge[0] = (1 - across) * ends[0] + across * ends[1]
+    edge[-1:] = cv2.blur(edge[-1:], (2 * (len(small) // 4) + 1, 1))  # no pillar below the neck
     wide = cv2.copyMakeBorder(edge, *[reach] * 4, cv2.BORDER_REPLICATE)
     blurred = cv2.GaussianBlur(wide, (0, 0), 0.07 * len(small))
     total = side + 2 * pad
