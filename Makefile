@@ -29,10 +29,11 @@ study: env
 	@PATH="$(CURDIR)/$(BIN):$$PATH" acfd plan
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
+# Two files at a time, one thread each: threads that wait for each other cost more than they give.
 test: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 lab: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab notebooks

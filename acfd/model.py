@@ -34,12 +34,17 @@ class Output(NamedTuple):
 class Branch(nn.Module):
     """E of the paper: head, attention, tail, classifier; a plain Xception without attention.
 
-    forward: B x 3 x S x S in [-1, 1] -> Output. With attention V' = V * M goes on to the tail
-    (Eq. 3, 4).
+    forward: B x 3 x S x S in [-1, 1] -> Output. What goes on to the tail is, by `form`,
+    "product": V' = V * M, Eq. 3 and 4 as printed; "normalised": V' = V * M / mean(M), the mean
+    over the pixels of each map. M says where to look, and most of it is near zero; the product
+    alone makes V' so small that the tail's residual stream, and with it the pre-training, is lost.
     """
 
-    def __init__(self, head: nn.Module, tail: nn.Module, attention: bool):
+    def __init__(self, head: nn.Module, tail: nn.Module, attention: bool, form: str = "product"):
         super().__init__()
+        if form not in ("product", "normalised"):
+            raise ValueError(f"attention form {form!r}; there are product and normalised")
+        self.form = form
         self.head = head
         self.attention = nn.Conv2d(MID_CHANNELS, 1, kernel_size=3, padding=1) if attention else None
         self.tail = tail
@@ -51,7 +56,10 @@ class Branch(nn.Module):
         seen = mid
         if self.attention is not None:
             attention = torch.sigmoid(self.attention(mid))
-            seen = mid * attention
+            weight = attention
+            if self.form == "normalised":
+                weight = attention / attention.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+            seen = mid * weight
         feature = self.tail(seen)
         return Output(self.fc(feature), feature, attention, mid)
 
@@ -110,6 +118,7 @@ def build(
     system: str,
     *,
     attention: bool = False,
+    form: str = "product",
     shared_tail: bool = False,
     weights: str | None = "auto",
     seed: int = 0,
@@ -125,8 +134,8 @@ def build(
         if system == "xception":
             return OneBranch(Branch(*head_and_tail(state), attention=False))
         if system == "two_branch":
-            high = Branch(*head_and_tail(state), attention=attention)
-            low = Branch(*head_and_tail(state), attention=attention)
+            high = Branch(*head_and_tail(state), attention, form)
+            low = Branch(*head_and_tail(state), attention, form)
             if shared_tail:
                 low.tail, low.fc = high.tail, high.fc
             else:

@@ -72,6 +72,8 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
             cwd=os.getcwd(),
+            # the kernel's own notes on its start and end are no news of the study
+            extra_arguments=["--IPKernelApp.log_level=50"],
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookError(

@@ -86,6 +86,7 @@ class Faces(Section):
 class Model(Section):
     weights: str
     attention: bool
+    attention_form: Literal["product", "normalised"]
     shared_tail: bool
     critic_width: Positive
 

@@ -141,6 +141,7 @@ def make(params: Params, row: str, seed: int, *, weights: str | None = "") -> Sy
         net = model.build(
             kind,
             attention=p.model.attention,
+            form=p.model.attention_form,
             shared_tail=p.model.shared_tail,
             weights=p.model.weights if weights == "" else weights,
             seed=seed,

@@ -17,7 +17,7 @@ from acfd.paths import SCRATCH, atomic
 from acfd.synthff import forgeries, motion, people
 from acfd.video import write_video
 
-VERSION = 1  # of the recipe: raise it when the same parameters give other videos
+VERSION = 2  # of the recipe: raise it when the same parameters give other videos
 CODECS = {
     "raw": {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"},
     "c23": {"crf": 23},

@@ -88,7 +88,7 @@ def _sharpness(rng: np.random.Generator, low: float, high: float) -> blend.Recip
 
 def _deepfakes(rng: np.random.Generator) -> dict:
     return {
-        "source": _pick(rng, other=0.5, shifted=0.2, self=0.15, frame=0.15),
+        "source": _pick(rng, other=0.66, shifted=0.16, self=0.09, frame=0.09),
         "fit": _pick(rng, similarity=0.6, affine=0.4),
         "expression": rng.uniform(0, 0.12),
         "kind": _pick(rng, oval=0.4, hull=0.3, box=0.15, full=0.1, inner=0.05),
@@ -99,7 +99,7 @@ def _deepfakes(rng: np.random.Generator) -> dict:
         "opacity": rng.uniform(0.75, 1) if rng.random() < 0.4 else 1.0,
         "colour": rng.uniform(0.5, 1) if rng.random() < 0.85 else 0.0,
         "own_look": rng.random() < 0.5,
-        "recipe": _sharpness(rng, 1.3, 4.0),
+        "recipe": _sharpness(rng, 1.6, 4.5),
         "offset": rng.uniform(0, 0.12),
         "shake": rng.uniform(0, 0.05),
         "flicker": rng.uniform(0, 2.5),

@@ -82,7 +82,7 @@ def draw_look(rng: np.random.Generator) -> Look:
 
 def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndarray) -> Scene:
     """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square."""
-    crop = size * np.exp(rng.uniform(np.log(0.33), np.log(0.7)))
+    crop = size * np.exp(rng.uniform(np.log(0.42), np.log(0.85)))
     scale = crop / CROP * np.exp(0.025 * smooth_path(rng, frames))
     turn = np.deg2rad(rng.normal(0, 5) + 2.0 * smooth_path(rng, frames))
     middle = points.mean(0)
@@ -100,7 +100,7 @@ def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndar
         cameras[t] = np.c_[linear, at - linear @ middle + shake * rng.standard_normal(2)]
     mood = np.clip(rng.uniform(0, 1) + 0.35 * smooth_path(rng, frames), 0, 1)
     finish: blend.Recipe = ()
-    if rng.random() < 0.5:  # half of the people are filmed, or were stored, badly
+    if rng.random() < 0.35:  # a third of the people are filmed, or were stored, badly
         finish = tuple(
             d
             for d in blend.random_recipe(rng, 0.8)

@@ -143,8 +143,13 @@ def make_people(
     if not todo:
         return
     generator, detector = Generator(jobs), FaceDetector(min_score=0.5, detect_size=320)
-    bar = tqdm(total=len(indices), initial=len(indices) - len(todo), desc="people", unit="person")
-    bar.disable = not progress
+    bar = tqdm(
+        total=len(indices),
+        initial=len(indices) - len(todo),
+        desc="people",
+        unit="person",
+        disable=not progress,
+    )
     for attempt in range(ATTEMPTS):
         drafts = (style for i in todo for style in _draft(generator, seed, i, attempt))
         pictures, failed = generator.render(drafts), []
