@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _is_ours(error: Exception) -> bool:
     """Errors whose message was written for the user; of any other the traceback is wanted."""
-    return type(error).__module__.startswith("acfd.")
+    return isinstance(error, OSError) or type(error).__module__.startswith("acfd.")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -50,12 +50,16 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
-def save(fig: Figure, paths: Paths, name: str) -> list[Path]:
-    """Write <figures>/<name>.png (150 dots an inch) and .svg, without dates; returns both paths."""
+def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True) -> list[Path]:
+    """Write <figures>/<name>.png (150 dots an inch) and .svg, without dates; returns the paths.
+
+    vector: False for photographs, of which an SVG is only a larger PNG.
+    """
     written = []
     fig.draw_without_rendering()
     fig.set_layout_engine("none")  # each drawing would move the axes by another hair's breadth
-    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+    formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    for ending, metadata in list(formats.items())[: 1 + vector]:
         path = paths.figures / f"{name}.{ending}"
         with atomic(path) as temporary, plt.rc_context(STYLE | {"svg.hashsalt": "acfd"}):
             fig.savefig(temporary, format=ending, dpi=150, metadata=metadata)

@@ -6,10 +6,10 @@ from acfd.params import Params
 from acfd.paths import Paths
 
 # Seconds of both cores of a 2-core machine (AVX2, no GPU), from benchmarks/: rough on purpose.
-PERSON = 0.75  # three portraits of one generated person
-CLIP_FRAME = 0.012  # film, forge and encode one frame of 320 x 320
-FACE = 0.03  # decode, detect, crop and store one pair
-PASS = 0.047  # one Xception, forward and backward, one crop of 96 x 96
+PERSON = 1.2  # three portraits of one generated person
+CLIP_FRAME = 0.02  # film, forge and encode one frame of 320 x 320
+FACE = 0.022  # decode, detect, crop and store one pair
+PASS = 0.062  # one Xception, forward and backward, one crop of 96 x 96
 FORWARD = 0.3  # a forward pass alone, as a part of that
 START = 9.0  # a notebook's kernel and imports
 
@@ -41,7 +41,7 @@ def plan(p: Params) -> str:
         of = p.for_row(row)
         images = 2 if of.rows[row].system == "two_branch" else len(of.train.qualities)
         pairs = of.train.epochs * of.train.epoch_pairs * len(p.study.seeds)
-        seconds = pairs * images * PASS * area * 1.1 + len(p.study.seeds) * (2 * START + 15)
+        seconds = pairs * images * PASS * area * 1.1 + len(p.study.seeds) * (2 * START + 12)
         size = f"{pairs} pairs" if pairs else "every pair of every epoch"
         add("train", f"{row}, {len(p.study.seeds)} seed(s), at most {size}", seconds)
     add("table2", "tables, figures, metrics", 20 + START)

@@ -21,8 +21,9 @@ from acfd.params import Compute, Params
 from acfd.paths import atomic
 from acfd.systems import System
 
-# Below this the map is off on the forged pixels too: V' = V * M is lost in the tail's batch norms.
-COLLAPSED = 0.05
+# A collapsed map is low on forged pixels, and no higher there than elsewhere: nothing is left of
+# what the mask taught, and V' = V * M fades with it.
+COLLAPSED_BELOW, COLLAPSED_MARGIN = 0.2, 0.02
 TERMS = ("cls", "at", "dis", "gan")
 
 
@@ -265,7 +266,9 @@ def _close_epoch(history: History, found: dict, epoch: int, seconds: float):
 
 def _judge(history: History, t):
     last = history.epochs[-1]
-    history.collapsed = last["attention_inside"] < COLLAPSED  # false for NaN: no map, no collapse
+    inside, outside = last["attention_inside"], last["attention_outside"]
+    # both comparisons are false for NaN: no map, no collapse
+    history.collapsed = inside < COLLAPSED_BELOW and inside < outside + COLLAPSED_MARGIN
     if history.collapsed and t.on_collapse == "stop":
         history.stopped = "collapsed"
     elif history.stale >= t.patience:
@@ -275,10 +278,11 @@ def _judge(history: History, t):
 
 
 def _collapse_message(history: History) -> str:
-    inside = history.epochs[-1]["attention_inside"]
+    last = history.epochs[-1]
     return (
-        f"the attention map collapsed: its mean on forged pixels is {inside:.4f} after epoch "
-        f"{len(history.epochs)}, so nothing reaches the tail and the model stays at chance. "
+        f"the attention map collapsed: after epoch {len(history.epochs)} its mean is "
+        f"{last['attention_inside']:.4f} on forged pixels and {last['attention_outside']:.4f} on "
+        "the rest, so it shows nothing and what reaches the tail fades. "
         "Set loss.attention to bce, or lower train.attention_lr_scale; to let such a run go on "
         "and be reported as collapsed, set train.on_collapse to go_on."
     )

@@ -1,0 +1,64 @@
+"""Commands for people: what is planned, a README that agrees with results/, errors in a line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from acfd import cli, params, tables
+from acfd.plan import plan
+
+TOP = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("preset", ["pocket", "full", "smoke", "ffpp"])
+def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
+    file = tmp_path / "params.yaml"
+    file.write_text((TOP / "params.yaml").read_text())
+    params.apply_preset(preset, file, TOP / "presets")
+    p = params.load(file)
+    said = plan(p)
+    assert all(row in said for row in p.table2.rows)
+    assert f"results/{preset}" in said
+    if preset != "ffpp":
+        minutes = [float(m) for m in re.findall(r"([\d.]+) min", said)]
+        assert sum(minutes[:-1]) == pytest.approx(minutes[-1], abs=0.1 * len(minutes))
+        assert len(minutes) == 2 + len(p.table2.rows) + 2
+
+
+def test_readme_tables_are_those_of_results():
+    text = (TOP / "README.md").read_text()
+    for name, block in tables.readme_blocks(TOP / "results").items():
+        assert tables.replace_between_markers(text, name, block) == text, "run `acfd readme`"
+
+
+def test_readme_shows_pictures_that_exist():
+    text = (TOP / "README.md").read_text()
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert pictures
+    for picture in pictures:
+        assert (TOP / picture).is_file(), f"README.md shows {picture}, which is not there"
+
+
+def test_readme_names_every_preset():
+    text = (TOP / "README.md").read_text()
+    for preset in (TOP / "presets").glob("*.yaml"):
+        assert f"| `{preset.stem}` |" in text
+
+
+def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["plan"]) == 1
+    said = capsys.readouterr().err
+    assert "params.yaml: no such file" in said and "Traceback" not in said
+    with pytest.raises(params.ParamsError):
+        cli.main(["--traceback", "plan"])
+
+
+def test_a_full_disk_is_an_error_in_a_line(monkeypatch, capsys):
+    def full(_):
+        raise OSError(28, "no room to write it")
+
+    monkeypatch.setattr(cli, "_plan", full)
+    assert cli.main(["plan"]) == 1
+    assert "no room to write it" in capsys.readouterr().err
