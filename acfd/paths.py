@@ -69,8 +69,8 @@ class Paths:
 
     @property
     def notebooks(self) -> Path:
-        """Executed copies."""
-        return self.data / "notebooks"
+        """Executed copies; in DVC's cache, not in git: they are megabytes of pictures."""
+        return self.results / "notebooks"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ CLIP_FRAME = 0.02  # film, forge and encode one frame of 320 x 320
 FACE = 0.022  # decode, detect, crop and store one pair
 PASS = 0.062  # one Xception, forward and backward, one crop of 96 x 96
 FORWARD = 0.3  # a forward pass alone, as a part of that
-START = 9.0  # a notebook's kernel and imports
+START = 12.0  # a notebook's kernel and imports
 
 
 def plan(p: Params) -> str:

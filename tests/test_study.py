@@ -89,7 +89,7 @@ def test_one_command_makes_everything(copy):
     assert set(json.loads((results / "metrics" / "table2.json").read_text())) == set(ROWS)
     for row in ROWS:
         assert len(pd.read_parquet(results / "scores" / f"{row}-s0.parquet")) > 0
-    executed = copy / "data" / "smoke" / "notebooks" / "05_table2.ipynb"
+    executed = copy / "results" / "smoke" / "notebooks" / "05_table2.ipynb"
     outputs = [c for c in nbformat.read(executed, as_version=4).cells if c.get("outputs")]
     assert len(outputs) >= 6
 
