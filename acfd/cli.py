@@ -77,9 +77,11 @@ def _paths() -> tuple[params_module.Params, Paths]:
 
 
 def _plan(_):
-    from acfd.plan import plan
+    from acfd.plan import clear_broken_lock, plan
 
     print(plan(load()))
+    if clear_broken_lock():
+        print("cleared a lock file of DVC's that a killed run had left half-written")
 
 
 def _preset(args):

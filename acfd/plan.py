@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
+
 from acfd.params import Params
 from acfd.paths import Paths
 
@@ -12,6 +16,25 @@ FACE = 0.022  # decode, detect, crop and store one pair
 PASS = 0.062  # one Xception, forward and backward, one crop of 96 x 96
 FORWARD = 0.3  # a forward pass alone, as a part of that
 START = 12.0  # a notebook's kernel and imports
+
+
+def clear_broken_lock(dvc: Path = Path(".dvc")) -> bool:
+    """Remove DVC's rwlock file if a kill -9 left it half-written; returns whether it did.
+
+    DVC writes it in place, and refuses to start if it is not whole. A DVC at work may be writing
+    it just now, so it is looked at twice.
+    """
+    path = dvc / "tmp" / "rwlock"
+    for pause in (1.0, 0.0):
+        try:
+            json.loads(path.read_text())
+            return False
+        except FileNotFoundError:
+            return False
+        except ValueError:
+            time.sleep(pause)
+    path.unlink(missing_ok=True)
+    return True
 
 
 def plan(p: Params) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from acfd import cli, params, tables
-from acfd.plan import plan
+from acfd.plan import clear_broken_lock, plan
 
 TOP = Path(__file__).parents[1]
 
@@ -24,6 +24,16 @@ def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
         minutes = [float(m) for m in re.findall(r"([\d.]+) min", said)]
         assert sum(minutes[:-1]) == pytest.approx(minutes[-1], abs=0.1 * len(minutes))
         assert len(minutes) == 2 + len(p.table2.rows) + 2
+
+
+def test_a_half_written_lock_of_dvc_is_cleared_and_a_whole_one_kept(tmp_path):
+    lock = tmp_path / "tmp" / "rwlock"
+    lock.parent.mkdir()
+    assert not clear_broken_lock(tmp_path)
+    lock.write_text('{"data": {"read": []}}')
+    assert not clear_broken_lock(tmp_path) and lock.exists()
+    lock.write_text("")
+    assert clear_broken_lock(tmp_path) and not lock.exists()
 
 
 def test_readme_tables_are_those_of_results():

@@ -78,6 +78,7 @@ def test_killed_at_any_moment_it_goes_on(copy):
 
 
 def test_one_command_makes_everything(copy):
+    run(copy, "acfd", "plan")  # as `make study` does; it clears what a kill -9 left of DVC's lock
     run(copy, "dvc", "repro")
     results = copy / "results" / "smoke"
     table = tables.read_table(results / "tables" / "table2.csv")
