@@ -154,19 +154,36 @@ def test_early_stop(study):
     assert said["epochs"] - said["best_epoch"] == 1
 
 
-def test_a_collapsed_map_stops_the_run_unless_told(study):
+def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
+    """With the threshold above every map, each run counts as one whose map has vanished."""
+    monkeypatch.setattr(train, "VANISHED", 1.1)
     p, paths = study
-    p = changed(p, train={"epochs": 1})
-    at = {"loss": {"attention": "l1"}, "train": {"attention_lr_scale": 300.0}}
-    row = p.rows["cls_at"].model_copy(update={"set": at})
-    stop = p.model_copy(update={"rows": p.rows | {"cls_at": row}})
-    with pytest.raises(TrainingError, match=r"collapsed: .*loss\.attention to bce"):
-        runs.run(stop, "cls_at", 0, paths, progress=False)
-    row = row.model_copy(update={"set": at | {"train": at["train"] | {"on_collapse": "go_on"}}})
-    go_on = p.model_copy(update={"rows": p.rows | {"cls_at": row}})
-    folder = runs.run(go_on, "cls_at", 0, paths, progress=False)
+    with pytest.raises(TrainingError, match=r"after epoch 1 .*loss\.attention to bce"):
+        runs.run(p, "cls_at", 0, paths, progress=False)
+    assert not (paths.run("cls_at", 0) / "run.json").exists()
+    folder = runs.run(
+        changed(p, train={"on_collapse": "go_on"}), "cls_at", 0, paths, progress=False
+    )
     said = json.loads((folder / "run.json").read_text())
     assert said["collapsed"] is True and said["epochs"] == p.train.epochs
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "collapsed", "stops"),
+    [
+        (0.60, 0.15, False, False),
+        (0.01, 0.01, True, True),
+        (0.04, 0.001, True, True),  # off, even if it still tells the two apart
+        (0.11, 0.12, True, False),  # flat and low: reported, but it may be on its way
+        (0.30, 0.30, False, False),  # flat at the start of a training
+        (np.nan, np.nan, False, False),  # no map
+    ],
+)
+def test_what_counts_as_collapsed(small_params, inside, outside, collapsed, stops):
+    last = {"attention_inside": inside, "attention_outside": outside}
+    history = train.History(epochs=[last], best_epoch=1)
+    train._judge(history, small_params.train)
+    assert (history.collapsed, history.stopped == "collapsed") == (collapsed, stops)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(study):
