@@ -25,7 +25,7 @@ from acfd.video import VideoError, probe, read_frames
 
 LEFT_OUT = "left_out.csv"
 # What a shard holds depends on this file too: count up when the same params would give other rows.
-_RECIPE = 1
+_RECIPE = 2
 
 
 class FacesError(ValueError):
@@ -205,7 +205,8 @@ def _rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[
                     f"{_size(pictures[0])}; one box cannot cut both, make or download them again"
                 )
         with result.timing.stage("detect"):
-            boxes = find.detect(pictures[0])[:, :4]
+            found = find.detect(pictures[0])
+        boxes = found[:, :4]
         grey = cv2.cvtColor(pictures[2], cv2.COLOR_RGB2GRAY) if forged else None
         if not len(boxes):
             why = f"no face scores above {faces.min_score}"
@@ -230,9 +231,12 @@ def _rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[
                     # its label would say forged, its pixels would not
                     result.left_out.append((frame, "the mask is empty in the face's box"))
                     continue
+            marks = found[(boxes == track).all(axis=1).argmax(), 5:].reshape(5, 2)
+            marks = (marks - (x0, y0)) * (faces.size / (x1 - x0))
             yield {
                 "frame": frame,
                 "box": [float(v) for v in (x0, y0, x1, y1)],
+                "landmarks": marks.ravel().tolist(),
                 "high": shards.encode_png(crops[0]),
                 "low": shards.encode_png(crops[1]),
                 "mask": shards.encode_png(mask.astype(np.uint8) * 255),

@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         ("label", pa.int8()),  # 0 real, 1 forged
         ("frame", pa.int32()),  # number in the video, from 0
         ("box", pa.list_(pa.float32(), 4)),  # x0, y0, x1, y1 in pixels of the video
+        ("landmarks", pa.list_(pa.float32(), 10)),  # x, y of eyes, nose, mouth corners in the crop
         ("high", pa.binary()),  # PNG, size x size RGB
         ("low", pa.binary()),
         ("mask", pa.binary()),  # PNG, size x size, 0 or 255
@@ -74,7 +75,7 @@ def decode_png(data: Any, grey: bool = False) -> np.ndarray:
 def write_shard(
     path: Path, clip: Clip, rows: Sequence[Mapping[str, Any]], key: str, said: Mapping[str, Any]
 ) -> None:
-    """Write a clip's rows (frame, box, high, low, mask), whole or not at all.
+    """Write a clip's rows (frame, box, landmarks, high, low, mask), whole or not at all.
 
     key and said (JSON-like: the params, what was left out) go to the metadata of the schema.
     Raises OSError with the free space in the message if the disk is full.
@@ -165,6 +166,9 @@ class PairTable:
     def read(self, i: int) -> dict[str, Any]:
         """Pair i: high, low (H x W x 3 uint8 RGB), mask (H x W uint8, 0 or 1), box, index fields.
 
+        landmarks: 5 x 2, x and y in pixels of the crop (left eye as seen, right eye, nose, left and
+        right mouth corner).
+
         Raises ShardError if the shard is missing, damaged or not the one that was indexed.
         """
         said = {name: self._columns[name][i] for name in INDEX_COLUMNS}
@@ -185,7 +189,12 @@ class PairTable:
             raise ShardError(f"{where}: {error}; delete the file, run `acfd faces`") from None
         pictures["mask"] = (pictures["mask"] > 127).astype(np.uint8)
         box = np.array(batch.column("box")[row].as_py(), np.float32)
-        return pictures | said | {"box": box}
+        return pictures | said | {"box": box, "landmarks": self.landmarks(i)}
+
+    def landmarks(self, i: int) -> np.ndarray:
+        """Landmarks of pair i alone, 5 x 2, without reading its pictures."""
+        column = self._batch(self._columns["shard"][i]).column("landmarks")
+        return np.array(column[int(self._columns["row"][i])].as_py(), np.float32).reshape(5, 2)
 
     @cached_property
     def _columns(self) -> dict[str, list]:

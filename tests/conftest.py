@@ -189,6 +189,7 @@ def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:
         high[mask > 0] += 90
     low = cv2.blur(high, (3, 3))
     pictures = {"high": high, "low": low, "mask": mask}
-    return {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0]} | {
+    marks = [22.0, 26.0, 42.0, 26.0, 32.0, 36.0, 24.0, 46.0, 40.0, 46.0]
+    return {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0], "landmarks": marks} | {
         name: encode_png(picture) for name, picture in pictures.items()
     }

@@ -175,6 +175,10 @@ def test_pairs_are_aligned_and_cut_where_the_face_is(sound, make_params, tmp_pat
         face = find.detect(frame)[:1, :4]
         side = (face[0, 2:] - face[0, :2]).max()
         assert abs((x1 - x0) - 1.3 * side) <= 1 or x1 - x0 == 128
+        marks = find.detect(frame)[0, 5:].reshape(5, 2)
+        assert np.allclose(pair["landmarks"], (marks - (x0, y0)) * 48 / (x1 - x0), atol=1e-3)
+        (left, right, nose, *mouth) = pair["landmarks"]
+        assert 0 < left[0] < nose[0] < right[0] < 48 and left[1] < nose[1] < mouth[0][1] < 48
         if clip.label:
             ((_, grey),) = read_frames(sound.mask_path(clip), [pair["frame"]])
             expected = cv2.resize(grey[y0:y1, x0:x1, 0], (48, 48), interpolation=cv2.INTER_AREA)

@@ -38,6 +38,7 @@ def rows(clip, frames=(0, 4, 9)):
         yield {
             "frame": n,
             "box": [1.0, 2.0, 34.0, 35.0 + n],
+            "landmarks": [float(v) for v in range(10)],
             "high": encode_png(high),
             "low": encode_png(low),
             "mask": encode_png(mask.astype(np.uint8) * 255),
@@ -75,6 +76,8 @@ def test_what_is_written_is_read(tmp_path):
     assert (pair["method"], pair["video"], pair["source"]) == ("Deepfakes", "000_001", "001")
     assert (pair["frame"], pair["label"], pair["split"]) == (4, 1, "train")
     assert pair["box"].tolist() == [1, 2, 34, 39]
+    assert pair["landmarks"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert np.array_equal(table.landmarks(4), pair["landmarks"])
     assert np.array_equal(table.read(1)["high"], pictures(4)[0])  # back to the other shard
 
 
