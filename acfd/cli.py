@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("source", type=Path)
     sub.add_argument("target", type=Path)
 
+    sub = command("sources", _sources, "write what code each run depends on (a stage)")
+    sub.add_argument("folder", type=Path)
+
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
     sub.add_argument("name", help="01_videos, 02_faces, 03_train, 05_table2")
     _run_of(sub, required=False)
@@ -106,6 +109,12 @@ def _strip(args):
     from acfd import notebook
 
     notebook.strip(args.source, args.target)
+
+
+def _sources(args):
+    from acfd import sources
+
+    sources.write(load(), args.folder)
 
 
 def _notebook(args):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,15 @@ from acfd.train import make_fabric
 
 FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 COUNTS = ["tp", "fp", "fn", "tn"]
-SUMMARY = ["parameters", "epochs", "best_epoch", "val_loss", "stopped", "collapsed"]
+SUMMARY = [
+    "parameters",
+    "deployed_parameters",
+    "epochs",
+    "best_epoch",
+    "val_loss",
+    "stopped",
+    "collapsed",
+]
 
 
 def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
@@ -33,16 +42,19 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     fabric = make_fabric(params.compute)
     fabric.to_device(system.net)
     table = PairTable(paths.faces)
-    rows = np.concatenate([subset(table, s, p.train.methods)[0] for s in params.score.splits])
+    methods = p.score.methods or p.train.methods
+    rows = np.concatenate([subset(table, s, methods)[0] for s in params.score.splits])
     data = pairs.Pairs(table, None, seed)
     loader = pairs.loader(data, pairs.InOrder(rows, params.score.batch), params.compute.workers)
     bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not progress, leave=False)
-    frames, maps = [], []
+    frames, maps, rates = [], [], []
     for item in bar:
         about = table.index.loc[item["row"].numpy(), FROM_INDEX].reset_index(drop=True)
         batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
+            began = time.perf_counter()
             found, kept = _judge(system, batch, quality, fabric)
+            rates.append(len(about) / (time.perf_counter() - began))
             frames.append(about.assign(compression=compression, **found))
             maps.append(about.assign(compression=compression, **kept) if kept else None)
     scores = pd.concat(frames, ignore_index=True)
@@ -56,6 +68,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
+    summary["images_per_second"] = round(float(np.median(rates)), 1)
     with atomic(paths.metrics / "runs" / f"{row}-s{seed}.json") as f:
         f.write_text(json.dumps(summary, indent=1) + "\n")
     return scores
@@ -72,13 +85,15 @@ def _judge(system, batch: dict, quality: str, fabric) -> tuple[dict, dict]:
         "score": out.score.float().cpu().numpy().astype(np.float32),
         "norm": torch.linalg.vector_norm(out.feature.float(), dim=1).cpu().numpy(),
     }
+    found |= dict.fromkeys(COUNTS, np.int32(0))
     if out.attention is None:
-        return found | dict.fromkeys(COUNTS, np.int32(0)), {}
+        return found, {}
     m = out.attention.float().cpu()
     target = losses.attention_target(batch["mask"].cpu(), m.shape[-2:])
-    said, true = (m >= 0.5).flatten(1), (target >= 0.5).flatten(1)
-    cells = {"tp": said & true, "fp": said & ~true, "fn": ~said & true, "tn": ~said & ~true}
-    found |= {k: v.sum(1).numpy().astype(np.int32) for k, v in cells.items()}
+    if system.map_is_mask:
+        said, true = (m >= 0.5).flatten(1), (target >= 0.5).flatten(1)
+        cells = {"tp": said & true, "fp": said & ~true, "fn": ~said & true, "tn": ~said & ~true}
+        found |= {k: v.sum(1).numpy().astype(np.int32) for k, v in cells.items()}
     kept = {"side": m.shape[-1], "map": _bytes(m), "mask": _bytes(target)}
     kept["map_high_branch"] = _bytes(high.float().cpu()) if high is not None else None
     return found, kept

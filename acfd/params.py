@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from acfd.baselines import module_of
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -89,6 +99,7 @@ class Model(Section):
     attention_form: Literal["product", "normalised"]
     shared_tail: bool
     critic_width: Positive
+    input: Count
 
 
 class Loss(Section):
@@ -120,12 +131,14 @@ class Train(Section):
     epochs: Positive
     epoch_pairs: Count
     patience: Positive
+    val_pairs: Count
     batch: Annotated[int, Field(ge=2, multiple_of=2)]
     lr: Rate
     attention_lr_scale: Rate
     weight_decay: Weight
     critic_lr: Rate
     critic_steps: Positive
+    classifier_epochs: Count
     on_collapse: Literal["stop", "go_on"]
     checkpoint_steps: Count
 
@@ -135,6 +148,8 @@ class Augment(Section):
     crop: Annotated[float, Field(ge=0, lt=0.5)]
     brightness: Fraction
     contrast: Fraction
+    blend: Fraction
+    degrade: Fraction
 
 
 class Compute(Section):
@@ -150,18 +165,26 @@ class Compute(Section):
 
 class Study(Section):
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    rows: Annotated[list[Name], Field(min_length=1)]
 
 
 class Score(Section):
     splits: Annotated[list[Literal["val", "test"]], Field(min_length=1)]
+    methods: list[Method]
     batch: Positive
 
 
-class Table2(Section):
+class Table(Section):
     rows: Annotated[list[Name], Field(min_length=1)]
     reference: Name
     bootstrap: Positive
     confidence: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Table1(Table):
+    ours: Name  # paired differences are also to this row
+    compression: list[Name]  # rows of the cross-compression table
+    left_out: list[Name]  # rows trained without the one method that they are tested on
 
 
 class Paper(Section):
@@ -170,12 +193,18 @@ class Paper(Section):
 
 
 class Row(Section):
-    """One row of a table: a system, and what it changes in model, loss, train and augment."""
+    """One row of a table: a system, and what it changes in the sections that `set` may name."""
 
     title: str
-    system: Literal["xception", "two_branch"]
+    system: str
     paper: Paper | None
-    set: dict[Literal["model", "loss", "train", "augment"], dict[str, Any]]
+    set: dict[Literal["model", "loss", "train", "augment", "score"], dict[str, Any]]
+
+    @field_validator("system")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        module_of(name)
+        return name
 
 
 class Params(Section):
@@ -190,26 +219,43 @@ class Params(Section):
     compute: Compute
     study: Study
     score: Score
-    table2: Table2
+    table1: Table1
+    table2: Table
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check(self):
-        for name in [*self.table2.rows, self.table2.reference]:
-            if name not in self.rows:
-                raise ValueError(f"table2 names the row {name}, which rows does not have")
-        if self.table2.reference not in self.table2.rows:
-            raise ValueError(f"table2.reference {self.table2.reference} is not in table2.rows")
+        unknown = [name for name in self.study.rows if name not in self.rows]
+        if unknown:
+            raise ValueError(f"study.rows names {', '.join(unknown)}, which rows does not have")
+        t1, t2 = self.table1, self.table2
+        named = {
+            "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
+            "table2.rows": t2.rows,
+        }
+        for where, names in named.items():
+            for name in names:
+                if name not in self.study.rows:
+                    raise ValueError(f"{where}: the row {name} is not trained: not in study.rows")
+        for where, table in (("table1", t1), ("table2", t2)):
+            for name in {table.reference, getattr(table, "ours", table.reference)}:
+                if name not in table.rows:
+                    raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
         if len(set(self.study.seeds)) < len(self.study.seeds):
             raise ValueError("study.seeds names one twice")
         for name in self.rows:
-            missing = set(self.for_row(name).train.methods) - set(self.data.methods)
+            row = self.for_row(name)
+            if name not in self.study.rows:
+                continue
+            missing = {*row.train.methods, *row.score.methods} - set(self.data.methods)
             if missing:
-                raise ValueError(f"row {name} trains on {sorted(missing)}, not in data.methods")
+                raise ValueError(
+                    f"row {name} trains or is tested on {sorted(missing)}, not in data.methods"
+                )
         return self
 
     def for_row(self, row: str) -> Params:
-        """These parameters as the row has them: its `set` laid over model, loss, train, augment."""
+        """These parameters as the row has them: its `set` laid over the sections."""
         if row not in self.rows:
             raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(self.rows)}")
         raw = self.model_dump()
@@ -276,15 +322,16 @@ def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = 
         raise ParamsError(f"no preset {name!r} in {presets}/; there are: {known}")
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 200
+    yaml.width = 110
     yaml.representer.add_representer(
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     current = yaml.load(params.read_text())
     _merge(current, read_yaml(source), str(source))
     new = params.with_suffix(".new")
-    with new.open("w") as f:
-        yaml.dump(current, f)
+    text = StringIO()
+    yaml.dump(current, text)
+    new.write_text("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
     try:
         load(new)
         new.replace(params)
@@ -299,7 +346,8 @@ def _merge(current: dict, changes: dict, source: str, where: str = ""):
         if isinstance(value, dict) and isinstance(current[key], dict):
             _merge(current[key], value, source, f"{where}{key}.")
         elif isinstance(value, list) and isinstance(current[key], list):
-            current[key][:] = value  # in place, so that it stays on one line
+            current[key][:] = value  # in place, so that its comment stays
+            current[key].fa.set_flow_style()
         elif current[key] != value:  # an equal value keeps the spelling it has
             current[key] = value
 

@@ -6,22 +6,21 @@ import hashlib
 import json
 import platform
 import shutil
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
 
 import acfd
-from acfd import pairs, systems
-from acfd.params import Params, digest
+from acfd import pairs, sources, systems
+from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.shards import PairTable
 from acfd.systems import System
 from acfd.train import Callback, History, fit, make_fabric
-
-# What a run's resume state depends on besides its parameters and its faces.
-SOURCES = ("backbone", "losses", "model", "pairs", "runs", "systems", "train")
 
 
 def subset(table: PairTable, split: str, methods: list[str]):
@@ -53,21 +52,15 @@ def run(
     fabric = make_fabric(p.compute)
     table = PairTable(paths.faces)
     faces_key = hashlib.sha256((paths.faces / "index.parquet").read_bytes()).hexdigest()[:16]
-    key = params.run_key(row, seed, faces=faces_key, code=_code_key())
+    key = params.run_key(row, seed, faces=faces_key, code=sources.key(p, row))
     scratch = paths.scratch("runs", f"{row}-s{seed}-{key}")
 
-    rows, labels = subset(table, "train", p.train.methods)
-    batches = pairs.BalancedBatches(
-        labels, p.train.batch, p.train.epoch_pairs, seed, fabric.global_rank, fabric.world_size
-    )
-    batches.rows = [rows[r] for r in batches.rows]
-    checks = pairs.InOrder(subset(table, "val", p.train.methods)[0], p.score.batch)
+    data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)
     system = systems.make(params, row, seed)
-    history = fit(
-        system,
-        pairs.Pairs(table, p.augment, seed),
+    history = (system.fit or partial(fit, system))(
+        data,
         batches,
-        (pairs.Pairs(table, None, seed), checks),
+        validation,
         p,
         seed,
         scratch,
@@ -83,6 +76,46 @@ def run(
     return folder
 
 
+def training_data(table: PairTable, p: Params, seed: int, rank: int = 0, world: int = 1):
+    """What a row is trained on: pairs, their batches, and (pairs, batches) for validation.
+
+    p: the row's own parameters; rank, world: which of how many processes this is.
+    A row whose forgeries are all made afresh (augment.blend 1) sees no other, in validation either.
+    """
+    rows, labels = subset(table, "train", p.train.methods)
+    checked, checked_labels = _spread(*subset(table, "val", p.train.methods), p.train.val_pairs)
+    real, checked_real = rows[labels == 0], checked[checked_labels == 0]
+    fresh, fresh_val = None, None
+    if p.augment.blend or p.augment.degrade:
+        from acfd.fresh import Fresh
+
+        fresh, fresh_val = Fresh(table, real, p), Fresh(table, checked_real, p)
+    t = p.train
+    batches = pairs.BalancedBatches(
+        labels, t.batch, t.epoch_pairs, seed, rank, world, p.augment.blend
+    )
+    batches.rows = [rows[r] for r in batches.rows]
+    checks = pairs.InOrder(checked, p.score.batch)
+    if p.augment.blend == 1:
+        how = (pairs.REAL_AFRESH, pairs.FORGED_AFRESH)
+        checks = pairs.InOrder(checked_real, p.score.batch, how)
+    data = pairs.Pairs(table, p.augment, seed, fresh)
+    return data, batches, (pairs.Pairs(table, None, seed, fresh_val), checks)
+
+
+def _spread(rows: np.ndarray, labels: np.ndarray, most: int):
+    """At most `most` rows (0: all), half of them real if there are as many, evenly spaced."""
+    if not most:
+        return rows, labels
+    kept = []
+    for label in (0, 1):
+        of = np.flatnonzero(labels == label)
+        n = min(len(of), max(1, most // 2))
+        kept.append(of[np.linspace(0, len(of) - 1, n).round().astype(int)])
+    kept = np.sort(np.concatenate(kept))
+    return rows[kept], labels[kept]
+
+
 def _write(folder: Path, system: System, history: History, p: Params, row, seed, key):
     folder.mkdir(parents=True, exist_ok=True)
     for name, records in (("history.csv", history.epochs), ("steps.csv", history.steps)):
@@ -96,7 +129,8 @@ def _write(folder: Path, system: System, history: History, p: Params, row, seed,
         "seed": seed,
         "preset": p.preset,
         "key": key,
-        "parameters": sum(x.numel() for x in system.net.parameters()),
+        "parameters": _size(system.net),
+        "deployed_parameters": _size(system.deployed),
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
         "val_loss": history.best_loss,
@@ -111,9 +145,8 @@ def _write(folder: Path, system: System, history: History, p: Params, row, seed,
         f.write_text(json.dumps(said, indent=1) + "\n")
 
 
-def _code_key() -> str:
-    here = Path(__file__).parent
-    return digest({name: (here / f"{name}.py").read_text() for name in SOURCES})
+def _size(net: torch.nn.Module) -> int:
+    return sum(x.numel() for x in net.parameters())
 
 
 def load_run(folder: Path, params: Params) -> tuple[System, dict]:

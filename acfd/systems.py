@@ -1,16 +1,19 @@
 """A system = network + losses as one row of a table has them; what `train.fit` trains.
 
 `fit` knows a system by this interface alone: `net`, `critic`, `inputs`, `terms`, `loss`,
-`critic_loss`, `groups`, `deployed`.
+`critic_loss`, `groups`, `deployed`, `judged`, `map_is_mask`. The systems that Table 1 compares are
+subclasses in acfd/baselines/; `acfd.baselines.SYSTEMS` has every name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from acfd import losses, model
-from acfd.model import Branch, Output
+from acfd import baselines, losses, model
+from acfd.model import Output
 from acfd.params import Params
 
 
@@ -18,15 +21,26 @@ class System:
     """Common to all: two qualities and a mask in, terms of a loss out.
 
     A batch is a dict of high, low (B x 3 x S x S in [-1, 1]), mask (B x 1 x S x S, 0 or 1) and
-    label (B, 0 real, 1 forged).
+    label (B, 0 real, 1 forged). Where forgeries are blended afresh it has `soft` as well, the
+    blending weight before it was made a mask (B x 1 x S x S in [0, 1]).
     """
 
     critic: nn.Module | None = None
+    fit: Callable | None = None  # in place of train.fit, for what is not trained by gradients
+    map_is_mask = True  # is the attention map to be compared with the mask?
 
     def __init__(self, params: Params, net: nn.Module):
         self.params = params
         self.net = net
         self.weights = {}
+
+    @classmethod
+    def network(cls, params: Params, weights: str | None, seed: int) -> nn.Module:
+        """A fresh network; its forward takes `inputs` and returns one Output for each.
+
+        weights: as in `backbone.imagenet_weights`; None: a state is loaded next.
+        """
+        raise NotImplementedError
 
     def inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """What `net` is called with."""
@@ -56,17 +70,29 @@ class System:
         return groups
 
     @property
-    def deployed(self) -> Branch:
-        """The one branch that is used at test time."""
+    def deployed(self) -> nn.Module:
+        """The one branch that is used at test time: B x 3 x S x S -> Output."""
         return self.net.low
 
+    @property
+    def judged(self) -> str:
+        """The quality of the validation images by which its epochs are chosen."""
+        return "low"
 
-class XceptionSystem(System):
-    """L_Cls alone, on one quality or on both as independent images."""
+
+class ClassifierSystem(System):
+    """L_Cls alone, on one quality or on both as independent images.
+
+    Its `network` is a `model.OneBranch` around any branch that has an `fc`.
+    """
 
     def __init__(self, params: Params, net: nn.Module):
         super().__init__(params, net)
         self.weights = {"cls": params.loss.cls}
+
+    @property
+    def judged(self):
+        return "low" if "low" in self.params.train.qualities else "high"
 
     def inputs(self, batch):
         return tuple(batch[quality] for quality in self.params.train.qualities)
@@ -76,8 +102,28 @@ class XceptionSystem(System):
         return {"cls": torch.stack(parts).mean()}
 
 
+class XceptionSystem(ClassifierSystem):
+    """A plain Xception."""
+
+    @classmethod
+    def network(cls, params, weights, seed):
+        return model.build("xception", weights=weights, seed=seed)
+
+
 class TwoBranchSystem(System):
     """Eq. 1. A term whose weight is zero is not computed."""
+
+    @classmethod
+    def network(cls, params, weights, seed):
+        p = params.model
+        return model.build(
+            "two_branch",
+            attention=p.attention,
+            form=p.attention_form,
+            shared_tail=p.shared_tail,
+            weights=weights,
+            seed=seed,
+        )
 
     def __init__(self, params: Params, net: nn.Module):
         super().__init__(params, net)
@@ -126,24 +172,14 @@ class TwoBranchSystem(System):
         return losses.order_critic(self.critic, high.mid, low.mid, penalty, generator)
 
 
-SYSTEMS = {"xception": XceptionSystem, "two_branch": TwoBranchSystem}
-
-
 def make(params: Params, row: str, seed: int, *, weights: str | None = "") -> System:
     """The system of one row, freshly initialised from `seed`.
 
     weights: "" for params.model.weights, None for a network whose state is loaded next.
     """
     p = params.for_row(row)
-    kind = p.rows[row].system
+    cls = baselines.find(p.rows[row].system)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = model.build(
-            kind,
-            attention=p.model.attention,
-            form=p.model.attention_form,
-            shared_tail=p.model.shared_tail,
-            weights=p.model.weights if weights == "" else weights,
-            seed=seed,
-        )
-        return SYSTEMS[kind](p, net)
+        net = cls.network(p, p.model.weights if weights == "" else weights, seed)
+        return cls(p, net)

@@ -129,13 +129,14 @@ def table2(params: Params, paths: Paths) -> pd.DataFrame:
     Empty (NaN) are further: balanced_acc_val if validation was not scored, pbca and iou without a
     map, paper_acc and paper_auc (percent) where the paper has no such row. `collapsed` counts the
     seeds whose attention map collapsed; `left_out` the resamples that lost a class.
-    Test samples are the real ones and those of params.train.methods.
+    Test samples are the real ones and those of the methods that the reference row is trained on.
     """
     setting, seeds = params.table2, params.study.seeds
+    methods = params.for_row(setting.reference).train.methods
     loaded = {}
     for row in setting.rows:
         scores = load_scores(paths, row, seeds)
-        kept = (scores["label"] == 0) | scores["method"].isin(params.train.methods)
+        kept = (scores["label"] == 0) | scores["method"].isin(methods)
         loaded[row] = scores[kept]
         first = setting.rows[0]
         one = [loaded[r][loaded[r]["seed"] == seeds[0]] for r in (first, row)]

@@ -97,7 +97,7 @@ def fit(
         batches.epoch, batches.start = epoch, step
         bar = tqdm(
             loader,
-            desc=f"epoch {epoch + 1}/{t.epochs}",
+            desc=f"epoch {epoch + 1}/{t.classifier_epochs + t.epochs}",
             unit="batch",
             initial=step,
             total=batches.steps,
@@ -105,6 +105,7 @@ def fit(
             leave=False,
         )
         system.net.train()
+        loop.choose(classifier_only=epoch < t.classifier_epochs)
         for item in bar:
             batch = pairs.prepare(item, fabric.device, c.channels_last)
             record = loop.step(batch, (seed, epoch, step))
@@ -114,7 +115,8 @@ def fit(
             if t.checkpoint_steps and step % t.checkpoint_steps == 0:
                 loop.save(history, step)
         found = loop.validate(checks)
-        _close_epoch(history, found, epoch, time.perf_counter() - began)
+        terms = list(dict.fromkeys([*TERMS, *system.weights]))
+        _close_epoch(history, found, epoch, time.perf_counter() - began, terms)
         step = 0
         if history.best_epoch == epoch + 1:
             loop.save_best()
@@ -149,6 +151,12 @@ class Loop:
                 system.critic.parameters(), lr=t.critic_lr, betas=(0.5, 0.999)
             )
 
+    def choose(self, classifier_only: bool):
+        """Which weights this epoch trains: all, or the new classifier's alone."""
+        chosen = {id(p) for p in self.system.deployed.fc.parameters()} if classifier_only else None
+        for parameter in self.system.net.parameters():
+            parameter.requires_grad_(chosen is None or id(parameter) in chosen)
+
     def step(self, batch: dict, at: tuple[int, int, int]) -> dict[str, float]:
         system = self.system
         outputs = self.net(*system.inputs(batch))
@@ -169,7 +177,8 @@ class Loop:
         self.fabric.backward(loss)
         self.optimiser.step()
         record |= {"loss": loss.detach()} | {k: v.detach() for k, v in terms.items()}
-        record |= _attention_means(outputs[0].attention, batch["mask"])
+        if system.map_is_mask:
+            record |= _attention_means(outputs[0].attention, batch["mask"])
         values = torch.stack([v.float() for v in record.values()]).tolist()  # one transfer
         record = dict(zip(record, values, strict=True))
         bad = {k: v for k, v in record.items() if not math.isfinite(v) and k in ("loss", "critic")}
@@ -183,17 +192,17 @@ class Loop:
 
     @torch.inference_mode()
     def validate(self, loader) -> dict[str, float]:
-        """Loss and rates of the deployed branch on low quality; both classes weigh the same."""
+        """Loss and rates of the deployed branch on one quality; both classes weigh the same."""
         system = self.system
         system.net.eval()
         logits, labels, attention = [], [], []
         for item in loader:
             batch = pairs.prepare(item, self.fabric.device, system.params.compute.channels_last)
             with self.fabric.autocast():
-                out = system.deployed(batch["low"])
+                out = system.deployed(batch[system.judged])
             logits.append(out.logits.float().cpu())
             labels.append(item["label"])
-            if out.attention is not None:
+            if out.attention is not None and system.map_is_mask:
                 target = losses.attention_target(batch["mask"], out.attention.shape[-2:])
                 attention.append((out.attention.float().cpu(), target.cpu()))
         logits, labels = torch.cat(logits), torch.cat(labels)
@@ -255,10 +264,10 @@ def _attention_means(m: torch.Tensor | None, mask: torch.Tensor) -> dict[str, to
     }
 
 
-def _close_epoch(history: History, found: dict, epoch: int, seconds: float):
+def _close_epoch(history: History, found: dict, epoch: int, seconds: float, terms: list[str]):
     steps = pd.DataFrame([s for s in history.steps if s["epoch"] == epoch + 1])
     row = {"epoch": epoch + 1, "step": len(history.steps), "train_loss": steps["loss"].mean()}
-    row |= {f"train_{t}": steps[t].mean() if t in steps else math.nan for t in TERMS}
+    row |= {f"train_{t}": steps[t].mean() if t in steps else math.nan for t in terms}
     row["critic_loss"] = steps["critic"].mean() if "critic" in steps else math.nan
     row |= {"attention_inside": math.nan, "attention_outside": math.nan} | found
     history.epochs.append({k: float(v) for k, v in row.items()} | {"seconds": seconds})
@@ -276,7 +285,7 @@ def _judge(history: History, t):
         history.stopped = "collapsed"
     elif history.stale >= t.patience:
         history.stopped = f"validation loss did not fall for {t.patience} epochs"
-    elif len(history.epochs) >= t.epochs:
+    elif len(history.epochs) >= t.classifier_epochs + t.epochs:
         history.stopped = "all epochs done"
 
 

@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from acfd import pairs
-from acfd.pairs import BalancedBatches, InOrder, Pairs
+from acfd.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
 from acfd.params import Augment
 
-AUGMENT = Augment(flip=0.5, crop=0.2, brightness=0.2, contrast=0.2)
+AUGMENT = Augment(flip=0.5, crop=0.2, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0)
 
 
 def test_batches_are_balanced_and_reals_repeat():
     labels = np.array([0] * 5 + [1] * 20)
     batches = BalancedBatches(labels, 8, 0, seed=1)
-    seen = [row for batch in batches for _, _, row in batch]
+    seen = [row for batch in batches for _, _, row, _ in batch]
     assert len(batches) == 5 and len(seen) == 40
     for batch in batches:
-        assert sum(labels[row] for _, _, row in batch) == 4
+        assert sum(labels[row] for _, _, row, _ in batch) == 4
     counts = np.bincount(seen, minlength=25)
     assert (counts[5:] == 1).all()  # every forgery once
     assert (counts[:5] == 4).all()  # reals repeated alike
@@ -29,8 +29,25 @@ def test_short_epochs_deal_every_pair_in_turn():
     seen = []
     for epoch in range(3):
         batches.epoch = epoch
-        seen += [row for batch in batches for _, _, row in batch]
+        seen += [row for batch in batches for _, _, row, _ in batch]
     assert sorted(seen) == list(range(24))
+
+
+@pytest.mark.parametrize("blend", [0.5, 1.0])
+def test_a_share_of_both_classes_is_made_afresh_from_real_rows(blend):
+    labels = np.array([0] * 30 + [1] * 60)
+    stored = [at for batch in BalancedBatches(labels, 8, 400, seed=2) for at in batch]
+    batches = BalancedBatches(labels, 8, 400, seed=2, blend=blend)
+    seen = [at for batch in batches for at in batch]
+    counts = np.bincount([how for *_, how in seen], minlength=3) / len(seen)
+    assert np.allclose(counts, [1 - blend, blend / 2, blend / 2], atol=0.05)
+    for (_, position, row, how), (_, _, was, _) in zip(seen, stored, strict=True):
+        assert how in (STORED, FORGED_AFRESH if position % 2 else REAL_AFRESH)
+        if how == STORED:
+            assert row == was
+        else:
+            assert labels[row] == 0
+    assert list(batches) == list(batches)
 
 
 def test_an_epoch_resumes_in_its_middle_and_another_seed_differs():
@@ -51,7 +68,7 @@ def test_two_processes_share_every_batch_evenly():
     shares = [list(BalancedBatches(labels, 8, 0, seed=0, rank=r, world=2)) for r in (0, 1)]
     for batch, first, second in zip(whole, *shares):
         assert first + second == batch
-        assert sum(labels[row] for _, _, row in first) == 2
+        assert sum(labels[row] for _, _, row, _ in first) == 2
 
 
 def test_one_class_alone_is_refused():
@@ -61,9 +78,14 @@ def test_one_class_alone_is_refused():
         BalancedBatches(np.arange(8) % 2, 6, 0, seed=0, world=4)
 
 
+def test_in_order_repeats_the_rows_for_several_ways():
+    batches = list(InOrder(np.array([4, 2]), 3, (REAL_AFRESH, FORGED_AFRESH)))
+    assert batches == [[(0, 0, 4, 1), (0, 1, 2, 1), (0, 2, 4, 2)], [(0, 3, 2, 2)]]
+
+
 def test_in_order_gives_every_row_once():
     batches = list(InOrder(np.array([4, 2, 9]), 2))
-    assert [row for batch in batches for _, _, row in batch] == [4, 2, 9]
+    assert [row for batch in batches for _, _, row, _ in batch] == [4, 2, 9]
     assert len(InOrder(np.array([4, 2, 9]), 2)) == 2
 
 
@@ -73,27 +95,27 @@ def test_pair_and_mask_move_together(toy_faces):
     forged = int(toy_faces.index.index[toy_faces.index["label"] == 1][0])
     changed = 0
     for position in range(8):
-        item = data[0, position, forged]
+        item = data[0, position, forged, 0]
         assert item["high"].shape == item["low"].shape == (3, 64, 64)
         assert item["high"].dtype == torch.uint8 and set(item["mask"].unique().tolist()) <= {0, 1}
         inside = item["mask"][0] == 1
         for quality in ("high", "low"):
             grey = item[quality].float().mean(0)
             assert grey[inside].mean() > grey[~inside].mean() + 20
-        plain = Pairs(toy_faces, None, seed=0)[0, position, forged]
+        plain = Pairs(toy_faces, None, seed=0)[0, position, forged, 0]
         changed += not torch.equal(plain["mask"], item["mask"])
     assert changed >= 4
 
 
 def test_augmentation_depends_on_the_place_alone(toy_faces):
     data = Pairs(toy_faces, AUGMENT, seed=5)
-    first = data[1, 2, 3]
-    data[0, 0, 0]
+    first = data[1, 2, 3, 0]
+    data[0, 0, 0, 0]
     torch.manual_seed(99)
-    again = data[1, 2, 3]
+    again = data[1, 2, 3, 0]
     assert all(torch.equal(first[k], again[k]) for k in ("high", "low", "mask"))
     assert torch.initial_seed() == 99  # nobody else's random numbers are touched
-    others = [Pairs(toy_faces, AUGMENT, seed=6)[1, 2, 3], data[2, 2, 3], data[1, 3, 3]]
+    others = [Pairs(toy_faces, AUGMENT, seed=6)[1, 2, 3, 0], data[2, 2, 3, 0], data[1, 3, 3, 0]]
     assert any(not torch.equal(first["high"], o["high"]) for o in others)
 
 
