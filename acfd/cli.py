@@ -45,7 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("preset", _preset, "write a preset's values into params.yaml (comments stay)")
     sub.add_argument("name", help="pocket, full, ffpp, smoke, or your own presets/NAME.yaml")
 
-    command("check", _check, "verify the FaceForensics++ tree before hours of work")
+    sub = command("check", _check, "verify the FaceForensics++ tree before hours of work")
+    sub.add_argument("--deep", action="store_true", help="decode every file, not a sample")
+    sub.add_argument("--all", action="store_true", help="list every problem and note")
+    sub.add_argument("--quick", action="store_true", help="no estimate of disk and hours")
+    sub.add_argument("--training", action="store_true", help="time the training of each row too")
+
+    sub = command("faces", _faces, "extract the faces, or a part of them as one of several jobs")
+    sub.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts")
 
     sub = command("strip", _strip, "copy a notebook without outputs (a stage)")
     sub.add_argument("source", type=Path)
@@ -55,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("folder", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
-    sub.add_argument("name", help="01_videos, 02_faces, 03_train, 05_table2")
+    sub.add_argument("name", help="01_videos, 02_faces, ..., 07_robustness")
     _run_of(sub, required=False)
 
     sub = command("train", _train, "train one run without its notebook (for torchrun and SLURM)")
@@ -64,9 +71,44 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("score", _score, "write the scores of one run (a stage)")
     _run_of(sub)
 
+    command("calibrate", _calibrate, "fit the probabilities of detect.row's run (a stage)")
+
+    sub = command("detect", _detect, "say of images and videos whether their faces are forged")
+    sub.add_argument("path", nargs="*", type=Path, help="images, videos, and folders of them")
+    sub.add_argument("--out", type=Path, help="folder for what is written (default: detections)")
+    sub.add_argument("--json", action="store_true", help="a line of JSON a file, on stdout; see "
+                     "docs/detect.md. Files are written only where --out is given")  # fmt: skip
+    sub.add_argument("--no-overlay", action="store_true", help="write no pictures and videos")
+    sub.add_argument("--frames", type=int, help="frames a video, 0: all of them")
+    sub.add_argument("--model", type=Path, help="a folder that `acfd export` wrote")
+    sub.add_argument("--backend", help="auto, openvino, onnx, torch, int8")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    sub.add_argument("--card", action="store_true", help="print the model card")
+    _run_of(sub, required=False)
+
+    sub = command("export", _export, "write a run as ONNX and OpenVINO, with its model card")
+    sub.add_argument("--out", type=Path, help="folder (default: data/<preset>/exports/<run>)")
+    sub.add_argument("--int8", action="store_true", help="in 8-bit integers too, if as accurate")
+    _run_of(sub, required=False)
+
+    command("copies", _copies, "cut test faces from degraded copies of their videos (a stage)")
+
+    sub = command("robustness", _robustness, "write what one run says of every copy (a stage)")
+    _run_of(sub)
+
+    sub = command("features", _features, "write where a run's features of test faces lie (a stage)")
+    _run_of(sub)
+
     sub = command("readme", _readme, "rewrite the README's tables from results/")
     sub.add_argument("--check", action="store_true", help="only say whether they are up to date")
     return parser
+
+
+def _shard(text: str) -> tuple[int, int]:
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected I/N, from 1/N to N/N")
+    return int(i), int(n)
 
 
 def _run_of(sub: argparse.ArgumentParser, required: bool = True):
@@ -92,17 +134,50 @@ def _preset(args):
     print(f"params.yaml now has the values of presets/{args.name}.yaml; `dvc repro` runs it")
 
 
-def _check(_):
-    from acfd import ffpp
+def _check(args):
+    from acfd import check, datasets, ffpp
 
     p = load()
-    problems = ffpp.check(ffpp.tree(p), p.data.methods, p.data.high, p.data.low)
-    if len(problems):
-        print(problems.to_string(index=False))
-        print(f"{len(problems)} problems below {p.data.root}")
-        return 1
-    print(f"{p.data.root}: complete for {', '.join(p.data.methods)} at {p.data.high}, {p.data.low}")
-    return 0
+    d = p.data
+    if d.source in datasets.FILE_SETS:
+        problems = datasets.tree(p).check(d.methods, d.high, d.low)
+        print(problems.to_string(index=False) if len(problems) else f"{d.root}: no problems found")
+        return int(len(problems) > 0)
+    found = check.survey(
+        ffpp.tree(p),
+        d.methods,
+        d.high,
+        d.low,
+        wanted=p.faces.frames,
+        decode=None if args.deep else check.SAMPLE,
+        jobs=p.compute.jobs,
+    )
+    print(check.report(found, most=None if args.all else 30))
+    if args.quick:
+        return int(len(found.problems) > 0)
+    from acfd import estimate
+
+    about = estimate.extraction(p, found)
+    print(about or "no clip is whole, so nothing can be measured")
+    if args.training and about:
+        rows = estimate.training(p, found)
+        print(rows.round(3).to_string(index=False))
+        print(f"training: {estimate.duration(3600 * rows['hours'].sum())} at most, run after run")
+    if about and about.problem:
+        print(about.problem)
+    return int(len(found.problems) > 0 or not about or bool(about.problem))
+
+
+def _faces(args):
+    from acfd import datasets, faces
+
+    p, paths = _paths()
+    index, left_out, timing = faces.extract(p, datasets.tree(p), paths.faces, shard=args.shard)
+    what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
+    print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
+    print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
+    if args.shard:
+        print("when all parts are done, `acfd faces` (or `dvc repro`) writes the index")
 
 
 def _strip(args):
@@ -142,13 +217,64 @@ def _score(args):
     evaluate.score(p, args.row, args.seed, paths)
 
 
+def _calibrate(_):
+    from acfd import calibrate
+
+    calibrate.write(*_paths())
+
+
+def _detect(args):
+    from acfd.detect import command
+
+    return command.run(args)
+
+
+def _export(args):
+    from acfd import export
+
+    p, paths = _paths()
+    row = args.row or p.detect.row
+    seed = p.detect.seed if args.seed is None else args.seed
+    folder = args.out or paths.export(row, seed)
+    said = export.export(p, paths, row, seed, folder, int8=args.int8)
+    if args.int8:
+        print(said["int8"])
+    for name in said["files"]:
+        print(folder / name)
+
+
+def _copies(_):
+    from acfd import copies, datasets
+
+    p, paths = _paths()
+    index = copies.make(p, datasets.tree(p), paths)
+    note = copies.Copies(paths.copies).note
+    print(f"{paths.copies}: {len(index)} faces, made of {note['made_of']}")
+    for family, why in note["left_out"].items():
+        print(f"{family} is left out: {why}")
+
+
+def _robustness(args):
+    from acfd import robustness
+
+    p, paths = _paths()
+    robustness.score(p, args.row, args.seed, paths)
+
+
+def _features(args):
+    from acfd import features
+
+    p, paths = _paths()
+    features.store(p, args.row, args.seed, paths)
+
+
 def _readme(args):
-    from acfd import tables
+    from acfd import markdown
 
     path = Path("README.md")
     old = text = path.read_text()
-    for name, block in tables.readme_blocks(Path("results")).items():
-        text = tables.replace_between_markers(text, name, block)
+    for name, block in markdown.readme_blocks(Path("results")).items():
+        text = markdown.replace_between_markers(text, name, block)
     if args.check:
         if text != old:
             raise ParamsError("README.md: its tables differ from results/; run `acfd readme`")

@@ -10,12 +10,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from acfd import losses, pairs
+from acfd import losses, pairs, ranks
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.runs import load_run, subset
 from acfd.shards import PairTable
-from acfd.train import make_fabric
 
 FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 COUNTS = ["tp", "fp", "fn", "tn"]
@@ -36,35 +35,46 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     The deployed branch judges both compressions, as it would judge a video of unknown history;
     maps are kept for the forged and real faces of the same frames, as bytes (0 to 255), and so is
     the mask's share of each cell.
+
+    Several processes share the batches; process 0 writes and returns the scores, others None.
     """
     system, said = load_run(paths.run(row, seed), params)
     p = system.params
-    fabric = make_fabric(params.compute)
+    fabric = ranks.make_fabric(params.compute)
     fabric.to_device(system.net)
     table = PairTable(paths.faces)
     methods = p.score.methods or p.train.methods
     rows = np.concatenate([subset(table, s, methods)[0] for s in params.score.splits])
     data = pairs.Pairs(table, None, seed)
-    loader = pairs.loader(data, pairs.InOrder(rows, params.score.batch), params.compute.workers)
-    bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not progress, leave=False)
-    frames, maps, rates = [], [], []
+    rank, world = fabric.global_rank, fabric.world_size
+    batches = pairs.InOrder(rows, params.score.batch, rank=rank, world=world)
+    loader = pairs.loader(data, batches, params.compute.workers)
+    shown = progress and rank == 0
+    bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not shown, leave=False)
+    parts, rates = [], []
     for item in bar:
         about = table.index.loc[item["row"].numpy(), FROM_INDEX].reset_index(drop=True)
         batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
+        one = []
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
             began = time.perf_counter()
             found, kept = _judge(system, batch, quality, fabric)
             rates.append(len(about) / (time.perf_counter() - began))
-            frames.append(about.assign(compression=compression, **found))
-            maps.append(about.assign(compression=compression, **kept) if kept else None)
-    scores = pd.concat(frames, ignore_index=True)
+            found = about.assign(compression=compression, **found)
+            kept = about.assign(compression=compression, **kept) if kept else None
+            one.append((found, kept))
+        parts.append(one)
+    parts = [part for one in ranks.gather(parts, fabric) for part in one]
+    if rank > 0:
+        return None
+    scores = pd.concat([found for found, _ in parts], ignore_index=True)
     scores.insert(0, "run", f"{row}-s{seed}")
     scores.insert(1, "row", row)
     scores.insert(2, "seed", seed)
     with atomic(paths.scores(row, seed)) as f:
         scores.to_parquet(f, index=False, compression="zstd")
     with atomic(paths.maps(row, seed)) as f:
-        kept = [m for m in maps if m is not None]
+        kept = [kept for _, kept in parts if kept is not None]
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}

@@ -1,90 +1,69 @@
-"""Faces: decode both compressions and the mask in step, follow one face, crop all three alike."""
+"""Faces: every clip of a data set to a shard of aligned crops, on one machine or on many.
+
+A clip's shard is made by one function, whoever calls it; it is written whole or not at all, under a
+key of what it was made of. So any number of processes, jobs and machines may work on one folder,
+and a run that was stopped goes on where it was.
+"""
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
 import av
 import cv2
-import joblib
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from acfd import detector, shards
-from acfd.ffpp import METHODS, REAL, Clip, Tree, TreeError
+from acfd import crops, detector, shards
+from acfd.crops import ClipError, ClipResult, Timing
+from acfd.crops import choose_frames as choose_frames  # what others ask this module for
+from acfd.datasets import FileSet
+from acfd.datasets.base import IMAGES
+from acfd.datasets.compress import at_hand
+from acfd.ffpp import Clip, Tree, TreeError
 from acfd.params import Faces, Params, digest
 from acfd.paths import atomic
-from acfd.track import cover, follow, largest, square
-from acfd.video import VideoError, probe, read_frames
+from acfd.spread import spread
+from acfd.video import VideoError
 
 LEFT_OUT = "left_out.csv"
-# What a shard holds depends on this file too: count up when the same params would give other rows.
+# What a shard holds depends on this file and on crops.py too: count up when the same params would
+# give other rows.
 _RECIPE = 2
+_ABANDONED = 3600  # seconds after which a half-written file is one of a run that was killed
 
 
 class FacesError(ValueError):
     """No use can be made of what was extracted; the message says what was found and where."""
 
 
-class ClipError(ValueError):
-    """One clip that cannot be used; it becomes a row of left_out.csv."""
-
-
-@dataclass
-class Timing:
-    """Seconds by stage, summed over clips (and so over processes), and what they were spent on."""
-
-    hash: float = 0.0  # telling whether a finished shard still holds
-    decode: float = 0.0  # all three videos
-    detect: float = 0.0
-    crop: float = 0.0  # with PNG encoding
-    write: float = 0.0
-    wall: float = 0.0  # of the whole extraction, not summed
-    clips: int = 0  # done now, not found done
-    frames: int = 0  # chosen, in those
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
-
-    def add(self, other: Timing) -> None:
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
-
-
-@dataclass
-class ClipResult:
-    """What became of one clip: the frames of its shard's rows; what was left out (frame, why)."""
-
-    clip: Clip
-    frames: list[int] = field(default_factory=list)
-    left_out: list[tuple[int | str, str]] = field(default_factory=list)
-    timing: Timing = field(default_factory=Timing)
-
-
 def extract(
-    params: Params, tree: Tree, out: Path, *, progress: bool = True
+    params: Params,
+    tree: Tree | FileSet,
+    out: Path,
+    *,
+    progress: bool = True,
+    shard: tuple[int, int] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Timing]:
-    """Extract every clip of the tree's splits into shards below `out`, on compute.jobs processes.
+    """Extract every clip of the set's splits into shards below `out`, as params.compute says.
 
     Writes <out>/index.parquet (a row a pair) and <out>/left_out.csv (method, video, frame or "",
     why), and returns both and the seconds spent. Shards whose sources and params are unchanged are
-    kept, so that a run that was interrupted goes on where it stopped; shards of clips that the
-    splits no longer name are removed.
+    kept; shards of clips that the splits no longer name are removed.
 
-    Raises TreeError for an empty tree or bad splits, DetectorError without the detector's weights,
-    OSError for a full disk, and FacesError if some split ends up without a single face. A clip that
-    cannot be used is none of these: it is left out, and left_out says why.
+    shard: (i, n), i from 1 to n: only every n-th clip, from the i-th on, for one of n jobs. It
+    neither writes the two files nor removes anything; an extraction without it, when all jobs are
+    done, finds their shards and does.
+
+    Raises TreeError for an empty set or bad splits, DetectorError without the detector's weights,
+    OSError for a full disk, SpreadError if processes die again and again, and FacesError if some
+    split ends up without a single face. A clip that cannot be used is none of these: it is left
+    out, and left_out says why.
     """
     start = time.perf_counter()
     out = Path(out)
@@ -99,21 +78,25 @@ def extract(
         )
     with shards.full_disk(out / shards.INDEX):
         out.mkdir(parents=True, exist_ok=True)
-    (out / shards.INDEX).unlink(missing_ok=True)  # until all is done, an index would be wrong
-    _remove_stale(out, {shards.shard_name(clip) for clip in clips})
+    if shard is None:
+        _remove_stale(out, {shards.shard_name(clip) for clip in clips})
+    else:
+        clips = _part(clips, *shard)
 
-    task = joblib.delayed(extract_clip)
+    task = partial(_extract, tree, params.faces, high, low, out)
     results: dict[Clip, ClipResult] = {}
     timing = Timing()
-    with tqdm(total=len(clips), desc="faces", unit="video", disable=not progress) as bar:
-        parallel = joblib.Parallel(
-            n_jobs=params.compute.jobs, return_as="generator_unordered", batch_size=1
-        )
-        for done in parallel(task(tree, c, params.faces, high, low, out) for c in clips):
+    pairs = 0
+    every = 0.5 if sys.stderr.isatty() else 30.0  # seconds; a log file needs no more lines
+    with tqdm(
+        total=len(clips), desc="faces", unit="video", mininterval=every, disable=not progress
+    ) as bar:
+        for done in spread(task, clips, params.compute):
             results[done.clip] = done
             timing.add(done.timing)
+            pairs += len(done.frames)
+            bar.set_postfix(pairs=pairs, MiB_a_process=timing.memory, refresh=False)
             bar.update()
-            bar.set_postfix(pairs=sum(len(r.frames) for r in results.values()), refresh=False)
 
     ordered = [results[clip] for clip in clips]  # whichever process was done first
     index = _index(ordered)
@@ -122,42 +105,57 @@ def extract(
         columns=["method", "video", "frame", "why"],
         dtype=object,
     )
-    with shards.full_disk(out / LEFT_OUT), atomic(out / LEFT_OUT) as path:
-        left_out.to_csv(path, index=False, lineterminator="\n")
-    _check_splits(clips, index, left_out, out)
-    shards.write_index(out, index)
+    if shard is None:
+        with shards.full_disk(out / LEFT_OUT), atomic(out / LEFT_OUT) as path:
+            left_out.to_csv(path, index=False, lineterminator="\n")
+        _check_splits(clips, index, left_out, out)
+        _check_shards(ordered, out)
+        shards.write_index(out, index)
+    timing.memory = max(timing.memory, peak_memory())
     timing.wall = time.perf_counter() - start
     return index, left_out, timing
 
 
+def _extract(tree: Tree | FileSet, faces: Faces, high: str, low: str, out: Path, clip: Clip):
+    return extract_clip(tree, clip, faces, high, low, out)
+
+
 def extract_clip(
-    tree: Tree, clip: Clip, faces: Faces, high: str, low: str, out: Path
+    tree: Tree | FileSet, clip: Clip, faces: Faces, high: str, low: str, out: Path
 ) -> ClipResult:
     """One clip to its shard, on one thread; if a shard of the same key is there, what that holds.
 
     A clip of which nothing can be used gets a shard without rows, so that it is not tried again
-    until its files change.
+    until its files change. An index that is there is removed before a shard is changed: until all
+    is done, it would be wrong.
     """
-    result = ClipResult(clip)
+    mask = tree.mask_path(clip)
+    result = ClipResult(clip, masked=not clip.label or mask is not None)
     paths = {high: tree.video_path(clip, high), low: tree.video_path(clip, low)}
-    if mask := tree.mask_path(clip):
-        paths["mask"] = mask
+    recipes = {q: tree.recipe(q) for q in paths} if isinstance(tree, FileSet) else {}
+    made = {quality: how for quality, how in recipes.items() if how}
     said = {"params": faces.model_dump() | {"high": high, "low": low}}
+    said |= {"made": made} if made else {}
     shard = Path(out) / shards.shard_name(clip)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         with result.timing.stage("hash"):
-            key = _key(clip, said, paths)
+            result.key = _key(clip, said, paths | ({"mask": mask} if mask else {}))
             found = shards.read_header(shard)
-        if found and found[0] == key:
+        if found and found[0] == result.key:
             result.frames = found[2]
             result.left_out = [(frame, why) for frame, why in found[1]["left_out"]]
             return result
+        (Path(out) / shards.INDEX).unlink(missing_ok=True)
+        if paths[high].suffix.lower() in IMAGES:
+            faces = faces.model_copy(update={"frames": 1})
         rows: list[dict] = []
         try:
-            for row in _rows(paths, faces, result):
-                rows.append(row)
+            with at_hand(paths, made, result.timing) as ready:
+                ready |= {"mask": mask} if mask else {}
+                for row in crops.rows(ready, faces, result):
+                    rows.append(row)
             if not rows:
                 result.left_out.append(("", "no frame of the video gives a face"))
         except (VideoError, ClipError, av.FFmpegError, cv2.error) as error:
@@ -166,141 +164,66 @@ def extract_clip(
         result.frames = [row["frame"] for row in rows]
         result.timing.clips = 1
         with result.timing.stage("write"):
-            shards.write_shard(shard, clip, rows, key, said | {"left_out": result.left_out})
+            shards.write_shard(shard, clip, rows, result.key, said | {"left_out": result.left_out})
         return result
     except Exception as error:
         error.add_note(f"while extracting the faces of {clip}")
         raise
     finally:
         cv2.setNumThreads(threads)
+        result.timing.memory = peak_memory()
 
 
-def choose_frames(count: int, wanted: int, choice: str) -> list[int]:
-    """Which of `count` frames to take: the first `wanted`, or evenly spaced ones.
-
-    Evenly spaced means the middle of each of `wanted` equal parts. All if there are fewer.
-    """
-    if wanted >= count:
-        return list(range(count))
-    if choice == "first":
-        return list(range(wanted))
-    return [int((i + 0.5) * count / wanted) for i in range(wanted)]
-
-
-def _rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[dict]:
-    """The rows of one clip; what is left out, and the seconds, go to `result`."""
-    chosen = _choose(paths, faces, result)
-    names = list(paths)  # high, low and perhaps the mask
-    forged = len(names) > 2
-    readers = [read_frames(path, chosen) for path in paths.values()]
-    find = detector.detector(faces.min_score, faces.detect_size)
-    track: np.ndarray | None = None
-    for frame in chosen:
-        with result.timing.stage("decode"):
-            pictures = [next(reader)[1] for reader in readers]
-        for name, picture in zip(names, pictures):
-            if picture.shape != pictures[0].shape:
-                raise ClipError(
-                    f"{paths[name]}: frames are {_size(picture)}, those of {names[0]} are "
-                    f"{_size(pictures[0])}; one box cannot cut both, make or download them again"
-                )
-        with result.timing.stage("detect"):
-            found = find.detect(pictures[0])
-        boxes = found[:, :4]
-        grey = cv2.cvtColor(pictures[2], cv2.COLOR_RGB2GRAY) if forged else None
-        if not len(boxes):
-            why = f"no face scores above {faces.min_score}"
-        elif track is not None:
-            track, why = follow(track, boxes)
-        elif forged:
-            track, why = cover(boxes, grey > 255 * faces.mask_threshold)
-        else:
-            track, why = largest(boxes), ""
-        if why:
-            result.left_out.append((frame, why))
-            continue
-        with result.timing.stage("crop"):
-            height, width = pictures[0].shape[:2]
-            x0, y0, x1, y1 = square(track, faces.margin, width, height)
-            crops = [_resize(p[y0:y1, x0:x1], faces.size) for p in pictures[:2]]
-            mask = np.zeros((faces.size, faces.size), bool)
-            if forged:
-                cut = _resize(grey[y0:y1, x0:x1], faces.size, enlarge=cv2.INTER_LINEAR)
-                mask = cut > 255 * faces.mask_threshold
-                if not mask.any():
-                    # its label would say forged, its pixels would not
-                    result.left_out.append((frame, "the mask is empty in the face's box"))
-                    continue
-            marks = found[(boxes == track).all(axis=1).argmax(), 5:].reshape(5, 2)
-            marks = (marks - (x0, y0)) * (faces.size / (x1 - x0))
-            yield {
-                "frame": frame,
-                "box": [float(v) for v in (x0, y0, x1, y1)],
-                "landmarks": marks.ravel().tolist(),
-                "high": shards.encode_png(crops[0]),
-                "low": shards.encode_png(crops[1]),
-                "mask": shards.encode_png(mask.astype(np.uint8) * 255),
-            }
+def peak_memory() -> int:
+    """MiB that this process has taken at most."""
+    try:
+        # not getrusage: its peak is inherited from the process that started this one
+        status = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in status if line.startswith("VmHWM"))) >> 10
+    except (OSError, StopIteration):
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
-def _choose(paths: dict[str, Path], faces: Faces, result: ClipResult) -> list[int]:
-    """The frames to take, out of those that all videos of the clip have."""
-    with result.timing.stage("decode"):
-        infos = {name: probe(path) for name, path in paths.items()}
-    for info in infos.values():
-        if info.frames < info.promised:
-            raise ClipError(
-                f"{info.path}: the video is cut short or damaged: {info.frames} frames of "
-                f"{info.promised} can be read; download or make it again"
-            )
-    counts = {name: info.frames for name, info in infos.items()}
-    common = min(counts.values())
-    if max(counts.values()) > common:
-        (first, n), *rest = counts.items()
-        others = ", ".join(f"{name} {m}" for name, m in rest)
-        note = f"{first} has {n} frames, {others}: only the first {common} used"
-        result.left_out.append(("", note))
-    elif common < faces.frames:
-        note = f"the video has {common} frames, faces.frames asks for {faces.frames}: all used"
-        result.left_out.append(("", note))
-    chosen = choose_frames(common, faces.frames, faces.choice)
-    result.timing.frames = len(chosen)
-    return chosen
-
-
-def _resize(picture: np.ndarray, size: int, enlarge: int = cv2.INTER_CUBIC) -> np.ndarray:
-    """A square picture at size x size. Masks are enlarged linearly: cubic would ring at edges."""
-    side = picture.shape[0]
-    if side == size:
-        return picture
-    how = cv2.INTER_AREA if side > size else enlarge
-    return cv2.resize(picture, (size, size), interpolation=how)
-
-
-def _size(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"
+def _part(clips: list[Clip], i: int, n: int) -> list[Clip]:
+    if not 1 <= i <= n:
+        raise FacesError(f"shard {i}/{n}: expected i/n with i from 1 to n")
+    return clips[i - 1 :: n]
 
 
 def _key(clip: Clip, said: dict, paths: dict[str, Path]) -> str:
     """Names exactly what a shard was made of: the clip, the params and the files' contents."""
-    sources = {}
+    sources: dict[str, str] = {}
+    known: dict[Path, str] = {}  # both qualities may be made of one file
     for name, path in paths.items():
-        try:
-            with path.open("rb") as file:
-                sources[name] = f"{path.stat().st_size} {file_digest(file, 'sha256').hexdigest()}"
-        except OSError as error:  # reading the video will say the same, with its name
-            sources[name] = f"unreadable: {error.strerror}"
+        if path not in known:
+            try:
+                with path.open("rb") as file:
+                    size, content = path.stat().st_size, file_digest(file, "sha256").hexdigest()
+                known[path] = f"{size} {content}"
+            except OSError as error:  # reading the video will say the same, with its name
+                known[path] = f"unreadable: {error.strerror}"
+        sources[name] = known[path]
     identity = [clip.method, clip.video, clip.target, clip.source, clip.split]
     return digest([_RECIPE, detector.SHA256, identity, said, sources])
 
 
 def _index(results: list[ClipResult]) -> pd.DataFrame:
-    rows = [
-        (c.method, c.video, c.target, c.source, c.split, c.label, frame, shards.shard_name(c), row)
-        for c, frames in ((r.clip, r.frames) for r in results)
-        for row, frame in enumerate(frames)
-    ]
-    index = pd.DataFrame(rows, columns=list(shards.INDEX_COLUMNS))
+    """A row a pair. The column masked is there only if for some forgery it is not known what was
+    forged."""
+    per_clip = {
+        "shard": [shards.shard_name(r.clip) for r in results],
+        "masked": [r.masked for r in results],
+    } | {name: [getattr(r.clip, name) for r in results] for name in shards.INDEX_COLUMNS[:6]}
+    counts = [len(r.frames) for r in results]
+    columns = {
+        name: [value for value, n in zip(values, counts) for _ in range(n)]
+        for name, values in per_clip.items()
+    }
+    columns["frame"] = [frame for r in results for frame in r.frames]
+    columns["row"] = [row for n in counts for row in range(n)]
+    optional = [] if all(per_clip["masked"]) else ["masked"]
+    index = pd.DataFrame({name: columns[name] for name in (*shards.INDEX_COLUMNS, *optional)})
     return index.astype({"label": "int8", "frame": "int32", "row": "int32"})
 
 
@@ -320,9 +243,36 @@ def _check_splits(
             )
 
 
+def _check_shards(results: list[ClipResult], out: Path) -> None:
+    """Another extraction with other params may have been at work on the same folder."""
+    for result in results:
+        found = shards.read_header(out / shards.shard_name(result.clip))
+        if found is None or found[0] != result.key:
+            raise FacesError(
+                f"{out / shards.shard_name(result.clip)}: it was changed or removed since it was "
+                "made; does another extraction with other params write to this folder? End it, "
+                "and run this one again"
+            )
+
+
 def _remove_stale(out: Path, wanted: set[str]) -> None:
-    """Shards of clips that are gone, and half-written files of a run that was killed."""
-    for method in (REAL, *METHODS):
-        for path in (out / method).glob(f"*{shards.SUFFIX}"):
-            if f"{method}/{path.name}" not in wanted:
-                path.unlink()
+    """Shards of clips that are gone, and half-written files of a run that was killed.
+
+    A young half-written file may be one of another process that is at work.
+    """
+    for path in out.glob(f"*/*{shards.SUFFIX}"):
+        if path.name.startswith("."):
+            if not _is_abandoned(path):
+                continue
+        elif f"{path.parent.name}/{path.name}" in wanted:
+            continue
+        else:
+            (out / shards.INDEX).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _ABANDONED
+    except FileNotFoundError:  # its process has just been done with it
+        return False

@@ -7,28 +7,39 @@
 
 A forged video is named TARGET_SOURCE: the person whose video it is, then whose face went in. A pair
 [a, b] of a split stands for the real videos a and b and the forged ones a_b and b_a of each method.
+
+Facts about the official data set are from its repository (ondyari/FaceForensics on GitHub, its
+dataset/README.md and dataset/splits) and from the options of its faceforensics_download_v4.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import pandas as pd
-
 from acfd.params import Method, Params
 from acfd.paths import atomic
-from acfd.video import VideoError, VideoInfo, probe
 
 REAL = "original"
 METHODS: tuple[str, ...] = get_args(Method)
 SPLITS = ("train", "val", "test")
+MASKLESS = ("FaceShifter",)  # the download script refuses `-t masks` for it
+# Its 28 actors forge each other in all directions, under names of their own (01_02__SCENE__KEY).
+# No official split keeps them apart; however they are dealt, most videos join people of two splits,
+# and the test people that are left join to one unit, of which no interval can be given.
+UNUSABLE = ("DeepFakeDetection",)
+OFFICIAL = {"train": 720, "val": 140, "test": 140}  # real videos
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+_PAIR = re.compile(r"([A-Za-z0-9](?:-*[A-Za-z0-9])*)_([A-Za-z0-9](?:-*[A-Za-z0-9])*)")
 _COMPRESSION = re.compile(r"raw|c[0-9]{1,2}")
+_SEEDED = re.compile(r"seeded:([0-9]{1,9})")
+_LONGEST = 200  # bytes of a name, so that name, ending and temporary suffix stay below 255
 
 
 class TreeError(ValueError):
@@ -45,6 +56,11 @@ class Clip:
     source: str  # the person whose face went in; "" if real
     split: str
 
+    def __post_init__(self):
+        """Raises TreeError for a method or video that could not be the name of one file."""
+        for what in ("method", "video"):
+            _check_name(what, getattr(self, what))
+
     @property
     def label(self) -> int:
         """0 real, 1 forged."""
@@ -56,10 +72,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Tree:
-    """A FaceForensics++ tree; its split files are in splits_dir (None: <root>/splits)."""
+    """A FaceForensics++ tree; its split files are in splits_dir (None: <root>/splits).
+
+    seed: a split of its own in place of split files, drawn over the pairs that are there.
+    """
 
     root: Path
     splits_dir: Path | None = None
+    seed: int | None = None
 
     def video_path(self, clip: Clip, compression: str) -> Path:
         """Where a clip lies (raw and c0 are two names of one compression)."""
@@ -73,10 +93,14 @@ class Tree:
         return parent / compression / "videos" / f"{clip.video}.mp4"
 
     def mask_path(self, clip: Clip) -> Path | None:
-        """Where the mask video lies; None for a real clip, nothing of which is forged."""
-        if clip.method == REAL:
+        """Where the mask video lies; None if there is nothing to be masked, or no mask to be had.
+
+        That is a real clip, or one of a method of MASKLESS unless the tree has masks of it.
+        """
+        folder = self._folder(clip.method) / "masks" / "videos"
+        if clip.method == REAL or (clip.method in MASKLESS and not folder.is_dir()):
             return None
-        return self._folder(clip.method) / "masks" / "videos" / f"{clip.video}.mp4"
+        return folder / f"{clip.video}.mp4"
 
     def _folder(self, method: str) -> Path:
         if method == REAL:
@@ -84,11 +108,13 @@ class Tree:
         return Path(self.root) / "manipulated_sequences" / method
 
     def splits(self) -> dict[str, list[tuple[str, str]]]:
-        """Pairs of ids by split, in the order of the files.
+        """Pairs of ids by split, in the order of the files; drawn if the tree has a seed.
 
         Raises TreeError for a missing or malformed file, and for an id that is named twice: one
         person in two splits would make every test score too good.
         """
+        if self.seed is not None:
+            return draw_splits(self.pairs(), self.seed)
         folder = Path(self.splits_dir or Path(self.root) / "splits")
         found: dict[str, list[tuple[str, str]]] = {}
         seen: dict[str, str] = {}
@@ -104,12 +130,40 @@ class Tree:
                 seen[name] = split
         return found
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """The pairs of ids (a, b), a < b, of all forged videos that are there, sorted.
+
+        Raises TreeError if an id is in two pairs, which no video of FaceForensics++ is.
+        """
+        found: dict[str, str] = {}
+        pairs = set()
+        for method in METHODS:
+            for path in sorted(self._folder(method).glob("*/videos/*.mp4")):
+                if method in UNUSABLE or not (match := _PAIR.fullmatch(path.stem)):
+                    continue
+                pair = tuple(sorted(match.groups()))
+                pairs.add(pair)
+                for name in pair:
+                    if found.setdefault(name, "_".join(pair)) != "_".join(pair):
+                        raise TreeError(
+                            f"{path}: video {name} is in the pairs {found[name]} and "
+                            f"{'_'.join(pair)}; a drawn split needs every id in one pair: remove "
+                            "what does not belong there, or give split files (data.splits)"
+                        )
+        return sorted(pairs)
+
     def clips(self, methods: Iterable[str]) -> list[Clip]:
         """Every clip that the splits name: by split, first the real ones, then method by method."""
         methods = list(methods)
-        unknown = [m for m in methods if m not in METHODS]
-        if unknown:
-            raise TreeError(f"unknown methods {unknown}; there are: {', '.join(METHODS)}")
+        usable = [m for m in METHODS if m not in UNUSABLE]
+        if unknown := [m for m in methods if m not in METHODS]:
+            raise TreeError(f"unknown methods {unknown}; there are: {', '.join(usable)}")
+        if barred := [m for m in methods if m in UNUSABLE]:
+            raise TreeError(
+                f"data.methods names {', '.join(barred)}, which the study cannot use: its actors "
+                "forge each other in all directions, so it has no official split, and one that "
+                f"keeps people apart leaves too few of its videos. There are: {', '.join(usable)}"
+            )
         clips = []
         for split, pairs in self.splits().items():
             clips += [Clip(REAL, one, one, "", split) for pair in pairs for one in pair]
@@ -118,33 +172,43 @@ class Tree:
                     clips += [Clip(method, f"{t}_{s}", t, s, split) for t, s in ((a, b), (b, a))]
         return clips
 
-    def index(self, methods: Iterable[str], high: str, low: str) -> pd.DataFrame:
-        """One row a clip: who, split, label, frames, width, height, fps, bytes_high, bytes_low.
 
-        A video that is missing or unreadable has zeros there; `check` says what is wrong with it.
-        """
-        rows = []
-        for clip in self.clips(methods):
-            paths = [self.video_path(clip, c) for c in (high, low)]
-            info = _try_probe(paths[0])
-            sound = info if isinstance(info, VideoInfo) else None
-            rows.append(
-                {
-                    "method": clip.method,
-                    "video": clip.video,
-                    "target": clip.target,
-                    "source": clip.source,
-                    "split": clip.split,
-                    "label": clip.label,
-                    "frames": sound.frames if sound else 0,
-                    "width": sound.width if sound else 0,
-                    "height": sound.height if sound else 0,
-                    "fps": sound.fps if sound else 0.0,
-                    "bytes_high": _bytes(paths[0]),
-                    "bytes_low": _bytes(paths[1]),
-                }
-            )
-        return pd.DataFrame(rows)
+def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[tuple[str, str]]]:
+    """Deal pairs to splits in the official shares (72, 14 and 14 %), at least 1, 1 and 2 pairs.
+
+    A pair stays together. What is dealt follows from the seed and the names, not from an order.
+    Raises TreeError for fewer than 4 pairs.
+    """
+    if len(pairs) < 4:
+        raise TreeError(
+            f"{len(pairs)} pairs of forged videos (a_b, b_a) are there; a drawn split needs at "
+            "least 4: 1 to train on, 1 to validate and 2 to test, so that an interval can be given"
+        )
+
+    def rank(pair):
+        return hashlib.sha256(f"{seed} {' '.join(sorted(pair))}".encode()).digest()
+
+    ranked = sorted(pairs, key=rank)
+    share = OFFICIAL["test"] / sum(OFFICIAL.values())
+    test = max(2, round(share * len(pairs)))
+    val = max(1, round(share * len(pairs)))
+    return {
+        "train": sorted(ranked[test + val :]),
+        "val": sorted(ranked[test : test + val]),
+        "test": sorted(ranked[:test]),
+    }
+
+
+def download(method: str, what: str) -> str:
+    """Options of the official download script that bring a part; "" if it does not have it.
+
+    method: REAL or one of METHODS; what: a compression, or "mask".
+    """
+    part = f"-d {method}"
+    if what == "mask":
+        return "" if method in (REAL, *MASKLESS) else f"{part} -t masks"
+    compression = "raw" if what == "c0" else what
+    return f"{part} -c {compression} -t videos" if compression in ("raw", "c23", "c40") else ""
 
 
 def write_splits(root: Path, splits: Mapping[str, Sequence[Sequence[str]]]) -> None:
@@ -154,49 +218,24 @@ def write_splits(root: Path, splits: Mapping[str, Sequence[Sequence[str]]]) -> N
             path.write_text(json.dumps([list(pair) for pair in pairs]) + "\n")
 
 
-def check(tree: Tree, methods: Iterable[str], high: str, low: str) -> pd.DataFrame:
-    """What is wrong with a tree, one row a problem: video, method, what. No rows: it is sound.
+def _check_name(what: str, name: str) -> None:
+    """A name of a file or folder in a data set becomes one of ours, so it must not lead anywhere.
 
-    Every file is read through, none is decoded. Raises TreeError for bad split files.
+    What a file system or another program may take for a separator or a parent folder is judged
+    after Unicode's compatibility folding (NFKC), which makes a full-width "/" a plain one.
     """
-    problems = []
-    for clip in tree.clips(methods):
-        paths = {high: tree.video_path(clip, high), low: tree.video_path(clip, low)}
-        if mask := tree.mask_path(clip):
-            paths["mask"] = mask
-        problems += [(clip.video, clip.method, what) for what in _problems(clip, paths)]
-    return pd.DataFrame(problems, columns=["video", "method", "what"], dtype=object)
-
-
-def _problems(clip: Clip, paths: dict[str, Path]) -> list[str]:
-    if not any(path.exists() for path in paths.values()):
-        return [
-            f"{clip.split}.json names it, but none of its files is there ({', '.join(paths)}): "
-            f"{next(iter(paths.values()))}"
-        ]
-    found = {what: _try_probe(path) for what, path in paths.items()}
-    said = [f"{what} cannot be used: {r}" for what, r in found.items() if isinstance(r, VideoError)]
-    infos = {what: r for what, r in found.items() if isinstance(r, VideoInfo)}
-    for what, info in infos.items():
-        if info.frames < info.promised:
-            said.append(
-                f"{what} is cut short: {info.frames} frames of {info.promised}: {info.path}"
-            )
-    for field, of in (("frames", lambda i: i.frames), ("sizes", lambda i: f"{i.width}x{i.height}")):
-        if len({of(info) for info in infos.values()}) > 1:
-            said.append(f"{field} differ: {', '.join(f'{w} {of(i)}' for w, i in infos.items())}")
-    return said
-
-
-def _try_probe(path: Path) -> VideoInfo | VideoError:
-    try:
-        return probe(path)
-    except VideoError as error:
-        return error
-
-
-def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    folded = unicodedata.normalize("NFKC", name)
+    if (
+        not name
+        or len(name.encode(errors="replace")) > _LONGEST
+        or folded.startswith((".", "-", "~"))
+        or any(c in "/\\:" or unicodedata.category(c)[0] == "C" for c in name + folded)
+    ):
+        raise TreeError(
+            f"{what} {name[:80]!r} cannot be the name of a file: found in a data set where a name "
+            f"of at most {_LONGEST} bytes without /, \\, : or control characters, and not "
+            "beginning with '.', '-' or '~', is expected"
+        )
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
@@ -204,8 +243,10 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
         raw = json.loads(path.read_text())
     except FileNotFoundError:
         raise TreeError(
-            f"{path}: no such file; the splits of FaceForensics++ are train.json, val.json and "
-            "test.json of its repository (set data.splits to their folder)"
+            f"{path}: no such file; the official train.json, val.json and test.json are in the "
+            "folder dataset/splits of the GitHub repository ondyari/FaceForensics: put them into "
+            "<data.root>/splits, or set data.splits to their folder. Without them, data.splits: "
+            "seeded:0 draws a split by that seed and keeps pairs together"
         ) from None
     except ValueError as error:
         raise TreeError(f"{path}: not valid JSON: {error}") from None
@@ -226,6 +267,9 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def tree(params: Params) -> Tree:
-    """The tree that params.data names."""
+    """The tree that params.data names; data.splits may say seeded:N in place of a folder."""
     splits = params.data.splits
-    return Tree(Path(params.data.root), None if splits is None else Path(splits))
+    root = Path(params.data.root)
+    if splits is not None and (seeded := _SEEDED.fullmatch(splits)):
+        return Tree(root, seed=int(seeded[1]))
+    return Tree(root, None if splits is None else Path(splits))

@@ -67,7 +67,9 @@ def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True) -> list[P
     return written
 
 
-def _axes(rows: int, columns: int, size: tuple[float, float], **more) -> tuple[Figure, np.ndarray]:
+def subplots(
+    rows: int, columns: int, size: tuple[float, float], **more
+) -> tuple[Figure, np.ndarray]:
     """A figure and its rows x columns axes. Closed, so that a notebook shows it only once, when a
     cell returns it."""
     with plt.rc_context(STYLE):
@@ -76,44 +78,70 @@ def _axes(rows: int, columns: int, size: tuple[float, float], **more) -> tuple[F
     return fig, axes
 
 
-def table2_forest(table: pd.DataFrame) -> Figure:
-    """Balanced accuracy and AUC of every row with their intervals, and the paper's numbers.
+# Column, the paper's number beside it if any, title. The paper prints ACC; with one forgery for a
+# real video each, as in its Table 2, that is the balanced one.
+TABLE2 = [("balanced_acc", "paper_acc", "Balanced accuracy"), ("auc", "paper_auc", "AUC")]
 
-    table: from tables.table2. The paper prints accuracy, which stands beside the balanced one.
+
+def forest(table: pd.DataFrame, panels: Sequence[tuple[str, str | None, str]] = TABLE2) -> Figure:
+    """Measures of every row with their intervals, and the paper's numbers; a panel a measure.
+
+    table: from tables.table2, or the lines of one method of table1.table1. panels: as TABLE2;
+    with "acc", a dashed line is the accuracy of saying "forged" always.
     """
-    rows = list(dict.fromkeys(table["row"]))
-    compressions = list(dict.fromkeys(table["compression"]))
-    fig, axes = _axes(1, 2, (9.5, 1.5 + 0.5 * len(rows)), sharex=True, sharey=True)
-    panels = [("balanced_acc", "paper_acc", "Balanced accuracy"), ("auc", "paper_auc", "AUC")]
+    first = table[table["compression"] == table["compression"].iloc[0]]
+    size = (1.5 + 4 * len(panels), 1.5 + 0.5 * len(first))
+    fig, axes = subplots(1, len(panels), size, sharex=True, sharey=True)
+    printed = [paper for _, paper, _ in panels if paper and first[paper].notna().any()]
     for ax, (measure, paper, title) in zip(axes[0], panels):
-        for i, compression in enumerate(compressions):
-            part = table[table["compression"] == compression].set_index("row").loc[rows]
-            y = np.arange(len(rows)) + (i - (len(compressions) - 1) / 2) * 0.28
-            middle = 100 * part[measure].to_numpy()
-            ends = np.abs(100 * part[[f"{measure}_lo", f"{measure}_hi"]].to_numpy().T - middle)
-            style = {"fmt": "os"[i % 2], "color": [FORGED, REAL][i % 2], "markersize": 6 - i}
-            ax.errorbar(middle, y, xerr=ends, capsize=3, lw=1.5, label=compression, **style)
-        printed = part[paper].to_numpy(dtype=float)
-        ax.plot(
-            printed,
-            range(len(rows)),
-            "D",
-            mfc="none",
-            mec="black",
-            ms=7,
-            ls="",
-            label="paper (ACC, AUC)",
-        )
-        ax.axvline(50, color=QUIET, lw=1, ls=":")
-        ax.set(title=title, xlabel="percent", ylim=(len(rows) - 0.5, -0.5))
-        ax.grid(axis="y", visible=False)
-    names = [row_title(line).replace(" (collapsed", "\n(collapsed") for _, line in part.iterrows()]
-    axes[0, 0].set_yticks(range(len(rows)), names)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    if np.isnan(part[["paper_acc", "paper_auc"]].to_numpy(dtype=float)).all():
-        handles, labels = handles[1:], labels[1:]
-    fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        dots(ax, table, measure)
+        ax.set(title=title)
+        if measure == "acc":
+            always = 100 * first["always_forged"].iloc[0]
+            ax.axvline(always, color="black", lw=1, ls="--", label="always “forged”")
+        if paper in printed:
+            style = {"marker": "D", "mfc": "none", "mec": "black", "ms": 7, "ls": ""}
+            values = first[paper].to_numpy(dtype=float)
+            ax.plot(values, range(len(first)), **style, label="paper (ACC, AUC)")
+    row_names(axes[0, 0], first)
+    legend_below(fig)
     return fig
+
+
+def dots(ax, table: pd.DataFrame, measure: str) -> None:
+    """A measure of every row, a height a row, with its interval; a colour a compression."""
+    groups = list(table.groupby("compression", sort=False))
+    for i, (compression, part) in enumerate(groups):
+        y = np.arange(len(part)) + (i - (len(groups) - 1) / 2) * 0.28
+        middle, ends = percent(part, measure)
+        style = {"fmt": "os"[i % 2], "color": [FORGED, REAL][i % 2], "markersize": 6 - i}
+        ax.errorbar(middle, y, xerr=ends, capsize=3, lw=1.5, label=compression, **style)
+    ax.axvline(50, color=QUIET, lw=1, ls=":")
+    ax.set(xlabel="percent", ylim=(len(part) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+
+
+def legend_below(fig: Figure, columns: int = 4) -> None:
+    """One legend for all axes: each label once, below them."""
+    drawn = [ax.get_legend_handles_labels() for ax in fig.axes]
+    handles = {label: h for group in reversed(drawn) for h, label in zip(*group)}
+    order = dict.fromkeys(label for _, labels in drawn for label in labels)
+    handles = [handles[label] for label in order]
+    columns = min(columns, len(handles))
+    fig.legend(handles, order, loc="outside lower center", ncols=columns)
+
+
+def percent(table: pd.DataFrame, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """A measure's values, n, and how far its interval goes below and above, 2 x n; in percent."""
+    middle = 100 * table[measure].to_numpy(dtype=float)
+    ends = 100 * table[[f"{measure}_lo", f"{measure}_hi"]].to_numpy(dtype=float).T
+    return middle, np.abs(ends - middle)
+
+
+def row_names(ax, lines: pd.DataFrame) -> None:
+    """The titles of a table's lines, one a row, before the axes."""
+    names = [row_title(line).replace(" (collapsed", "\n(collapsed") for _, line in lines.iterrows()]
+    ax.set_yticks(range(len(names)), names)
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
@@ -122,7 +150,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     history: the history.csv of the runs, one after another, with the columns row (its title) and
     seed. Seeds are thin lines; the thick one is their mean, as far as all of them went.
     """
-    fig, axes = _axes(1, 3, (12, 4.2))
+    fig, axes = subplots(1, 3, (12, 4.2))
     panels = [
         ("Validation loss", {"val_loss": "-"}),
         ("Validation AUC", {"val_auc": "-"}),
@@ -157,7 +185,7 @@ def collapse(steps: pd.DataFrame) -> Figure:
     steps: columns run (the panel's title, such as "Eq. 5 as printed"), step, inside, outside.
     """
     runs = list(steps.groupby("run", sort=False))
-    fig, axes = _axes(1, len(runs), (4.2 * len(runs), 3.6), sharey=True)
+    fig, axes = subplots(1, len(runs), (4.2 * len(runs), 3.6), sharey=True)
     for ax, (title, run) in zip(axes[0], runs):
         ax.plot(run["step"], run["inside"], color=FORGED, label="inside the mask")
         ax.plot(run["step"], run["outside"], color=REAL, ls="--", label="outside")
@@ -177,7 +205,7 @@ def attention_maps(
     """
     n, height, width = masks.shape
     size = (1.7 * n + 0.9, 1.7 * (1 + len(maps)) + 0.35)
-    fig, axes = _axes(1 + len(maps), n, size, layout="compressed")
+    fig, axes = subplots(1 + len(maps), n, size, layout="compressed")
     for i in range(n):
         axes[0, i].imshow(faces[i], interpolation="none")
         for ax in axes[1:, i]:  # grey, or the face's colours would mix with the map's
@@ -202,7 +230,7 @@ def montage(images: Sequence[Sequence], rows: Sequence[str], columns: Sequence[s
     """A grid of images (H x W x 3 uint8, or H x W in 0 ... 1): images[row][column], labelled."""
     height, width = np.shape(images[0][0])[:2]
     size = (1.7 * len(columns) + 0.3, (1.7 * height / width + 0.02) * len(rows) + 0.25)
-    fig, axes = _axes(len(rows), len(columns), size, layout="compressed")
+    fig, axes = subplots(len(rows), len(columns), size, layout="compressed")
     for line, line_axes in zip(images, axes):
         for image, ax in zip(line, line_axes):
             ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
@@ -232,7 +260,7 @@ def score_histograms(samples: pd.DataFrame, threshold: float = 0.5) -> Figure:
     columns = min(3, len(groups))
     lines = -(-len(groups) // columns)
     size = (3.6 * columns + 0.5, 2.5 * lines + 0.7)
-    fig, axes = _axes(lines, columns, size, sharex=True)
+    fig, axes = subplots(lines, columns, size, sharex=True)
     bins = np.linspace(0, 1, 26)
     for ax, (title, group) in zip(axes.flat, groups):
         for label, name, colour in ((0, "real", REAL), (1, "forged", FORGED)):
@@ -254,7 +282,7 @@ def score_histograms(samples: pd.DataFrame, threshold: float = 0.5) -> Figure:
 
 def roc(samples: pd.DataFrame) -> Figure:
     """ROC curves, a line a title. samples: columns title, label, score; both classes needed."""
-    fig, axes = _axes(1, 1, (4.8, 4.8))
+    fig, axes = subplots(1, 1, (4.8, 4.8))
     ax = axes[0, 0]
     for colour, (title, group) in zip(cycle(COLOURS), samples.groupby("title", sort=False)):
         fpr, tpr, _ = roc_curve(group["label"], group["score"])

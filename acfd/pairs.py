@@ -172,16 +172,26 @@ class InOrder:
     """Batches of every row once, in order: for validation and scoring.
 
     how: a way for all of them, or several, one batch list after the other.
+    rank, world: with several processes each takes every world-th batch. The batches are those of
+    one process, so what is computed of them is the same to the bit; `ranks.gather` joins them.
     """
 
-    def __init__(self, rows: np.ndarray, batch: int, how: tuple[int, ...] = (STORED,)):
+    def __init__(
+        self,
+        rows: np.ndarray,
+        batch: int,
+        how: tuple[int, ...] = (STORED,),
+        rank: int = 0,
+        world: int = 1,
+    ):
         self.rows, self.batch = [(int(row), h) for h in how for row in rows], batch
+        self.starts = range(rank * batch, len(self.rows), world * batch)
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch)
+        return len(self.starts)
 
     def __iter__(self):
-        for i in range(0, len(self.rows), self.batch):
+        for i in self.starts:
             part = self.rows[i : i + self.batch]
             yield [(0, i + k, row, how) for k, (row, how) in enumerate(part)]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +35,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Method = Literal[
     "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", "DeepFakeDetection"
 ]
+# what acfd.datasets calls the forgeries of its other sets, and the sets
+OTHER = {"celebdf": "CelebDF", "dfdc": "DFDC", "folder": "Forged"}
+AnyMethod = Literal[Method, "CelebDF", "DFDC", "Forged"]
 Reduction = Literal["mean", "sum"]
 
 
@@ -46,10 +50,10 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    source: Literal["synthff", "ffpp"]
+    source: Literal["synthff", "ffpp", "celebdf", "dfdc", "folder"]
     root: str
     splits: str | None
-    methods: Annotated[list[Method], Field(min_length=1)]
+    methods: Annotated[list[AnyMethod], Field(min_length=1)]
     high: str
     low: str
 
@@ -59,6 +63,16 @@ class Data(Section):
             raise ValueError(f"high and low are both {self.high}; a pair needs two compressions")
         if len(set(self.methods)) < len(self.methods):
             raise ValueError("methods names one twice")
+        own = OTHER.get(self.source)
+        if own and self.methods != [own]:
+            raise ValueError(f"methods is {self.methods}; the set {self.source} has only [{own}]")
+        if not own and (foreign := set(self.methods) & set(OTHER.values())):
+            raise ValueError(f"methods names {sorted(foreign)}, which {self.source} does not have")
+        if own and not re.fullmatch(r"test|seeded:[0-9]{1,9}", self.splits or "test"):
+            raise ValueError(
+                f"splits is {self.splits}; for {self.source} it is null, seeded:N (divided by the "
+                "seed N) or test (to be scored only)"
+            )
         return self
 
 
@@ -126,7 +140,7 @@ class Loss(Section):
 
 
 class Train(Section):
-    methods: Annotated[list[Method], Field(min_length=1)]
+    methods: Annotated[list[AnyMethod], Field(min_length=1)]
     qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
     epochs: Positive
     epoch_pairs: Count
@@ -141,6 +155,7 @@ class Train(Section):
     classifier_epochs: Count
     on_collapse: Literal["stop", "go_on"]
     checkpoint_steps: Count
+    accumulate: Positive
 
 
 class Augment(Section):
@@ -161,6 +176,8 @@ class Compute(Section):
     compile: bool
     workers: Count
     jobs: Positive
+    backend: Literal["joblib", "dask"]
+    scheduler: str | None
 
 
 class Study(Section):
@@ -170,7 +187,7 @@ class Study(Section):
 
 class Score(Section):
     splits: Annotated[list[Literal["val", "test"]], Field(min_length=1)]
-    methods: list[Method]
+    methods: list[AnyMethod]
     batch: Positive
 
 
@@ -185,6 +202,75 @@ class Table1(Table):
     ours: Name  # paired differences are also to this row
     compression: list[Name]  # rows of the cross-compression table
     left_out: list[Name]  # rows trained without the one method that they are tested on
+
+
+class Attention(Section):
+    rows: Annotated[list[Name], Field(min_length=1)]  # whose features are looked at
+    frames: Positive
+
+
+# Levels of each family of acfd.degrade: the mildest that makes sense and the strongest.
+LIMITS = {
+    "h264": (0, 51),
+    "h265": (0, 51),
+    "av1": (0, 63),
+    "double": (1, 0.05),
+    "jpeg": (100, 1),
+    "webp": (100, 1),
+    "scale": (1, 0.05),
+    "chroma": (1, 16),
+    "blur": (0.1, 100),
+    "noise": (0, 255),
+}
+
+
+class Levels(Section):
+    """Levels of each family, from mild to strong; none of a family leaves it out."""
+
+    h264: list[int]
+    h265: list[int]
+    av1: list[int]
+    double: list[float]
+    jpeg: list[int]
+    webp: list[int]
+    scale: list[float]
+    chroma: list[int]
+    blur: list[float]
+    noise: list[float]
+
+    @model_validator(mode="after")
+    def _check(self):
+        for family, levels in self:
+            mild, strong = LIMITS[family]
+            rising = strong > mild
+            inside = all(min(mild, strong) <= level <= max(mild, strong) for level in levels)
+            if not inside or levels != sorted(set(levels), reverse=not rising):
+                raise ValueError(
+                    f"{family} is {levels}; expected levels from {mild} (mild) to {strong} "
+                    "(strong), in this order and each once"
+                )
+        return self
+
+
+class Robustness(Table):
+    frames: Positive
+    forgeries: Count
+    window: Positive
+    levels: Levels
+
+
+class Detect(Section):
+    row: Name
+    seed: Seed
+    backend: Literal["auto", "openvino", "onnx", "int8", "torch"]
+    frames: Count
+    detect_size: Annotated[int, Field(ge=64)]
+    find_every: Weight
+    min_face: Positive
+    min_frames: Positive
+    certainty: Annotated[float, Field(ge=0.5, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    batch: Positive
 
 
 class Paper(Section):
@@ -221,6 +307,9 @@ class Params(Section):
     score: Score
     table1: Table1
     table2: Table
+    attention: Attention
+    robustness: Robustness
+    detect: Detect
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -232,17 +321,22 @@ class Params(Section):
         named = {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
             "table2.rows": t2.rows,
+            "attention.rows": self.attention.rows,
+            "robustness.rows": self.robustness.rows,
         }
+        named["detect.row"] = [self.detect.row]
         for where, names in named.items():
             for name in names:
                 if name not in self.study.rows:
                     raise ValueError(f"{where}: the row {name} is not trained: not in study.rows")
-        for where, table in (("table1", t1), ("table2", t2)):
+        for where, table in (("table1", t1), ("table2", t2), ("robustness", self.robustness)):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
         if len(set(self.study.seeds)) < len(self.study.seeds):
             raise ValueError("study.seeds names one twice")
+        if self.detect.seed not in self.study.seeds:
+            raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         for name in self.rows:
             row = self.for_row(name)
             if name not in self.study.rows:

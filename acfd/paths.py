@@ -41,9 +41,26 @@ class Paths:
         """model.safetensors, history.csv and run.json of one training run."""
         return self.data / "runs" / f"{row}-s{seed}"
 
+    def export(self, row: str, seed: int) -> Path:
+        """A run as files for deployment: model.onnx, model.xml and .bin, model.json."""
+        return self.data / "exports" / f"{row}-s{seed}"
+
     def maps(self, row: str, seed: int) -> Path:
         """Attention maps of one run's scored frames, in the order of its score file."""
         return self.data / "maps" / f"{row}-s{seed}.parquet"
+
+    @property
+    def copies(self) -> Path:
+        """Test faces from degraded copies of their videos: index.parquet and one shard a video."""
+        return self.data / "copies"
+
+    def features(self, row: str, seed: int) -> Path:
+        """Norms and plane coordinates of one run's features, before and after training."""
+        return self.results / "features" / f"{row}-s{seed}.parquet"
+
+    def robustness(self, row: str, seed: int) -> Path:
+        """What one run says of every copy."""
+        return self.results / "robustness" / f"{row}-s{seed}.parquet"
 
     def scratch(self, what: str, key: str) -> Path:
         return self.top / SCRATCH / what / key

@@ -16,6 +16,8 @@ FACE = 0.022  # decode, detect, crop and store one pair
 PASS = 0.062  # one Xception, forward and backward, one crop of 96 x 96
 FORWARD = 0.3  # a forward pass alone, as a part of that
 START = 12.0  # a notebook's kernel and imports
+# One image of each system as a part of PASS; of a two-branch system each of its two images
+COST = {"steg": 0.05, "rahmouni": 0.3, "meso4": 0.1, "mesoinception4": 0.2, "f3net": 2.5}
 
 
 def clear_broken_lock(dvc: Path = Path(".dvc")) -> bool:
@@ -40,7 +42,6 @@ def clear_broken_lock(dvc: Path = Path(".dvc")) -> bool:
 def plan(p: Params) -> str:
     """A table of the stages with their sizes and minutes."""
     paths = Paths(p.preset)
-    area = (p.faces.size / 96) ** 2
     lines, total = [], 0.0
 
     def add(stage: str, what: str, seconds: float):
@@ -60,20 +61,47 @@ def plan(p: Params) -> str:
     else:
         add("videos", f"check of {p.data.root}", START)
         add("faces", f"{p.faces.frames} pairs a video of {p.faces.size} px: see `acfd check`", 0)
-    for row in p.table2.rows:
-        of = p.for_row(row)
-        images = 2 if of.rows[row].system == "two_branch" else len(of.train.qualities)
-        pairs = of.train.epochs * of.train.epoch_pairs * len(p.study.seeds)
-        seconds = pairs * images * PASS * area * 1.1 + len(p.study.seeds) * (2 * START + 12)
-        size = f"{pairs} pairs" if pairs else "every pair of every epoch"
-        add("train", f"{row}, {len(p.study.seeds)} seed(s), at most {size}", seconds)
-    add("table2", "tables, figures, metrics", 20 + START)
-    head = f"preset {p.preset}: Table 2 in {paths.results}/, intermediate files in {paths.data}/"
+    seeds = len(p.study.seeds)
+    scoring = 0.0
+    for row in p.study.rows:
+        training, pairs = _training(p, row)
+        add("train", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
+        scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * _pass(p, row))
+    add("score", f"{len(p.study.rows)} rows, {p.data.high} and {p.data.low}", scoring)
+    add("table1", f"{len(p.table1.rows)} rows: tables, figures, metrics", 20 + START)
+    add("table2", f"{len(p.table2.rows)} rows: tables, figures, metrics", 20 + START)
+    head = f"preset {p.preset}: the tables in {paths.results}/, intermediate files in {paths.data}/"
     foot = "What is there already and up to date is not made again; interrupted, it goes on."
     if p.data.source == "ffpp":
         return "\n".join([head, *lines, foot])
     about = f"  {'in all':<66}{_minutes(total):>9}   on 2 CPU cores; early stopping may save some"
     return "\n".join([head, *lines, about, foot])
+
+
+def _pass(p: Params, row: str) -> float:
+    """Seconds of one image through a row's system, forward and backward."""
+    return PASS * (p.faces.size / 96) ** 2 * COST.get(p.rows[row].system, 1)
+
+
+def _training(p: Params, row: str) -> tuple[float, str]:
+    """Seconds of one run that no early stopping ends, and its pairs in words."""
+    t = p.for_row(row).train
+    images = 2 if p.rows[row].system == "two_branch" else len(t.qualities)
+    pairs = t.epoch_pairs * (t.epochs + FORWARD * t.classifier_epochs)
+    checked = t.val_pairs * (t.epochs + t.classifier_epochs) * FORWARD
+    seconds = (1.1 * pairs + checked) * images * _pass(p, row) + 2 * START
+    said = f"{t.epoch_pairs * (t.epochs + t.classifier_epochs)} pairs"
+    return seconds, said if t.epoch_pairs else "every pair of every epoch"
+
+
+def _scored(p: Params, row: str) -> int:
+    """Pairs of the validation and test splits that a row is scored on, if they are known."""
+    if p.data.source != "synthff":
+        return 0
+    of = p.for_row(row)
+    people = sum(getattr(p.synthff.identities, split) for split in p.score.splits)
+    clips = people * (1 + len(of.score.methods or of.train.methods))
+    return clips * min(p.faces.frames, p.synthff.frames)
 
 
 def _minutes(seconds: float) -> str:

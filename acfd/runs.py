@@ -20,7 +20,7 @@ from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.shards import PairTable
 from acfd.systems import System
-from acfd.train import Callback, History, fit, make_fabric
+from acfd.train import Callback, History, TrainingError, fit, make_fabric
 
 
 def subset(table: PairTable, split: str, methods: list[str]):
@@ -47,7 +47,11 @@ def run(
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> Path:
-    """Train one run and write its folder: model.safetensors, history.csv, steps.csv, run.json."""
+    """Train one run and write its folder: model.safetensors, history.csv, steps.csv, run.json.
+
+    Several processes leave the resume state of the finished run as well: a run of one process with
+    the same parameters, such as the study's stage, then takes the result over instead of training.
+    """
     p = params.for_row(row)
     fabric = make_fabric(p.compute)
     table = PairTable(paths.faces)
@@ -57,6 +61,8 @@ def run(
 
     data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)
     system = systems.make(params, row, seed)
+    if system.fit is not None and fabric.world_size > 1:
+        raise TrainingError(f"row {row} is not trained by gradients: run it in one process")
     history = (system.fit or partial(fit, system))(
         data,
         batches,
@@ -71,7 +77,8 @@ def run(
     folder = paths.run(row, seed)
     if fabric.global_rank == 0:
         _write(folder, system, history, p, row, seed, key)
-        shutil.rmtree(scratch, ignore_errors=True)
+        if fabric.world_size == 1:
+            shutil.rmtree(scratch, ignore_errors=True)
     fabric.barrier()
     return folder
 
@@ -95,10 +102,10 @@ def training_data(table: PairTable, p: Params, seed: int, rank: int = 0, world: 
         labels, t.batch, t.epoch_pairs, seed, rank, world, p.augment.blend
     )
     batches.rows = [rows[r] for r in batches.rows]
-    checks = pairs.InOrder(checked, p.score.batch)
+    checks = pairs.InOrder(checked, p.score.batch, rank=rank, world=world)
     if p.augment.blend == 1:
         how = (pairs.REAL_AFRESH, pairs.FORGED_AFRESH)
-        checks = pairs.InOrder(checked_real, p.score.batch, how)
+        checks = pairs.InOrder(checked_real, p.score.batch, how, rank, world)
     data = pairs.Pairs(table, p.augment, seed, fresh)
     return data, batches, (pairs.Pairs(table, None, seed, fresh_val), checks)
 

@@ -154,8 +154,27 @@ class PairTable:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """A row a pair: method, video, target, source, split, label, frame, shard, row."""
+        """A row a pair: method, video, target, source, split, label, frame, shard, row; and
+        masked, if some forgery has no mask."""
         return pd.read_parquet(self.folder / INDEX)
+
+    @cached_property
+    def masked(self) -> np.ndarray:
+        """A bool a row: is it known which pixels were forged? False where a forgery has no mask,
+        which then reads as zeros; true for every real face."""
+        if "masked" not in self.index:
+            return np.ones(len(self), bool)
+        return self.index["masked"].to_numpy(bool)
+
+    def demand_masks(self, rows: np.ndarray, why: str) -> None:
+        """Raises ShardError if a forgery among these rows has no mask. why: what needs them."""
+        if len(lacking := np.asarray(rows)[~self.masked[rows]]):
+            first = self.index.iloc[lacking[0]]
+            raise ShardError(
+                f"{self.folder}: {len(lacking)} of {len(rows)} faces are forgeries without a mask "
+                f"(e.g. {first['method']}/{first['video']}), {why} needs one for each; leave their "
+                "method out, or do without"
+            )
 
     def __len__(self) -> int:
         return len(self.index)
@@ -205,6 +224,11 @@ class PairTable:
         if shard in self._batches:
             return self._batches[shard]
         path = self.folder / shard
+        if Path(shard).is_absolute() or ".." in Path(shard).parts:
+            raise ShardError(
+                f"{self.folder / INDEX}: names the shard {shard}, expected one in {self.folder}; "
+                "run `acfd faces` again"
+            )
         try:
             options = pa.ipc.IpcReadOptions(use_threads=False)
             batch = pa.ipc.open_file(pa.memory_map(str(path)), options=options).get_batch(0)

@@ -1,30 +1,63 @@
-"""Tables from score files alone: load and check them, reduce them to Table 2, write it for DVC and
-the README. Nothing here needs a model, a video or a crop."""
+"""Tables from score files alone: load and check them, resample them, reduce them to Table 2.
+
+Nothing here needs a model, a video or a crop. Table 1 is in acfd/table1.py, how tables look in
+notebooks and in the README in acfd/markdown.py; both build on this.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from acfd import metrics
-from acfd.params import Params
+from acfd.params import Params, Table
 from acfd.paths import Paths, atomic
 
 SAMPLE = ["split", "compression", "method", "video", "frame"]  # what a sample is known by
+REAL = "original"  # as in acfd.ffpp
 COLUMNS = [*SAMPLE, "row", "seed", "target", "source", "label", "score", *metrics.PIXELS]
 MEASURES = [
     *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
     *["video_balanced_acc", "video_auc", "pbca", "iou"],
 ]
 DIFFERENCES = ["balanced_acc", "auc"]
-README_PRESETS = ("pocket", "full")
+# Columns of text; a seed or a row may look like a number
+TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
+TEXT += ["ours", "seen_row", "seen_title"]
 
 
 class TableError(ValueError):
     """Score files or a README that a table cannot be made from; says which, and what to do."""
+
+
+def load_rows(
+    paths: Paths, rows: Iterable[str], seeds: list[int], methods: Iterable[str]
+) -> dict[str, pd.DataFrame]:
+    """Row -> its scores (`load_scores`) of the real samples and of these methods' forgeries.
+
+    Raises TableError, besides what `load_scores` does, for rows that were not scored on the same
+    samples, and for a split and compression that lack real samples or a method's forgeries.
+    """
+    wanted, loaded = {REAL, *methods}, {}
+    for row in rows:
+        scores = load_scores(paths, row, seeds)
+        loaded[row] = scores[scores["method"].isin(wanted)]
+        first = next(iter(loaded))
+        one = [loaded[r][loaded[r]["seed"] == seeds[0]] for r in (first, row)]
+        same_samples(*one, f"{first}-s{seeds[0]}", f"{row}-s{seeds[0]}")
+    for place, part in loaded[first].groupby(["split", "compression"]):
+        lacking = wanted - set(part["method"])
+        if lacking:
+            raise TableError(
+                f"{paths.scores(first, seeds[0])}: nothing of {', '.join(sorted(lacking))} in "
+                f"{' '.join(place)}; score.methods of every row compared must name it"
+            )
+    return loaded
 
 
 def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
@@ -35,7 +68,7 @@ def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
     """
     runs = [_load_run(paths.scores(row, seed), row, seed) for seed in seeds]
     for seed, run in zip(seeds[1:], runs[1:]):
-        _same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
+        same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
     return pd.concat(runs, ignore_index=True)
 
 
@@ -75,8 +108,8 @@ def _load_run(path: Path, row: str, seed: int) -> pd.DataFrame:
     return run.sort_values(SAMPLE, ignore_index=True)
 
 
-def _same_samples(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: str) -> None:
-    """Both must be sorted by SAMPLE."""
+def same_samples(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: str) -> None:
+    """Raises TableError unless two runs' scores, each sorted by SAMPLE, are of the same samples."""
     facts = [*SAMPLE, "target", "source", "label"]
     a, b = a[facts].reset_index(drop=True), b[facts].reset_index(drop=True)
     if a.shape == b.shape and (a.to_numpy() == b.to_numpy()).all():
@@ -114,6 +147,81 @@ def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     return info
 
 
+@dataclass(frozen=True)
+class Draws:
+    """How the test samples of one compression are resampled: the same draws for every row, method
+    and compression of the same samples, so that their differences are paired."""
+
+    seeds: list[int]
+    unit: np.ndarray  # the pair of people of every test sample, 0 ... U - 1
+    weights: np.ndarray  # (resamples + 1) x U, as from metrics.resample
+    confidence: float
+
+    @classmethod
+    def of(cls, scores: pd.DataFrame, seeds: list[int], setting: Table) -> Draws:
+        """scores: one row's at one compression, or those of any other row that is compared."""
+        test = scores[(scores["split"] == "test") & (scores["seed"] == seeds[0])]
+        if test.empty:
+            where = ", ".join(scores["compression"].unique())
+            raise TableError(f"no test scores at {where}; params.score.splits must name test")
+        unit = metrics.identity_units(test)
+        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
+        return cls(seeds, unit, weights, setting.confidence)
+
+    @property
+    def units(self) -> int:
+        return self.weights.shape[1]
+
+    def measure(self, scores: pd.DataFrame, method: str | None = None) -> dict[str, np.ndarray]:
+        """Every measure of one row at one compression, S seeds x R resamples each.
+
+        method: count this one's forgeries alone, against all real samples. The threshold of
+        balanced_acc_val is that of all methods: a detector is not told which one it will meet.
+        """
+        found = []
+        for seed in self.seeds:
+            run = scores[scores["seed"] == seed]
+            val = run[run["split"] == "val"]
+            threshold = None if val.empty else metrics.choose_threshold(val)
+            test = run[run["split"] == "test"].assign(unit=self.unit)
+            if method:
+                test = test[test["method"].isin([REAL, method])]
+            found.append(metrics.measure(test, self.weights, threshold))
+        return {m: np.stack([f[m] for f in found]) for m in found[0]}
+
+    def summary(self, values: np.ndarray | None, bounds=(0, 1)) -> metrics.Interval:
+        """Mean over seeds of S x R values, with its interval; all NaN for None."""
+        if values is None:
+            return metrics.Interval(np.nan, np.nan, np.nan, 0)
+        values = metrics.over_seeds(values)
+        return metrics.interval(values, self.units, self.confidence, bounds)
+
+    def difference(self, values: np.ndarray | None, to: np.ndarray | None, bounds=(-1, 1)):
+        """Interval of two rows' difference, paired; all NaN for a row to itself, or to none."""
+        none = values is None or to is None or values is to
+        return self.summary(None if none else values - to, bounds)
+
+
+def columns(name: str, found: metrics.Interval) -> dict[str, float]:
+    """An interval as columns of a table: name, name_lo, name_hi."""
+    return {name: found.value, f"{name}_lo": found.low, f"{name}_hi": found.high}
+
+
+def first_columns(params: Params, paths: Paths, row: str, compression: str, draws: Draws) -> dict:
+    """What a line of a table begins with; `collapsed` counts seeds whose map collapsed."""
+    seeds = params.study.seeds
+    line = {"row": row, "title": params.rows[row].title, "compression": compression}
+    line |= {"seeds": " ".join(map(str, seeds)), "units": draws.units, "frames": len(draws.unit)}
+    return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
+
+
+def paper_columns(params: Params, row: str) -> dict[str, float]:
+    """paper_acc and paper_auc, percent; NaN where the paper has no such row or number."""
+    paper = params.rows[row].paper
+    said = {m: getattr(paper, m, None) for m in ("acc", "auc")}
+    return {f"paper_{m}": np.nan if v is None else v for m, v in said.items()}
+
+
 def study_facts(params: Params, paths: Paths, machine: str) -> dict:
     """What stands below the README's table: where it was made, and the seconds of all training."""
     runs = [(row, seed) for row in params.table2.rows for seed in params.study.seeds]
@@ -133,14 +241,7 @@ def table2(params: Params, paths: Paths) -> pd.DataFrame:
     """
     setting, seeds = params.table2, params.study.seeds
     methods = params.for_row(setting.reference).train.methods
-    loaded = {}
-    for row in setting.rows:
-        scores = load_scores(paths, row, seeds)
-        kept = (scores["label"] == 0) | scores["method"].isin(methods)
-        loaded[row] = scores[kept]
-        first = setting.rows[0]
-        one = [loaded[r][loaded[r]["seed"] == seeds[0]] for r in (first, row)]
-        _same_samples(*one, f"{first}-s{seeds[0]}", f"{row}-s{seeds[0]}")
+    loaded = load_rows(paths, setting.rows, seeds, methods)
     present = set(loaded[setting.reference]["compression"])
     if params.data.low not in present:
         raise TableError(
@@ -156,58 +257,24 @@ def table2(params: Params, paths: Paths) -> pd.DataFrame:
 
 
 def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[dict]:
-    setting, seeds = params.table2, params.study.seeds
-    test = part[setting.reference]
-    test = test[(test["split"] == "test") & (test["seed"] == seeds[0])]
-    if test.empty:
-        raise TableError(f"no test scores at {compression}; params.score.splits must name test")
-    unit = metrics.identity_units(test)
-    units = int(unit.max()) + 1
-    weights = metrics.resample(units, setting.bootstrap)
-    replicates = {r: _replicates(s, seeds, unit, weights) for r, s in part.items()}
-
-    def summary(values, bounds):
-        values = metrics.over_seeds(values)
-        return metrics.interval(values, units, setting.confidence, bounds)
-
+    setting = params.table2
+    draws = Draws.of(part[setting.reference], params.study.seeds, setting)
+    replicates = {r: draws.measure(s) for r, s in part.items()}
     lines = []
     for row in setting.rows:
-        paper = params.rows[row].paper
-        line = {"row": row, "title": params.rows[row].title, "compression": compression}
-        line |= {"seeds": " ".join(map(str, seeds)), "units": units, "frames": len(test)}
-        line["collapsed"] = sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)
-        left_out = 0
+        line = first_columns(params, paths, row, compression, draws)
+        found = {m: draws.summary(replicates[row].get(m)) for m in MEASURES}
         for m in MEASURES:
-            if m in replicates[row]:
-                found = summary(replicates[row][m], (0, 1))
-                left_out = max(left_out, found.left_out)
-                line |= {m: found.value, f"{m}_lo": found.low, f"{m}_hi": found.high}
-            else:
-                line |= {m: np.nan, f"{m}_lo": np.nan, f"{m}_hi": np.nan}
+            line |= columns(m, found[m])
         for m in DIFFERENCES:
-            line |= {f"diff_{m}": np.nan, f"diff_{m}_lo": np.nan, f"diff_{m}_hi": np.nan}
-            if row != setting.reference:
-                difference = replicates[row][m] - replicates[setting.reference][m]
-                d = summary(difference, (-1, 1))
-                line |= {f"diff_{m}": d.value, f"diff_{m}_lo": d.low, f"diff_{m}_hi": d.high}
-        line["paper_acc"] = np.nan if paper is None or paper.acc is None else paper.acc
-        line["paper_auc"] = np.nan if paper is None or paper.auc is None else paper.auc
+            to = replicates[setting.reference][m]
+            line |= columns(f"diff_{m}", draws.difference(replicates[row][m], to))
+        line |= paper_columns(params, row)
         line |= {"reference": setting.reference, "resamples": setting.bootstrap}
-        line |= {"confidence": setting.confidence, "left_out": left_out}
+        line |= {"confidence": setting.confidence}
+        line["left_out"] = max(f.left_out for f in found.values())
         lines.append(line)
     return lines
-
-
-def _replicates(scores: pd.DataFrame, seeds, unit, weights) -> dict[str, np.ndarray]:
-    """S x R of every measure of one row at one compression."""
-    found = []
-    for seed in seeds:
-        run = scores[scores["seed"] == seed]
-        val = run[run["split"] == "val"]
-        threshold = None if val.empty else metrics.choose_threshold(val)
-        test = run[run["split"] == "test"].assign(unit=unit)
-        found.append(metrics.measure(test, weights, threshold))
-    return {m: np.stack([f[m] for f in found]) for m in found[0]}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -217,8 +284,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    text = {"row": str, "title": str, "compression": str, "seeds": str, "reference": str}
-    return pd.read_csv(path, dtype=text, float_precision="round_trip")
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
 
 
 def to_json(table: pd.DataFrame) -> dict:
@@ -228,22 +294,6 @@ def to_json(table: pd.DataFrame) -> dict:
     return {line["row"]: {n: round(float(line[n]), 4) for n in names} for _, line in low.iterrows()}
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """The low quality for the README, in percent, each number with its interval."""
-    low = table[table["compression"] == table["compression"].iloc[0]]
-    reference = low.loc[low["row"] == low["reference"], "title"].iloc[0]
-    head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", "AUC"]
-    head += [f"{m}, difference to “{reference}”" for m in ("Balanced ACC", "AUC")]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for _, line in low.iterrows():
-        paper = [_or_dash(line[c], "{:.2f}") for c in ("paper_acc", "paper_auc")]
-        cells = [row_title(line), "–" if paper == ["–", "–"] else " / ".join(paper)]
-        cells += [_percent(line, m, "{:.1f}") for m in ("acc", "balanced_acc", "auc")]
-        cells += [_percent(line, f"diff_{m}", "{:+.1f}") for m in DIFFERENCES]
-        lines.append([c.replace("|", "\\|") for c in cells])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def row_title(line: pd.Series) -> str:
     """A table row's title, with a note if its attention map collapsed."""
     seeds = len(line["seeds"].split())
@@ -251,65 +301,3 @@ def row_title(line: pd.Series) -> str:
         return line["title"]
     some = "" if line["collapsed"] == seeds else f" in {line['collapsed']} of {seeds} seeds"
     return f"{line['title']} (collapsed{some})"
-
-
-def _or_dash(value: float, form: str) -> str:
-    return "–" if pd.isna(value) else form.format(value)
-
-
-def _percent(line: pd.Series, name: str, form: str) -> str:
-    if pd.isna(line[name]):
-        return "–"
-    value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
-    return f"{value} ({low} to {high})"
-
-
-def replace_between_markers(text: str, name: str, new: str) -> str:
-    """`text` with `new` between `<!-- acfd:NAME -->` and `<!-- /acfd:NAME -->`.
-
-    Raises TableError if either marker is not there exactly once, or they are the wrong way round.
-    """
-    start, end = f"<!-- acfd:{name} -->", f"<!-- /acfd:{name} -->"
-    for marker in (start, end):
-        if text.count(marker) != 1:
-            raise TableError(f"the marker {marker} is there {text.count(marker)} times, expected 1")
-    before, rest = text.split(start)
-    if end not in rest:
-        raise TableError(f"the marker {end} comes before {start}; expected it after")
-    return f"{before}{start}\n{new.strip()}\n{end}{rest.split(end)[1]}"
-
-
-def readme_blocks(results_root: Path) -> dict[str, str]:
-    """The README's tables, block name -> markdown, of each preset that has results/<preset>/tables/
-    table2.csv; what metrics/study.json says of the machine and the time is added if it is there."""
-    blocks = {}
-    for preset in README_PRESETS:
-        path = Path(results_root) / preset / "tables" / "table2.csv"
-        if path.exists():
-            table = read_table(path)
-            study = Path(results_root) / preset / "metrics" / "study.json"
-            facts = json.loads(study.read_text()) if study.exists() else {}
-            blocks[f"table2-{preset}"] = f"{to_markdown(table)}\n\n{_caption(table, facts)}"
-    return blocks
-
-
-def _caption(table: pd.DataFrame, study: dict) -> str:
-    line = table.iloc[0]
-    seeds = line["seeds"].split()
-    if len(seeds) == 1:
-        covers = f"one seed ({seeds[0]}), so the intervals cover the choice of people only"
-    else:
-        covers = f"mean over {len(seeds)} seeds; the intervals cover people and seeds"
-    said = (
-        f"Percent, with {100 * line['confidence']:g} % intervals from {line['resamples']} "
-        f"resamples of {line['units']} pairs of identities ({line['frames']} test frames, "
-        f"{line['compression']}); {covers}."
-    )
-    if "machine" in study and "seconds" in study:
-        said += f" Training took {_duration(study['seconds'])} in all on {study['machine']}."
-    return said
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{seconds / 3600:.1f} h"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from acfd import cli, params, tables
+from acfd import cli, markdown, params
 from acfd.plan import clear_broken_lock, plan
 
 TOP = Path(__file__).parents[1]
@@ -18,12 +18,19 @@ def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
     params.apply_preset(preset, file, TOP / "presets")
     p = params.load(file)
     said = plan(p)
-    assert all(row in said for row in p.table2.rows)
+    assert all(re.search(rf"train +{row}, ", said) for row in p.study.rows)
     assert f"results/{preset}" in said
     if preset != "ffpp":
         minutes = [float(m) for m in re.findall(r"([\d.]+) min", said)]
         assert sum(minutes[:-1]) == pytest.approx(minutes[-1], abs=0.1 * len(minutes))
-        assert len(minutes) == 2 + len(p.table2.rows) + 2
+        assert len(minutes) == 2 + len(p.study.rows) + 3 + 1
+
+
+def test_the_plan_knows_what_a_system_costs():
+    said = plan(params.load(TOP / "params.yaml"))
+    rows = ("meso4", "xception_c23", "xception_both", "f3net")
+    took = [float(re.search(rf"train +{r}, .*?([\d.]+) min", said)[1]) for r in rows]
+    assert took == sorted(took) and took[-1] > 3 * took[0]
 
 
 def test_a_half_written_lock_of_dvc_is_cleared_and_a_whole_one_kept(tmp_path):
@@ -38,8 +45,8 @@ def test_a_half_written_lock_of_dvc_is_cleared_and_a_whole_one_kept(tmp_path):
 
 def test_readme_tables_are_those_of_results():
     text = (TOP / "README.md").read_text()
-    for name, block in tables.readme_blocks(TOP / "results").items():
-        assert tables.replace_between_markers(text, name, block) == text, "run `acfd readme`"
+    for name, block in markdown.readme_blocks(TOP / "results").items():
+        assert markdown.replace_between_markers(text, name, block) == text, "run `acfd readme`"
 
 
 def test_readme_shows_pictures_that_exist():

@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 from conftest import TOP, inner_face, moving, write_clip
 
+from acfd import cli
+from acfd.crops import choose_frames
 from acfd.detector import FaceDetector
-from acfd.faces import FacesError, choose_frames, extract, extract_clip
-from acfd.ffpp import TreeError, write_splits
+from acfd.faces import FacesError, extract, extract_clip
+from acfd.ffpp import Tree, TreeError, write_splits
 from acfd.shards import PairTable
 from acfd.track import cover, follow, largest, square
 from acfd.video import read_frames, write_video
@@ -208,6 +210,7 @@ def test_timing_is_returned_and_in_no_file(sound, make_params, tmp_path):
     assert (timing.clips, timing.frames) == (12, 48)
     stages = [timing.hash, timing.decode, timing.detect, timing.crop, timing.write]
     assert min(stages) > 0 and sum(stages) <= timing.wall
+    assert 20 < timing.memory < 2000  # MiB
     assert {Path(name).suffix for name in contents(tmp_path)} == {".arrow", ".parquet", ".csv"}
 
 
@@ -230,14 +233,95 @@ def test_other_params_and_changed_files_are_extracted_again(mine, make_params, t
 def test_shards_of_clips_that_are_gone_are_removed(mine, make_params, tmp_path):
     out = tmp_path / "faces"
     run(make_params(), mine, out)
-    (out / "original" / ".000xyz.tmp.arrow").write_bytes(b"half")  # of a run that was killed
+    killed = out / "original" / ".000xyz.tmp.arrow"  # half-written by a run that was killed
+    at_work = out / "original" / ".001xyz.tmp.arrow"  # or by one that is still at work
+    for path, age in ((killed, 7200), (at_work, 60)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
     (out / "notes.txt").write_text("not ours")
     write_splits(mine.root, {"train": [("000", "001")], "val": [("002", "003")], "test": []})
     index, _ = run(make_params(), mine, out)
     assert set(index["split"]) == {"train", "val"}
     names = set(contents(out))
-    assert len(names) == 8 + 2 + 1 and "notes.txt" in names
-    assert not any("004" in name or "tmp" in name for name in names)
+    assert len(names) == 8 + 2 + 2 and "notes.txt" in names
+    assert at_work.exists() and not killed.exists()
+    assert not any("004" in name for name in names)
+
+
+def test_an_index_is_gone_before_a_shard_changes_and_not_otherwise(mine, make_params, tmp_path):
+    out = tmp_path / "faces"
+    params = make_params()
+    run(params, mine, out)
+    clip = clips(mine)["original/000"]
+    extract_clip(mine, clip, params.faces, "c23", "c40", out)
+    assert (out / "index.parquet").exists()
+    other = params.faces.model_copy(update={"margin": 1.5})
+    extract_clip(mine, clip, other, "c23", "c40", out)
+    assert not (out / "index.parquet").exists()
+
+
+# In parts, and at once
+
+
+def test_parts_of_an_array_of_jobs_make_what_one_run_makes(mine, make_params, tmp_path):
+    params, out = make_params(), tmp_path / "faces"
+    run(params, mine, tmp_path / "one")
+    foreign = out / "Deepfakes" / "of_another_part.arrow"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"not of this part, but not to be removed by it")
+    taken = []
+    for part in (2, 1, 3):
+        index, _, timing = extract(params, mine, out, progress=False, shard=(part, 3))
+        assert timing.clips == 4 and foreign.exists()
+        taken += list(index.groupby(["method", "video"]).groups)
+        names = set(contents(out))
+        assert "index.parquet" not in names and "left_out.csv" not in names
+        assert len(names) == len(taken) + 1
+    assert len(set(taken)) == 12
+    _, _, timing = extract(params, mine, out, progress=False)
+    assert timing.clips == 0
+    assert contents(out) == contents(tmp_path / "one")
+    for part in ((0, 3), (4, 3)):
+        with pytest.raises(FacesError, match=r"expected i/n with i from 1 to n"):
+            extract(params, mine, out, progress=False, shard=part)
+
+
+def test_two_extractions_at_once_make_what_one_makes(make_tree, make_params, tmp_path):
+    tree, params = make_tree(tmp_path / "videos", pairs=ONE), make_params()
+    both = [start(tmp_path, params) for _ in range(2)]
+    for process in both:
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    extract(params, tree, tmp_path / "one", progress=False)
+    assert contents(tmp_path / "faces") == contents(tmp_path / "one")
+
+
+def test_an_extraction_with_other_params_on_the_same_folder_is_found_out(
+    mine, make_params, tmp_path
+):
+    """It takes away a shard that this one has made already."""
+
+    class Meddled(Tree):
+        def mask_path(self, clip):
+            if str(clip) == "Deepfakes/005_004":  # the last one
+                (tmp_path / "faces" / "original" / "000.arrow").unlink()
+            return super().mask_path(clip)
+
+    with pytest.raises(FacesError, match=r"000.arrow: it was changed or removed since"):
+        extract(make_params(), Meddled(mine.root), tmp_path / "faces", progress=False)
+    assert not (tmp_path / "faces" / "index.parquet").exists()
+
+
+def test_the_command_takes_a_part(sound, make_params, write_params, tmp_path, monkeypatch, capsys):
+    write_params(make_params(data={"root": str(sound.root)}))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["faces", "--shard", "1/6"]) == 0
+    assert "part 1 of 6: 8 pairs" in capsys.readouterr().out
+    assert len(list((tmp_path / "data" / "pocket" / "faces").glob("*/*.arrow"))) == 2
+    for wrong in ("0/6", "7/6", "1", "a/b"):
+        with pytest.raises(SystemExit):
+            cli.main(["faces", "--shard", wrong])
+        assert "expected I/N" in capsys.readouterr().err
 
 
 # What can be wrong with a clip: it is left out, with its reason, and the others are there
@@ -324,6 +408,23 @@ def test_odd_frame_sizes(make_tree, make_params, tmp_path, width, height):
     assert pair["high"].shape == pair["low"].shape == (299, 299, 3)  # enlarged
     assert 0.1 < pair["mask"].mean() < 0.6
     assert pair["box"][2] <= width and pair["box"][3] <= height
+
+
+def test_forgeries_without_masks_are_said_to_be_so(mine, make_params, tmp_path):
+    """FaceShifter comes without; then the largest face is followed, as in a real video."""
+    shutil.copytree(mine.mask_path(clips(mine)["Deepfakes/000_001"]).parents[2],
+                    mine.root / "manipulated_sequences" / "FaceShifter",
+                    ignore=shutil.ignore_patterns("masks"))  # fmt: skip
+    params = make_params(data={"methods": ["Deepfakes", "FaceShifter"]})
+    index, left_out = run(params, mine, tmp_path / "faces")
+    assert left_out.empty and len(index) == 18 * 4
+    assert (index["masked"] == (index["method"] != "FaceShifter")).all()
+    table = PairTable(tmp_path / "faces")
+    for i in range(0, len(index), 3):
+        pair = table.read(i)
+        assert pair["mask"].any() == (pair["method"] == "Deepfakes")
+    alone, _ = run(make_params(), mine, tmp_path / "faces")
+    assert "masked" not in alone and PairTable(tmp_path / "faces").masked.all()
 
 
 # Which face

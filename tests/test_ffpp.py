@@ -1,10 +1,20 @@
 import json
+from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import PAIRS, write_clip
+from conftest import PAIRS
 
-from acfd.ffpp import METHODS, REAL, Clip, Tree, TreeError, check, write_splits
+from acfd import ffpp
+from acfd.ffpp import (
+    METHODS,
+    REAL,
+    Clip,
+    Tree,
+    TreeError,
+    download,
+    draw_splits,
+    write_splits,
+)
 from acfd.params import Data
 
 TWO = ("Deepfakes", "FaceSwap")
@@ -77,7 +87,8 @@ def test_unknown_method_is_named(tree):
 
 
 def test_missing_split_file_is_named(tmp_path):
-    with pytest.raises(TreeError, match=r"train.json: no such file; .*data.splits"):
+    said = r"train.json: no such file; .*dataset/splits of .* ondyari/FaceForensics.*data.splits"
+    with pytest.raises(TreeError, match=said):
         Tree(tmp_path).splits()
 
 
@@ -109,43 +120,94 @@ def test_names_of_letters_are_ids_too(tmp_path):
     assert [c.video for c in Tree(tmp_path).clips(["Deepfakes"])][-1] == "c_d_ab-1"
 
 
-def test_a_sound_tree_has_no_problems_and_a_full_index(make_tree, tmp_path):
-    tree = make_tree(tmp_path, size=(65, 49))
-    assert check(tree, ["Deepfakes"], "c23", "c40").empty
-    index = tree.index(["Deepfakes"], "c23", "c40")
-    assert len(index) == 12
-    assert (index["frames"] == 6).all()
-    assert ((index["width"] == 65) & (index["height"] == 49) & (index["fps"] == 25)).all()
-    assert (index["bytes_low"] < index["bytes_high"]).all()
-    assert (index["label"] == (index["method"] != REAL)).all()
+# A drawn split
 
 
-def test_every_problem_is_a_row(make_tree, tmp_path):
-    tree = make_tree(tmp_path, size=(64, 48))
-    by_name = {str(c): c for c in tree.clips(["Deepfakes"])}
-    tree.video_path(by_name["original/000"], "c40").unlink()
-    tree.mask_path(by_name["Deepfakes/000_001"]).unlink()
-    path = tree.video_path(by_name["original/001"], "c23")
-    path.write_bytes(path.read_bytes()[:300])
-    short = [np.zeros((48, 64, 3), np.uint8)] * 4
-    write_clip(tree, by_name["original/002"], short, compressions={"c40": 40})
-    large = [np.zeros((96, 128, 3), np.uint8)] * 6
-    write_clip(tree, by_name["original/003"], large, compressions={"c40": 40})
-    for path in [tree.video_path(by_name["original/004"], c) for c in ("c23", "c40")]:
-        path.unlink()
-    tree.video_path(by_name["original/005"], "c23").write_bytes(b"")
+def write_forged(root, names, method="Deepfakes", quality="c23"):
+    folder = root / "manipulated_sequences" / method / quality / "videos"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / f"{name}.mp4").touch()
 
-    found = check(tree, ["Deepfakes"], "c23", "c40")
-    assert list(found.columns) == ["video", "method", "what"]
-    said = {f"{row.method}/{row.video}": row.what for row in found.itertuples()}
-    assert len(found) == len(said) == 7
-    assert "c40 cannot be used" in said["original/000"]
-    assert "no such video file" in said["original/000"]
-    assert "mask cannot be used" in said["Deepfakes/000_001"]
-    assert "not a readable video" in said["original/001"]
-    assert said["original/002"] == "frames differ: c23 6, c40 4"
-    assert said["original/003"] == "sizes differ: c23 64x48, c40 128x96"
-    assert "test.json names it, but none of its files is there" in said["original/004"]
-    assert "empty (0 bytes)" in said["original/005"]
-    index = tree.index(["Deepfakes"], "c23", "c40").set_index("video")
-    assert index.loc["004", ["frames", "bytes_high"]].tolist() == [0, 0]
+
+def test_the_params_choose_where_splits_come_from(make_params, tmp_path):
+    def made(splits):
+        return ffpp.tree(make_params(data={"root": str(tmp_path), "splits": splits}))
+
+    assert made(None) == Tree(tmp_path)
+    assert made("official") == Tree(tmp_path, Path("official"))
+    assert made("seeded:7") == Tree(tmp_path, seed=7)
+    with pytest.raises(TreeError, match=r"seeded:x/train.json: no such file; .*seeded:0 draws"):
+        made("seeded:x").splits()
+
+
+def test_a_drawn_split_has_the_official_shares_and_every_pair_once(tmp_path):
+    pairs = [(f"{2 * i:03d}", f"{2 * i + 1:03d}") for i in range(50)]
+    write_forged(tmp_path, [f"{a}_{b}" for a, b in pairs] + [f"{b}_{a}" for a, b in pairs[:20]])
+    write_forged(tmp_path, [f"{b}_{a}" for a, b in pairs], "FaceSwap", "c40")
+    tree = Tree(tmp_path, seed=1)
+    splits = tree.splits()
+    assert {split: len(of) for split, of in splits.items()} == {"train": 36, "val": 7, "test": 7}
+    assert sorted(p for of in splits.values() for p in of) == pairs
+    assert tree.splits() == splits
+    assert Tree(tmp_path, seed=2).splits() != splits
+    clips = tree.clips(TWO)
+    assert len(clips) == 50 * (2 + 2 * 2)
+    where = {}
+    for clip in clips:
+        for person in filter(None, (clip.target, clip.source)):
+            assert where.setdefault(person, clip.split) == clip.split
+
+
+def test_a_split_is_drawn_by_names_not_by_order():
+    pairs = [(f"{i}a", f"{i}b") for i in range(9)]
+    assert draw_splits(pairs[::-1], 5) == draw_splits(pairs, 5)
+    assert {s: len(p) for s, p in draw_splits(pairs[:4], 5).items()} == {
+        "train": 1,
+        "val": 1,
+        "test": 2,
+    }
+    with pytest.raises(TreeError, match=r"3 pairs of forged videos .* at least 4"):
+        draw_splits(pairs[:3], 5)
+
+
+def test_what_is_no_pair_is_not_drawn(tmp_path):
+    names = ["000_003", "01_02__meeting_serious__YVGY8LOK", "000_003_copy", "999", "000_003 (1)"]
+    write_forged(tmp_path, names)
+    write_forged(tmp_path, ["01_02"], "DeepFakeDetection")
+    assert Tree(tmp_path, seed=0).pairs() == [("000", "003")]
+    write_forged(tmp_path, ["003_007"], "FaceSwap")
+    with pytest.raises(TreeError, match=r"003_007.mp4: video 003 is in the pairs 000_003 and 003_"):
+        Tree(tmp_path, seed=0).splits()
+
+
+# What the official download has
+
+
+@pytest.mark.parametrize(
+    ("method", "what", "options"),
+    [
+        (REAL, "c40", "-d original -c c40 -t videos"),
+        ("Deepfakes", "c0", "-d Deepfakes -c raw -t videos"),
+        ("NeuralTextures", "mask", "-d NeuralTextures -t masks"),
+        ("FaceShifter", "c23", "-d FaceShifter -c c23 -t videos"),
+        ("FaceShifter", "mask", ""),
+        (REAL, "mask", ""),
+        ("Deepfakes", "c30", ""),
+    ],
+)
+def test_options_of_the_download_script(method, what, options):
+    assert download(method, what) == options
+
+
+def test_a_method_without_masks_has_a_mask_path_only_if_the_tree_has_masks(tree, tmp_path):
+    clip = Clip("FaceShifter", "000_001", "000", "001", "train")
+    assert tree.mask_path(clip) is None
+    folder = tmp_path / "manipulated_sequences" / "FaceShifter" / "masks" / "videos"
+    folder.mkdir(parents=True)
+    assert tree.mask_path(clip) == folder / "000_001.mp4"
+
+
+def test_deepfakedetection_is_refused_with_what_there_is_instead(tree):
+    with pytest.raises(TreeError, match=r"names DeepFakeDetection, .*There are: Deepfakes, .*Shif"):
+        tree.clips(["Deepfakes", "DeepFakeDetection"])

@@ -46,8 +46,8 @@ STEPS = pd.DataFrame(
     {"run": ["x", "x", "y", "y"], "step": [0, 1] * 2, "inside": 0.5, "outside": 0.1}
 )
 MADE = {
-    "forest": lambda: figures.table2_forest(table()),
-    "forest, one compression": lambda: figures.table2_forest(table(compressions=("c40",))),
+    "forest": lambda: figures.forest(table()),
+    "forest, one compression": lambda: figures.forest(table(compressions=("c40",))),
     "curves": lambda: figures.training_curves(history()),
     "curves, one seed": lambda: figures.training_curves(history(seeds=(0,))),
     "collapse": lambda: figures.collapse(STEPS),
@@ -76,20 +76,18 @@ def test_saved_twice_is_the_same(tmp_path, name):
 
 
 def test_made_twice_is_the_same(tmp_path):
-    saved = [
-        figures.save(figures.table2_forest(table()), Paths("t", tmp_path), name) for name in "ab"
-    ]
+    saved = [figures.save(figures.forest(table()), Paths("t", tmp_path), name) for name in "ab"]
     assert [p.read_bytes() for p in saved[0]] == [p.read_bytes() for p in saved[1]]
 
 
 def test_forest_shows_the_table():
-    ax = figures.table2_forest(table()).axes[0]
+    ax = figures.forest(table()).axes[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["A", "B\n(collapsed in 1 of 2 seeds)"]
     middles = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(x, 80) for x in middles)
     paper = next(line for line in ax.lines if line.get_marker() == "D")
     assert paper.get_xdata()[0] == 95 and np.isnan(paper.get_xdata()[1])
-    no_paper = figures.table2_forest(table(rows=("b",)))
+    no_paper = figures.forest(table(rows=("b",)))
     assert "paper" not in " ".join(t.get_text() for t in no_paper.legends[0].get_texts())
 
 

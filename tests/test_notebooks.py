@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from ruamel.yaml import YAML
 
 from acfd import notebook
 from acfd.notebook import NotebookError
@@ -46,8 +47,9 @@ def test_in_git_without_outputs_and_readable(path, tmp_path):
     assert prose >= len(code(nb)) / 2
 
 
-def test_there_are_notebooks():
-    assert [p.stem for p in NOTEBOOKS] == ["01_videos", "02_faces", "03_train", "05_table2"]
+def test_every_notebook_is_a_stage():
+    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
+    assert [p.stem for p in NOTEBOOKS] == sorted(stages["source"]["matrix"]["notebook"])
 
 
 def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):

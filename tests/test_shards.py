@@ -112,6 +112,21 @@ def test_a_cut_shard_is_no_shard(tmp_path, kept):
         table.read(4)
 
 
+def test_faces_without_masks_are_known_and_refused_where_they_are_needed(tmp_path):
+    table = PairTable(build(tmp_path))
+    assert table.masked.tolist() == [True] * 6
+    table.demand_masks(np.arange(6), "loss.at")
+    write_index(tmp_path, table.index.assign(masked=[True] * 3 + [False, True, False]))
+    table = PairTable(tmp_path)
+    assert table.masked.tolist() == [True] * 3 + [False, True, False]
+    table.demand_masks(np.array([0, 1, 4]), "loss.at")
+    table.demand_masks(np.array([], int), "loss.at")
+    with pytest.raises(
+        ShardError, match=r"1 of 2 faces are .* \(e.g. Deepfakes/000_001\), loss.at needs"
+    ):
+        table.demand_masks(np.array([4, 5]), "loss.at")
+
+
 def test_missing_index_and_missing_shard_are_named(tmp_path):
     with pytest.raises(ShardError, match=r"index.parquet: no such file; extract the faces first"):
         PairTable(tmp_path)

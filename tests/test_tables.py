@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from acfd import metrics, params, tables
+from acfd import markdown, metrics, params, tables
 from acfd.paths import Paths
 
 TOP = Path(__file__).parent.parent
@@ -118,7 +118,7 @@ def test_csv_gives_the_same_table_back(paths):
     tables.write_table(t, paths.tables / "table2.csv")
     back = tables.read_table(paths.tables / "table2.csv")
     pd.testing.assert_frame_equal(t, back, check_exact=True, check_dtype=False)
-    assert tables.to_markdown(back) == tables.to_markdown(t)
+    assert markdown.table2(back) == markdown.table2(t)
     assert tables.to_json(back) == tables.to_json(t)
     again = tables.table2(study(), paths)
     pd.testing.assert_frame_equal(t, again, check_exact=True)
@@ -133,7 +133,7 @@ def test_json_is_compact_and_plain(paths):
 
 
 def test_markdown(paths):
-    lines = tables.to_markdown(tables.table2(study(), paths)).splitlines()
+    lines = markdown.table2(tables.table2(study(), paths)).splitlines()
     assert len(lines) == 5 and {line.count(" | ") for line in lines} == {6}
     assert "98.87" in lines[2] and lines[2].endswith("| – | – |")
     assert "(collapsed in 1 of 2 seeds) | – |" in lines[4]
@@ -191,29 +191,3 @@ def test_low_quality_must_be_scored(paths):
             change(paths, row, seed, lambda s: s[s["compression"] == "c23"])
     with pytest.raises(tables.TableError, match="no scores at c40, found c23"):
         tables.table2(study(), paths)
-
-
-def test_markers():
-    text = "a\n<!-- acfd:x -->\nold\n<!-- /acfd:x -->\nb\n"
-    new = tables.replace_between_markers(text, "x", "new\n")
-    assert new == "a\n<!-- acfd:x -->\nnew\n<!-- /acfd:x -->\nb\n"
-    assert tables.replace_between_markers(new, "x", "new") == new
-    with pytest.raises(tables.TableError, match="<!-- acfd:y --> is there 0 times"):
-        tables.replace_between_markers(text, "y", "new")
-    with pytest.raises(tables.TableError, match="<!-- /acfd:x --> is there 2 times"):
-        tables.replace_between_markers(text + text.splitlines()[3], "x", "new")
-    with pytest.raises(tables.TableError, match="comes before"):
-        tables.replace_between_markers("<!-- /acfd:x --> <!-- acfd:x -->", "x", "new")
-
-
-def test_readme_blocks(paths):
-    root = paths.results.parent
-    assert tables.readme_blocks(root) == {}
-    tables.write_table(tables.table2(study(), paths), paths.tables / "table2.csv")
-    bare = tables.readme_blocks(root)["table2-pocket"]
-    assert "95 % intervals from 200 resamples of 4 pairs" in bare and "2 seeds" in bare
-    facts = {"machine": "2 cores", "seconds": 1500.0, "seeds": [0], "identities": 8}
-    (paths.metrics / "study.json").write_text(json.dumps(facts))
-    blocks = tables.readme_blocks(root)
-    assert list(blocks) == ["table2-pocket"]
-    assert blocks["table2-pocket"] == bare + " Training took 25 min in all on 2 cores."

@@ -1,0 +1,56 @@
+"""Layers that several baselines need and PyTorch lacks."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acfd.pairs import mix
+
+
+class Dropout(nn.Module):
+    """Dropout that a resumed run repeats: its noise follows from a seed and a count of steps.
+
+    The count is a buffer, so it is saved and loaded with the weights; torch's own generator, which
+    nn.Dropout draws from, is not part of a run's resume state. Processes that train together draw
+    the same noise. forward: a tensor of any shape -> the same shape.
+
+    share: of the values that are zeroed in training. stream: tells the dropouts of a net apart.
+    """
+
+    def __init__(self, share: float, seed: int, stream: int = 0):
+        super().__init__()
+        if not 0 <= share < 1:
+            raise ValueError(f"dropout zeroes a share in [0, 1) of the values, found {share}")
+        self.share, self.seed, self.stream = share, seed, stream
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        # drawn on the CPU, so that the noise is the same on every device
+        generator = torch.Generator().manual_seed(mix(self.seed, self.stream, int(self.step)))
+        kept = torch.rand(x.shape, generator=generator) >= self.share
+        self.step += 1
+        return x * kept.to(x.device, x.dtype) / (1 - self.share)
+
+
+class SameMaxPool(nn.Module):
+    """Max pooling, stride = window, padded as TensorFlow does ("same"): n -> ceil(n / window).
+
+    What is missing is added on both sides, the odd pixel after; nn.MaxPool2d's ceil_mode adds all
+    of it after, which for a window of 4 looks at other pixels.
+    """
+
+    def __init__(self, window: int):
+        super().__init__()
+        self.window = window
+
+    def forward(self, x: Tensor) -> Tensor:
+        right, bottom = (-n % self.window for n in (x.shape[3], x.shape[2]))
+        if right or bottom:
+            left, top = right // 2, bottom // 2
+            sides = (left, right - left, top, bottom - top)
+            x = F.pad(x, sides, value=-torch.inf)
+        return F.max_pool2d(x, self.window)

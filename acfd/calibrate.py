@@ -1,0 +1,291 @@
+"""Calibration: what a score is worth, and the range of inputs for which that was measured.
+
+A network's log-odds are divided by one number, the temperature, fitted on the validation split by
+maximum likelihood (Guo et al., "On calibration of modern neural networks", ICML 2017): one for
+single frames, one for the mean over a video, whose errors do not cancel as those of independent
+frames would. Both compressions count alike, and so do real and forged: a probability is one at even
+odds before the video was seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from acfd import metrics
+from acfd.params import Params
+from acfd.paths import Paths, atomic
+
+if TYPE_CHECKING:  # whoever only reads a calibration waits for no plotting library
+    from matplotlib.figure import Figure
+
+BINS = 10
+_COLDEST, _HOTTEST = 0.05, 100.0  # a score that says nothing has no temperature: it ends here
+_RESAMPLES = 200
+_EDGE = 1e-6  # scores are float32: beyond this they are 0 or 1
+_CROPS = 240  # crops that the ranges are read from, a compression
+_VIDEOS = 120  # videos, for the same
+_TAIL = 0.01  # left out of a range on either side
+
+
+def write(params: Params, paths: Paths) -> dict[str, Any]:
+    """Calibrate the run that `acfd detect` uses; writes metrics/calibration.json and a figure."""
+    from acfd import figures
+
+    row, seed = params.detect.row, params.detect.seed
+    found = of_scores(params, paths, row, seed)
+    with atomic(paths.metrics / "calibration.json") as f:
+        f.write_text(json.dumps(found, indent=1) + "\n")
+    scores = pd.read_parquet(paths.scores(row, seed))
+    figure = reliability(scores, found)
+    figures.save(figure, paths, "calibration/reliability")
+    return found
+
+
+def of_run(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any] | None:
+    """The calibration of a run: as `write` left it, or computed now; None if it was not scored."""
+    path = paths.metrics / "calibration.json"
+    if path.is_file():
+        found = json.loads(path.read_text())
+        key = json.loads((paths.run(row, seed) / "run.json").read_text())["key"]
+        if found["run"] == f"{row}-s{seed}" and found["key"] == key:
+            return found
+    if not paths.scores(row, seed).is_file():
+        return None
+    return of_scores(params, paths, row, seed)
+
+
+def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
+    """Temperatures, what they are worth, and the ranges that they hold for.
+
+    Raises metrics.MetricError if the validation split lacks real or forged videos.
+    """
+    scores = pd.read_parquet(paths.scores(row, seed))
+    said = json.loads((paths.run(row, seed) / "run.json").read_text())
+    val = scores[scores["split"] == "val"]
+    frames, videos = samples(val), by_video(samples(val))
+    found = {
+        "run": f"{row}-s{seed}",
+        "key": said["key"],
+        "frames": fit(frames),
+        "videos": fit(videos),
+        "frames_a_video": float(frames.groupby("clip").size().median()),
+        # how far a frame's log-odds lie from the mean of its video
+        "scatter": float(np.sqrt(frames.groupby("clip")["logit"].var(ddof=1).mean())),
+        "test": {},
+        "ranges": ranges(params, paths),
+    }
+    test = scores[scores["split"] == "test"]
+    for compression, part in test.groupby("compression"):
+        found["test"][compression] = on_test(samples(part), found["videos"]["temperature"])
+    return found
+
+
+def samples(scores: pd.DataFrame) -> pd.DataFrame:
+    """label, logit, weight, unit and clip of every row of a score file.
+
+    Weights add up to 1, half of it real; a unit is a pair of people, as in `metrics`.
+    """
+    score = scores["score"].to_numpy(np.float64).clip(_EDGE, 1 - _EDGE)
+    label = scores["label"].to_numpy(int)
+    if len(np.unique(label)) < 2:
+        raise metrics.MetricError(
+            "calibration needs real and forged validation videos; found "
+            f"{np.sum(label == 0)} real and {np.sum(label == 1)} forged frames"
+        )
+    clip = scores["compression"] + "/" + scores["method"] + "/" + scores["video"]
+    return pd.DataFrame(
+        {
+            "label": label,
+            "logit": np.log(score / (1 - score)),
+            "weight": _weights(label),
+            "unit": metrics.identity_units(scores),
+            "clip": clip.to_numpy(),
+        }
+    )
+
+
+def by_video(frames: pd.DataFrame) -> pd.DataFrame:
+    """The same for videos, whose log-odds are the mean of their frames'."""
+    how = {"label": "first", "logit": "mean", "unit": "first"}
+    videos = frames.groupby("clip", sort=True).agg(how).reset_index()
+    return videos.assign(weight=_weights(videos["label"].to_numpy()))
+
+
+def _weights(label: np.ndarray) -> np.ndarray:
+    return np.where(label == 1, 0.5 / np.sum(label == 1), 0.5 / np.sum(label == 0))
+
+
+def fit(of: pd.DataFrame) -> dict[str, Any]:
+    """The temperature with its 95 % interval from resampled identities, and what it changes."""
+    label, logit, weight = (of[c].to_numpy() for c in ("label", "logit", "weight"))
+    temperature = best_temperature(label, logit, weight)
+    units = int(of["unit"].max()) + 1
+    drawn = []
+    if units > 1:
+        for times in metrics.resample(units, _RESAMPLES)[1:]:
+            w = weight * times[of["unit"].to_numpy()]
+            sums = [w[label == c].sum() for c in (0, 1)]
+            if min(sums) > 0:
+                w = w / np.where(label == 1, sums[1], sums[0]) / 2
+                drawn.append(best_temperature(label, logit, w))
+    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (temperature, temperature)
+    raw, calibrated = sigmoid(logit), sigmoid(logit / temperature)
+    return {
+        "temperature": temperature,
+        "low": float(low),
+        "high": float(high),
+        "samples": len(of),
+        "units": units,
+        "ece_before": expected_error(label, raw, weight),
+        "ece": expected_error(label, calibrated, weight),
+        "log_loss_before": log_loss(label, logit, weight),
+        "log_loss": log_loss(label, logit / temperature, weight),
+    }
+
+
+def best_temperature(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
+    """The divisor of n log-odds at which their weighted log loss is least, in 0.05 ... 100."""
+
+    def loss(log_t: float) -> float:
+        return log_loss(label, logit / np.exp(log_t), weight)
+
+    found = minimize_scalar(loss, bounds=np.log([_COLDEST, _HOTTEST]), method="bounded")
+    return float(np.exp(found.x))
+
+
+def log_loss(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted mean of -log p(label), in nats; weights add up to 1."""
+    signed = np.where(label == 1, logit, -logit)
+    return float(np.sum(weight * np.logaddexp(0, -signed)))
+
+
+def expected_error(
+    label: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """Expected calibration error: over ten bins of equal width, the mean distance between the
+    probability said and the share of forged found, each bin by its weight."""
+    bins = reliability_bins(label, probability, weight)
+    return float(np.sum(bins["weight"] * np.abs(bins["found"] - bins["said"])))
+
+
+def reliability_bins(label, probability, weight=None) -> pd.DataFrame:
+    """said, found, weight and count of each bin that holds anything."""
+    label, probability = np.asarray(label, float), np.asarray(probability, float)
+    weight = np.full(len(label), 1 / len(label)) if weight is None else np.asarray(weight)
+    nth = np.minimum((probability * BINS).astype(int), BINS - 1)
+    rows = []
+    for n in np.unique(nth):
+        here = nth == n
+        w = weight[here]
+        said, found = (float(np.average(x[here], weights=w)) for x in (probability, label))
+        rows.append((said, found, float(w.sum()), int(here.sum())))
+    return pd.DataFrame(rows, columns=["said", "found", "weight", "count"])
+
+
+def on_test(frames: pd.DataFrame, temperature: float) -> dict[str, float]:
+    """How the videos of one compression of the test split are judged."""
+    videos = by_video(frames)
+    label, probability = videos["label"].to_numpy(), sigmoid(videos["logit"] / temperature)
+    return {
+        "videos": len(videos),
+        "auc": metrics.auc(label, probability),
+        "balanced_acc": metrics.balanced_accuracy(label, probability),
+        "ece": expected_error(label, probability, videos["weight"]),
+    }
+
+
+def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
+    """[least, most] of what can be measured on an input, over training and validation videos.
+
+    crop_pixels: side of the square that is cut, in pixels of the video; detail: see
+    `detect.faces.detail`, both of which leave 1 % out at either end; bits_per_pixel: of the
+    streams, both compressions, as far as the videos are still there.
+    """
+    from acfd.detect.faces import detail
+    from acfd.shards import PairTable
+
+    table = PairTable(paths.faces)
+    index = table.index
+    rows = index.index[index["split"].isin(["train", "val"])].to_numpy()
+    sides, details = [], []
+    for i in _spread(rows, _CROPS):
+        pair = table.read(int(i))
+        sides.append(float(pair["box"][2] - pair["box"][0]))
+        details += [detail(pair["high"]), detail(pair["low"])]
+    found = {"crop_pixels": _span(sides), "detail": _span(details)}
+    if bits := _bits_per_pixel(params):
+        found["bits_per_pixel"] = [min(bits), max(bits)]
+    return found
+
+
+def _bits_per_pixel(params: Params) -> list[float]:
+    """Of a sample of videos, measured as `acfd detect` measures those of a user."""
+    from acfd import datasets
+    from acfd.detect.media import MediaError, look
+
+    try:
+        tree = datasets.tree(params)
+        clips = [c for c in tree.clips(params.data.methods) if c.split in ("train", "val")]
+    except (OSError, ValueError):
+        return []  # moved away after the faces were cut
+    found = []
+    for clip in _spread(clips, _VIDEOS):
+        for quality in (params.data.high, params.data.low):
+            try:
+                found.append(look(tree.video_path(clip, quality)).bits_per_pixel)
+            except MediaError:
+                continue  # a quality that was made for the extraction alone, or a damaged file
+    return found
+
+
+def _spread(items: Sequence, most: int) -> list:
+    """At most `most` of them, evenly spaced."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
+
+
+def _span(values: list[float]) -> list[float]:
+    return [float(v) for v in np.quantile(values, [_TAIL, 1 - _TAIL])]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
+
+
+def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
+    """Probability said against share of forged found, frames and videos, validation and test."""
+    import matplotlib.pyplot as plt
+
+    from acfd.figures import FORGED, QUIET, REAL, STYLE
+
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.4), sharex=True, sharey=True)
+    plt.close(fig)
+    for ax, what in zip(axes, ("frames", "videos")):
+        t = found[what]["temperature"]
+        ax.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
+        shown = [("val", 1.0, QUIET, "o", "validation, as the network says it")]
+        shown += [("val", t, REAL, "s", "validation, calibrated")]
+        shown += [("test", t, FORGED, "D", "test, calibrated")]
+        for split, divisor, colour, marker, name in shown:
+            of = scores[scores["split"] == split]
+            if not len(of):
+                continue
+            of = samples(of) if what == "frames" else by_video(samples(of))
+            p = sigmoid(of["logit"] / divisor)
+            bins = reliability_bins(of["label"], p, of["weight"])
+            error = expected_error(of["label"], p, of["weight"])
+            label = f"{name}: error {error:.3f}"
+            ax.plot(bins["said"], bins["found"], color=colour, lw=1.2, label=label)
+            ax.scatter(bins["said"], bins["found"], s=12 + 260 * bins["weight"], color=colour,
+                       marker=marker, alpha=0.75)  # fmt: skip
+        title = f"{what.capitalize()}, temperature {t:.2f}"
+        ax.set(title=title, xlabel="probability of forged that is said", aspect="equal")
+        ax.legend(loc="upper left", fontsize=8)
+    axes[0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    return fig

@@ -1,0 +1,179 @@
+"""The faces of a clip: found, followed from frame to frame, and cut as in training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from acfd.crops import _resize as resize
+from acfd.detector import FaceDetector
+from acfd.track import follow, square
+
+# A face that was not seen for so long may be anyone when one comes back to its place.
+_FORGET = 3.0  # seconds, or ...
+_MISSES = 2  # ... searches, whichever is more: chosen frames may lie a minute apart
+_WAITING = 2**28  # bytes of frames that may wait for the next search
+
+
+@dataclass
+class Timing:
+    """Seconds by stage; stages overlap, so they can add up to more than `wall`."""
+
+    look: float = 0.0  # what the file holds
+    decode: float = 0.0
+    find: float = 0.0
+    crop: float = 0.0
+    judge: float = 0.0  # the network
+    overlay: float = 0.0
+    wall: float = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+
+
+@dataclass
+class Seen:
+    """One face in one frame, ready for the network."""
+
+    frame: int
+    time: float  # seconds
+    face: int  # which of the clip's faces, from 0
+    box: np.ndarray  # x0, y0, x1, y1 of the detector, pixels of the frame
+    square: tuple[int, int, int, int]  # what was cut
+    confidence: float  # of the detector; NaN where the box lies between two that were found
+    detail: float
+    crop: np.ndarray = field(repr=False)  # S x S x 3 RGB uint8
+
+    @property
+    def side(self) -> float:
+        """Longer side of the face, pixels of the frame."""
+        return float((self.box[2:] - self.box[:2]).max())
+
+
+class Tracker:
+    """Tells the faces of a clip apart by where they are, as `track.follow` does for one of them.
+
+    People are not recognised: whoever takes another's place at a cut goes on under their number.
+    """
+
+    def __init__(self):
+        self.boxes: dict[int, np.ndarray] = {}  # last box of each face that is still followed
+        self._seen: dict[int, tuple[float, int]] = {}  # time, search
+        self._search = 0
+        self._count = 0
+
+    def update(self, moment: float, boxes: np.ndarray) -> list[int]:
+        """The face that each of N x 4 boxes belongs to; known ones take the nearest box first."""
+        self._search += 1
+        for face, (when, search) in list(self._seen.items()):
+            if moment - when > _FORGET and self._search - search > _MISSES:
+                del self._seen[face], self.boxes[face]
+        faces = [-1] * len(boxes)
+        free = list(range(len(boxes)))
+        known = dict(self.boxes)
+        while free and known:
+            wishes = []
+            for face, last in known.items():
+                box, why = follow(last, boxes[free])
+                if not why:
+                    shift = np.abs(box - last).max() / (last[2:] - last[:2]).max()
+                    chosen = next(i for i in free if np.array_equal(boxes[i], box))
+                    wishes.append((shift, face, chosen))
+            if not wishes:
+                break
+            _, face, chosen = min(wishes)
+            faces[chosen] = face
+            free.remove(chosen)
+            del known[face]
+        for i in free:
+            faces[i] = self._count
+            self._count += 1
+        for face, box in zip(faces, boxes):
+            self.boxes[face] = box
+            self._seen[face] = (moment, self._search)
+        return faces
+
+
+@dataclass
+class Finder:
+    """Cuts the faces out of frames that come in order of time.
+
+    Searching for faces costs more than judging them, and heads move little within a few frames:
+    the detector runs at most every `every` seconds, and the boxes in between are interpolated.
+    """
+
+    margin: float
+    size: int
+    min_score: float
+    detect_size: int
+    every: float  # seconds
+    timing: Timing
+
+    def __post_init__(self):
+        self._detectors: dict[int, FaceDetector] = {}
+
+    def cut(self, frames: Iterable[tuple[int, float, np.ndarray]]) -> Iterator[Seen]:
+        """(index, seconds, H x W x 3 RGB uint8) -> every face of every frame."""
+        tracker = Tracker()
+        before: dict[int, np.ndarray] | None = None
+        since = 0.0
+        waiting: list[tuple[int, float, np.ndarray]] = []
+        for index, moment, picture, last in _with_last(frames):
+            room = (len(waiting) + 1) * picture.nbytes <= _WAITING
+            if before is not None and not last and room and moment - since < self.every:
+                waiting.append((index, moment, picture))
+                continue
+            with self.timing.stage("find"):
+                found = self._find(picture)
+            faces = tracker.update(moment, found[:, :4])
+            after = dict(zip(faces, found[:, :4]))
+            for i, m, p in waiting:
+                share = (m - since) / (moment - since)
+                for face in sorted(after.keys() & (before or {}).keys()):
+                    box = (1 - share) * before[face] + share * after[face]
+                    yield self._seen(i, m, p, face, box, np.nan)
+            waiting = []
+            for face, row in sorted(zip(faces, found), key=lambda pair: pair[0]):
+                yield self._seen(index, moment, picture, face, row[:4], float(row[4]))
+            before, since = after, moment
+
+    def _find(self, picture: np.ndarray) -> np.ndarray:
+        size = min(self.detect_size, max(picture.shape[:2]))
+        if size not in self._detectors:
+            self._detectors[size] = FaceDetector(self.min_score, size)
+        return self._detectors[size].detect(picture)
+
+    def _seen(self, index, moment, picture, face, box, confidence) -> Seen:
+        with self.timing.stage("crop"):
+            height, width = picture.shape[:2]
+            x0, y0, x1, y1 = cut = square(box, self.margin, width, height)
+            crop = resize(picture[y0:y1, x0:x1], self.size)
+            return Seen(index, moment, face, box, cut, confidence, detail(crop), crop)
+
+
+def _with_last(frames):
+    """Each frame with whether it is the last."""
+    previous = None
+    for frame in frames:
+        if previous is not None:
+            yield (*previous, False)
+        previous = frame
+    if previous is not None:
+        yield (*previous, True)
+
+
+def detail(crop: np.ndarray) -> float:
+    """How much a crop (S x S x 3 uint8) changes from pixel to pixel: mean |Laplacian| of its grey
+    levels. Strong compression and enlarging lower it, noise and sharpening raise it."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    return float(np.abs(cv2.Laplacian(grey, cv2.CV_16S)).mean())

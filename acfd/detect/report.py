@@ -1,0 +1,146 @@
+"""What `acfd detect` says of one file, as typed records; their JSON is the documented format."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from acfd.paths import atomic
+
+SCHEMA = "acfd.detect/1"
+Verdict = Literal["forged", "no_forgery_found", "inconclusive", "no_face", "error"]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Flag(Record):
+    """Something about the input that a reader must know."""
+
+    code: str = Field(description="a name that does not change, e.g. small_face")
+    outside: bool = Field(
+        description="outside the range of inputs for which the calibration was measured: then the "
+        "verdict is inconclusive, whatever the probability"
+    )
+    text: str
+
+
+class FaceReport(Record):
+    """One face that was followed through the file."""
+
+    face: int = Field(ge=0, description="its number, in order of appearance, as in the CSV")
+    verdict: Verdict
+    why: str
+    probability: Probability | None = Field(
+        description="calibrated probability of forged at even odds; null if it was not judged"
+    )
+    interval: tuple[Probability, Probability] | None = Field(
+        description="of the probability: choice of frames and of validation people, nothing else"
+    )
+    log_odds: float | None = Field(description="mean over frames, as the network gives them")
+    frames: int = Field(ge=0, description="frames in which it was judged")
+    first: float = Field(description="seconds from the start")
+    last: float
+    crop_pixels: float = Field(description="median side of the square that was cut, pixels")
+    flags: list[Flag]
+
+
+class MediaReport(Record):
+    """What the file holds."""
+
+    kind: Literal["image", "video"]
+    width: int = Field(description="pixels, as shown: turned, pixels made square")
+    height: int
+    codec: str
+    frames: int
+    duration: float = Field(description="seconds; 0 for an image")
+    fps: float = Field(description="mean; 0 for an image")
+    variable_rate: bool
+    rotation: int = Field(description="degrees that frames are turned by, counter-clockwise")
+    bits_per_pixel: float
+    damage: str = Field(description="empty, or what is wrong with it")
+
+
+class FramesReport(Record):
+    """What became of the frames that were chosen."""
+
+    chosen: int
+    read: int
+    with_face: int
+    judged: int = Field(description="faces in frames; several faces count each")
+
+
+class ModelReport(Record):
+    """What judged."""
+
+    run: str = Field(description="<row>-s<seed> of the study")
+    preset: str
+    title: str
+    system: str
+    folder: str = Field(description="of the run's files, or of the export")
+    weights_sha256: str
+    backend: str
+    calibrated: bool
+    temperature: float = Field(description="that log-odds of a video were divided by")
+    trained_on: str
+
+
+class Report(Record):
+    """One file."""
+
+    format: Literal["acfd.detect/1"] = SCHEMA
+    acfd: str = Field(description="version of this program")
+    path: str
+    verdict: Verdict
+    why: str
+    probability: Probability | None = Field(description="of the face that decided")
+    interval: tuple[Probability, Probability] | None
+    decided_by: int | None = Field(description="the face with the highest probability")
+    faces: list[FaceReport]
+    flags: list[Flag] = Field(description="of the whole file")
+    media: MediaReport | None = Field(description="null if the file could not be read")
+    frames: FramesReport | None
+    model: ModelReport | None
+    seconds: dict[str, float] = Field(description="by stage; stages overlap, wall is the whole")
+
+    def to_json(self, indent: int | None = None) -> str:
+        return self.model_dump_json(indent=indent)
+
+    def line(self) -> str:
+        """One line for a terminal."""
+        said = self.verdict.replace("_", " ")
+        if self.probability is not None:
+            low, high = self.interval
+            said += f", probability of forged {self.probability:.2f} ({low:.2f} to {high:.2f})"
+        notes = "".join(f"\n    {flag.text}" for flag in self.flags)
+        return f"{self.path}: {said}\n    {self.why}{notes}"
+
+
+CSV_COLUMNS = (
+    *("path", "frame", "time", "face", "x0", "y0", "x1", "y1", "confidence"),
+    *("log_odds", "probability", "detail"),
+)
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    """A row a face and frame; columns as in docs/detect.md. Whole or not at all."""
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path: Path, report: Report) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(report.to_json(indent=1) + "\n", encoding="utf-8")
+
+
+def schema() -> str:
+    """The JSON schema of a report; docs/detect.schema.json is this text."""
+    return json.dumps(Report.model_json_schema(), indent=1) + "\n"

@@ -1,0 +1,290 @@
+"""A trained run as files for deployment: ONNX, OpenVINO, and model.json, which says the rest.
+
+What is exported is the branch that is used at test time, with its pre-processing inside: bytes of
+a face crop in, log-odds of forged and the attention map out. model.json holds what a program needs
+around it (how a face is cut, the calibration) and what a reader should know (the model card).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import acfd
+from acfd import detector
+from acfd.params import Params, ParamsError, digest
+from acfd.paths import Paths, atomic
+
+FORMAT = "acfd.model/1"
+ABOUT = "model.json"
+TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
+_RECIPE = 1  # count up when the same run would be exported to other files
+_OPSET = 20
+_CHECKED = 16  # crops that every exported file is tried on
+
+
+class ExportError(RuntimeError):
+    """A run that is not there or cannot be exported; the message says what to do."""
+
+
+def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
+    """model.json of a run: where it comes from, its input and output, calibration, card.
+
+    Raises ExportError if there is no such run, ParamsError for an unknown row.
+    """
+    from acfd import calibrate
+
+    folder = _run(params, paths, row, seed)
+    said = json.loads((folder / "run.json").read_text())
+    trained = said["params"]
+    faces = trained["faces"]
+    calibration = calibrate.of_run(params, paths, row, seed)
+    weights = folder / "model.safetensors"
+    with weights.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    run = {k: said[k] for k in ("row", "title", "seed", "preset", "key", "versions")}
+    run |= {"system": trained["rows"][row]["system"], "folder": folder.as_posix()}
+    return {
+        "format": FORMAT,
+        "acfd": acfd.__version__,
+        "run": run | {"weights_sha256": sha256},
+        "input": {
+            "name": "faces",
+            "shape": ["N", faces["size"], faces["size"], 3],
+            "type": "uint8",
+            "colour": "RGB",
+            "scaling": "in the graph: x / 127.5 - 1",
+            "crop": (
+                "square around the centre of the face's box, its side `margin` times the longer "
+                "side of the box, shifted into the frame and shrunk to it where it sticks out; "
+                "scaled by pixel area when it is made smaller, bicubically when larger"
+            ),
+            "margin": faces["margin"],
+            "boxes": {
+                "detector": "CenterFace",
+                "sha256": detector.SHA256,
+                "min_score": faces["min_score"],
+                "detect_size": faces["detect_size"],
+            },
+        },
+        "output": {
+            "logit": "N; log-odds of forged; probability = 1 / (1 + exp(-logit / temperature))",
+            "attention": "N x 1 x s x s in [0, 1]; not every system has it",
+        },
+        "detect": params.detect.model_dump(exclude={"row", "seed"}),
+        "calibration": calibration,
+        "card": card(said, calibration),
+    }
+
+
+def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, Any]:
+    """The model card: what it was trained on, how well it does, what it is not for.
+
+    said: a run's run.json; calibration: from `calibrate.of_run`, or None.
+    """
+    p = said["params"]
+    data, people = p["data"], p["synthff"]["identities"]
+    made = data["source"] == "synthff"
+    system = p["rows"][said["row"]]["system"]
+    # a two-branch system is used by the branch that saw the low quality
+    qualities = ["low"] if system == "two_branch" else p["train"]["qualities"]
+    return {
+        "name": f"acfd {said['preset']} {said['row']}-s{said['seed']}",
+        "is": f"{said['title']}: one frame's face crop in, probability of forged out",
+        "parameters": said["deployed_parameters"],
+        "trained_on": {
+            "data": (
+                f"SynthFF: {people['train']} generated people, forgeries that imitate artefacts of "
+                f"{', '.join(p['train']['methods'])}"
+                if made
+                else f"the videos at data.root ({data['source']})"
+            ),
+            "forgeries": p["train"]["methods"],
+            "compression": [data[q] for q in qualities],
+            "blended_afresh": p["augment"]["blend"],
+            "degraded": p["augment"]["degrade"],
+            "crop_pixels": p["faces"]["size"],
+            "people_val": people["val"] if made else None,
+            "people_test": people["test"] if made else None,
+        },
+        "results": (calibration or {}).get("test"),
+        "use": "research on forged faces; a hint where to look, beside other evidence",
+        "not_for": [
+            "proof: no result here says that a video is genuine",
+            "forgeries of kinds that it was not trained on, of which nothing is known",
+            "voices, whole generated pictures, edits outside faces",
+            *(["real people: it saw generated ones alone"] if made else []),
+            "decisions on people without a human who looks at the evidence",
+        ],
+        "licence": (
+            "code Apache-2.0; ImageNet and the face generator behind SynthFF are for research"
+            if made
+            else "code Apache-2.0; the terms of the data set that it was trained on"
+        ),
+    }
+
+
+def export(
+    params: Params, paths: Paths, row: str, seed: int, folder: Path, *, int8: bool = False
+) -> dict[str, Any]:
+    """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
+
+    int8: model-int8.onnx as well, see `quantise.add`.
+
+    Every file is tried on a few crops and must give PyTorch's scores within TOLERANCE. Raises
+    ExportError if one does not, or if a part of the network has no counterpart in ONNX.
+    """
+    import torch
+
+    from acfd import quantise
+    from acfd.detect.backends import Onnx, OpenVINO, Torch, in_batches
+
+    said = about(params, paths, row, seed)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    size = said["input"]["shape"][1]
+    judge = judge_of(params, _run(params, paths, row, seed))
+    crops = _crops(size)
+    expected, maps = in_batches(Torch(judge), crops, 4)
+    try:
+        with atomic(folder / "model.onnx") as path, _quiet():
+            torch.onnx.export(
+                judge,
+                (torch.from_numpy(crops[:4]),),
+                path,
+                input_names=["faces"],
+                output_names=["logit", "attention"][: 1 + (maps is not None)],
+                dynamic_shapes={"faces": {0: torch.export.Dim("N")}},
+                opset_version=_OPSET,
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+    except ImportError as error:
+        raise ExportError(f"writing ONNX needs the package {error.name}; install it") from None
+    except Exception as error:
+        raise ExportError(f"{row}-s{seed} cannot be written as ONNX: {_first(error)}") from error
+    _to_openvino(folder)
+    said["files"] = {}
+    said["difference"] = {}
+    for name, backend in (("model.onnx", Onnx), ("model.xml", OpenVINO)):
+        found, found_maps = in_batches(backend(folder / name), crops, 4)
+        worst = float(np.abs(_score(found) - _score(expected)).max())
+        if maps is not None:
+            worst = max(worst, float(np.abs(found_maps - maps).max()))
+        if not worst <= TOLERANCE:
+            raise ExportError(
+                f"{folder / name}: its scores differ from PyTorch's by up to {worst:.2g}; expected "
+                f"at most {TOLERANCE:g}, so it is of no use; delete it"
+            )
+        said["difference"][backend.name] = worst
+    names = ["model.onnx", "model.xml", "model.bin"]
+    (folder / quantise.FILE).unlink(missing_ok=True)
+    if int8:
+        said["int8"] = quantise.add(params, paths, row, seed, folder)
+        names += [quantise.FILE] * said["int8"]["kept"]
+    for name in names:
+        said["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    with atomic(folder / ABOUT) as path:
+        path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    return said
+
+
+def _to_openvino(folder: Path):
+    import openvino as ov
+
+    model = ov.convert_model(folder / "model.onnx")
+    # .xml and .bin go together: the one that names the other is renamed last
+    with atomic(folder / "model.xml") as xml:
+        ov.save_model(model, xml, compress_to_fp16=False)
+        xml.with_suffix(".bin").replace(folder / "model.bin")
+
+
+def cached(params: Params, paths: Paths, row: str, seed: int) -> Path:
+    """A folder as `export` writes it, made once for each state of a run, in the scratch folder."""
+    said = about(params, paths, row, seed)
+    key = digest([_RECIPE, said["run"]["weights_sha256"], said["run"]["key"], said["input"]])
+    folder = paths.scratch("exports", f"{row}-s{seed}-{key}")
+    if not (folder / ABOUT).is_file():
+        export(params, paths, row, seed, folder)
+        for other in folder.parent.glob(f"{row}-s{seed}-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)  # of the run before
+    return folder
+
+
+def judge_of(params: Params, folder: Path):
+    """A run's deployed branch as an `nn.Module` from bytes to log-odds: see `Judge`."""
+    from safetensors.torch import load_model
+
+    from acfd import systems
+    from acfd.judge import Judge
+
+    said = json.loads((folder / "run.json").read_text())
+    # keys that params.yaml has got since the run was trained come from today's params
+    raw = params.model_dump()
+    for section, values in said["params"].items():
+        if isinstance(raw.get(section), dict) and section != "rows":
+            raw[section] |= {k: v for k, v in values.items() if k in raw[section]}
+    raw["rows"] |= {said["row"]: said["params"]["rows"][said["row"]]}
+    system = systems.make(Params(**raw), said["row"], said["seed"], weights=None)
+    load_model(system.net, folder / "model.safetensors")
+    return Judge(system.deployed).eval()
+
+
+def _run(params: Params, paths: Paths, row: str, seed: int) -> Path:
+    folder = paths.run(row, seed)
+    if not (folder / "run.json").is_file():
+        if row not in params.rows:
+            raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(params.rows)}")
+        there = sorted(p.parent.name for p in folder.parent.glob("*/run.json"))
+        raise ExportError(
+            f"{folder}: no trained run; `make study` makes it, or choose another with --row and "
+            f"--seed (or detect.row in params.yaml); there are: {', '.join(there) or 'none'}"
+        )
+    return folder
+
+
+def _score(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit.astype(np.float64)))
+
+
+def _crops(size: int) -> np.ndarray:
+    """Crops to try a network on: smooth, noisy, dark and bright ones."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] / size
+    crops = []
+    for n in range(_CHECKED):
+        wave = np.stack([np.sin(7 * x + n), np.cos(5 * y - n), np.sin(3 * (x + y) + n)], -1)
+        crops.append(128 + 90 * wave * (n + 1) / _CHECKED + rng.normal(0, 3 * n, wave.shape))
+    return np.clip(crops, 0, 255).astype(np.uint8)
+
+
+@contextmanager
+def _quiet():
+    """What torch's exporter says of its own workings is no news to who exports a model."""
+    level = logging.getLogger("torch.onnx").level
+    with (
+        warnings.catch_warnings(),
+        open(os.devnull, "w") as null,
+        redirect_stdout(null),
+        redirect_stderr(null),
+    ):
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        yield
+    logging.getLogger("torch.onnx").setLevel(level)
+
+
+def _first(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

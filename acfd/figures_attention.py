@@ -1,0 +1,175 @@
+"""The figures of the attention notebook: maps beside masks, and where features lie. As
+acfd/figures.py, whose style they have: tables and arrays in, a closed Figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from acfd.figures import FORGED, HEAT, QUIET, REAL, legend_below, subplots
+
+EDGE = "#009E73"  # of what is forged, on faces
+
+
+def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) -> Figure:
+    """A grid: a line a method, its groups side by side (best | worst), each a face and its maps.
+
+    lines: for each label a dict of group title -> (face H x W x 3 uint8, mask H x W of 0 and 1,
+    maps: sequence of h x w in 0 ... 1, title). columns: what the face and the maps are.
+    """
+    groups = list(dict.fromkeys(g for line in lines for g in line))
+    n = len(columns)
+    gap = 0.25  # of a picture, between groups
+    widths = [w for k in range(len(groups)) for w in [*([gap] if k else []), *([1] * n)]]
+    size = (1.28 * sum(widths) + 0.9, 1.48 * len(lines) + 0.75)
+    shape = {"gridspec_kw": {"width_ratios": widths}, "layout": "compressed"}
+    fig, axes = subplots(len(lines), len(widths), size, **shape)
+    bare(axes)
+    for row, (line, label) in enumerate(zip(lines, labels)):
+        axes[row, 0].set_ylabel(label)
+        for k, group in enumerate(groups):
+            block = axes[row, k * (n + 1) : k * (n + 1) + n]
+            if k:
+                axes[row, k * (n + 1) - 1].set_axis_off()
+            if group not in line:
+                for ax in block:
+                    ax.set_axis_off()
+                continue
+            face, mask, maps, title = line[group]
+            on_face(block, face, mask, maps)
+            block[0].set_xlabel(title, fontsize=8, loc="left")
+            if row == 0:
+                for ax, column in zip(block, columns):
+                    ax.set_title(column, fontsize=9)
+    for k, group in enumerate(groups):
+        middle = axes[0, k * (n + 1)]
+        middle.annotate(
+            group,
+            (0, 1),
+            (0, 22),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            weight="bold",
+        )
+    _scale(fig, axes)
+    return fig
+
+
+def on_face(axes: Sequence, face: np.ndarray, mask: np.ndarray, maps: Sequence[np.ndarray]) -> None:
+    """A face on the first axes, each map over the grey face on the next; the mask's outline on all.
+
+    face: H x W x 3 uint8; mask: H x W of 0 and 1; maps: h x w in 0 ... 1 each.
+    """
+    height, width = mask.shape
+    axes[0].imshow(face, interpolation="none")
+    for ax, values in zip(axes[1:], maps, strict=True):
+        ax.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="none")
+        style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.65, "interpolation": "none"}
+        ax.imshow(values, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **style)
+    for ax in axes[: 1 + len(maps)]:
+        if mask.any() and not mask.all():
+            ax.contour(mask, [0.5], colors=["white"], linewidths=2.0)
+            ax.contour(mask, [0.5], colors=[EDGE], linewidths=1.1)
+
+
+def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> Figure:
+    """Mean mask and maps by method. maps: from attention.averages; labels: its inner keys -> words,
+    in the order of the rows."""
+    size = (1.5 * len(maps) + 1.3, 1.55 * len(labels) + 0.4)
+    fig, axes = subplots(len(labels), len(maps), size, layout="compressed")
+    bare(axes)
+    for column, (method, of) in zip(axes.T, maps.items()):
+        for ax, name in zip(column, labels):
+            ax.imshow(of[name], cmap=HEAT, vmin=0, vmax=1, interpolation="none")
+        column[0].set_title("real" if method == "original" else method, fontsize=10)
+    for ax, label in zip(axes[:, 0], labels.values()):
+        ax.set_ylabel(label)
+    _scale(fig, axes)
+    return fig
+
+
+def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str]) -> Figure:
+    """|C| of real and forged faces, a row a branch, a column a state, with r- and r+.
+
+    stored: one run's lines of features.store. names: "high", "low" -> words. Where two radii lie
+    far from the norms, the axis still reaches them.
+    """
+    states = list(stored["state"].unique())
+    fig, axes = subplots(len(names), len(states), (9.5, 4.6), sharex=True)
+    top = max(stored["norm"].max(), *radii) * 1.05
+    bins = np.linspace(0, top, 56)
+    for line, (quality, name) in zip(axes, names.items()):
+        for ax, state in zip(line, states):
+            part = stored[(stored["quality"] == quality) & (stored["state"] == state)]
+            for label, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
+                values = part.loc[part["label"] == label, "norm"]
+                share = np.full(len(values), 100 / max(1, len(values)))
+                style = {"histtype": "stepfilled", "alpha": 0.45, "color": colour}
+                ax.hist(values, bins, weights=share, **style, label=word)
+                ax.hist(values, bins, weights=share, histtype="step", color=colour, lw=1.2)
+            for radius, sign, colour in zip(radii, ("$r^-$", "$r^+$"), (REAL, FORGED)):
+                ax.axvline(radius, color=colour, lw=1.4, ls="--")
+                where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+                ax.annotate(sign, (radius, 1), (3, -11), color=colour, **where)
+            ax.set_title(f"{name}, {state} training")
+            ax.set_xlim(0, top)
+    fig.supxlabel("norm of the feature, |C|", fontsize=10)
+    fig.supylabel("percent of the class", fontsize=10)
+    handles, words = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, words, loc="outside upper right", ncols=2)
+    return fig
+
+
+def embedding(panels: dict[str, pd.DataFrame], names: dict[str, str], most: int = 60) -> Figure:
+    """Paired features in their plane: a line joins the two qualities of one face.
+
+    panels: title -> one run's lines of features.store in one state. names: "high", "low" -> words.
+    most: faces drawn a panel, evenly chosen, half of them real.
+    """
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    fig, axes = subplots(rows, columns, (4.9 * columns, 4.2 * rows + 0.5))
+    for ax, (title, part) in zip(axes.flat, panels.items()):
+        high, low = (part[part["quality"] == q].reset_index(drop=True) for q in names)
+        shown = _some(high["label"].to_numpy(), most)
+        ends = np.stack([table.loc[shown, ["x", "y"]] for table in (high, low)])
+        ax.plot(*ends.transpose(2, 0, 1), color=QUIET, lw=0.7, alpha=0.6, zorder=1)
+        for label, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
+            of = high.loc[shown, "label"].to_numpy() == label
+            for at, name, face in (
+                (ends[0], names["high"], colour),
+                (ends[1], names["low"], "white"),
+            ):
+                style = {"s": 30, "facecolor": face, "edgecolor": colour, "lw": 1.1, "zorder": 2}
+                ax.scatter(*at[of].T, **style, label=f"{word}, {name}")
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.set_aspect("equal", adjustable="datalim")
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    legend_below(fig)
+    return fig
+
+
+def _some(labels: np.ndarray, most: int) -> np.ndarray:
+    kept = []
+    for label in (0, 1):
+        of = np.flatnonzero(labels == label)
+        kept.append(of[np.linspace(0, len(of) - 1, min(len(of), most // 2)).round().astype(int)])
+    return np.concatenate(kept)
+
+
+def bare(axes: np.ndarray) -> None:
+    """Axes that hold pictures: no ticks, frame or grid."""
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+
+
+def _scale(fig: Figure, axes: np.ndarray) -> None:
+    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
+    fig.colorbar(scale, ax=axes, label="attention", shrink=0.8, aspect=30, pad=0.01)

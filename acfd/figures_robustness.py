@@ -1,0 +1,116 @@
+"""The figures of the robustness notebook: a curve a system over the levels of a degradation, and
+the areas under them. As acfd/figures.py, whose style they have: tables in, a closed Figure out."""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from acfd.curves import ALL
+from acfd.degrade import FAMILIES
+from acfd.figures import COLOURS, QUIET, legend_below, percent, subplots
+
+MARKERS = "osD^vP*X<>"
+PANELS = [("auc", "AUC"), ("balanced_acc", "Balanced accuracy")]
+
+
+def family(curves: pd.DataFrame, name: str) -> Figure:
+    """AUC and balanced accuracy of every system over one family's levels, mild to strong.
+
+    curves: from curves.curves. Bars are intervals; systems stand a little beside each other so that
+    each can be seen.
+    """
+    part = curves[curves["family"] == name]
+    rows = list(part.groupby("row", sort=False))
+    levels = part.loc[part["row"] == rows[0][0], "level"]
+    fig, axes = subplots(1, len(PANELS), (11, 4.3), sharex=True, sharey=True)
+    for ax, (measure, title) in zip(axes[0], PANELS):
+        _lines(ax, rows, measure, 0.5)
+        ax.set(title=title, xlabel=FAMILIES[name].unit)
+        ax.set_xticks(range(len(levels)), [_level(v) for v in levels])
+    axes[0, 0].set_ylabel("percent")
+    legend_below(fig, 3)
+    fig.suptitle(FAMILIES[name].title, fontsize=12)
+    return fig
+
+
+def overview(curves: pd.DataFrame, measure: str = "auc") -> Figure:
+    """One measure over every family, a panel each, without intervals."""
+    groups = list(curves.groupby("family", sort=False))
+    columns = min(5, len(groups))
+    lines = -(-len(groups) // columns)
+    fig, axes = subplots(lines, columns, (2.6 * columns + 0.4, 2.5 * lines + 0.8), sharey=True)
+    for ax, (name, part) in zip(axes.flat, groups):
+        rows = list(part.groupby("row", sort=False))
+        _lines(ax, rows, measure, 0, bars=False)
+        levels = rows[0][1]["level"]
+        ax.set_title(FAMILIES[name].title, fontsize=10)
+        ax.set_xlabel(FAMILIES[name].unit, fontsize=9)
+        ax.set_xticks(range(len(levels)), [_level(v) for v in levels], fontsize=7.5)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_axis_off()
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"{dict(PANELS)[measure]}, percent")
+    legend_below(fig, 3)
+    return fig
+
+
+def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
+    """The area under each system's curves, and its paired difference to the reference by family.
+
+    table: from curves.areas.
+    """
+    every = table[table["family"] == ALL]
+    reference = every["reference"].iloc[0]
+    title = every.loc[every["row"] == reference, "title"].iloc[0]
+    names = list(dict.fromkeys(table["family"]))
+    size = (11.5, max(3.2, 1.6 + 0.42 * len(names)))
+    fig, axes = subplots(1, 2, size, width_ratios=[1, 1.6])
+    looks = dict(zip(every["row"], zip(cycle(COLOURS), cycle(MARKERS))))
+    y = np.arange(len(every))
+    middle, ends = percent(every, measure)
+    for i, row in enumerate(every["row"]):
+        style = dict(zip(("color", "marker"), looks[row]))
+        axes[0, 0].errorbar(middle[i], y[i], xerr=ends[:, i : i + 1], capsize=3, lw=1.5, **style)
+    axes[0, 0].set_yticks(y, every["title"])
+    axes[0, 0].set(title="Area, mean over families", xlabel=f"{dict(PANELS)[measure]}, percent")
+    axes[0, 0].set_ylim(len(y) - 0.5, -0.5)
+    axes[0, 0].axvline(50, color=QUIET, lw=1, ls=":")
+    others = [row for row in every["row"] if row != reference]
+    for k, row in enumerate(others):
+        part = table[table["row"] == row].set_index("family").loc[names]
+        at = np.arange(len(names)) + (k - (len(others) - 1) / 2) * 0.7 / max(1, len(others))
+        middle, ends = percent(part, f"diff_{measure}")
+        colour, marker = looks[row]
+        style = {"color": colour, "marker": marker, "ms": 4.5, "ls": "", "capsize": 0, "lw": 1.4}
+        axes[0, 1].errorbar(middle, at, xerr=ends, **style, label=part["title"].iloc[0])
+    axes[0, 1].axvline(0, color="black", lw=1)
+    words = ["all families" if n == ALL else FAMILIES[n].title for n in names]
+    axes[0, 1].set_yticks(range(len(names)), words)
+    axes[0, 1].axhspan(-0.5, 0.5, color="#f2f2f2", zorder=0)
+    axes[0, 1].set(title=f"Area, difference to “{title}”", xlabel="points")
+    axes[0, 1].set_ylim(len(names) - 0.5, -0.5)
+    for ax in axes[0]:
+        ax.grid(axis="y", visible=False)
+    legend_below(fig, 3)
+    return fig
+
+
+def _lines(ax, rows: list, measure: str, spread: float, bars: bool = True) -> None:
+    looks = zip(cycle(COLOURS), cycle(MARKERS))
+    for k, ((_, line), (colour, marker)) in enumerate(zip(rows, looks)):
+        x = line["position"].to_numpy() + (k - (len(rows) - 1) / 2) * spread / len(rows)
+        middle, ends = percent(line, measure)
+        style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.6}
+        ax.plot(x, middle, **style, label=line["title"].iloc[0])
+        if bars:
+            ax.errorbar(x, middle, yerr=ends, ls="", color=colour, lw=0.9, alpha=0.45)
+    ax.axhline(50, color=QUIET, lw=1, ls=":")
+    ax.grid(axis="x", visible=False)
+
+
+def _level(level: float) -> str:
+    return "none" if np.isnan(level) else f"{level:g}"

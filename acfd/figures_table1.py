@@ -1,0 +1,132 @@
+"""The figures of Table 1: what every row reaches, by manipulation, at what cost, and what it loses
+to compression and to a manipulation that it never saw. As acfd/figures.py, whose style they have.
+"""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from acfd import figures
+from acfd.figures import COLOURS, FORGED, QUIET, REAL, percent, row_names, subplots
+from acfd.table1 import ALL
+
+MARKERS = "osD^vP*X<>"  # 10, and 7 colours: the first 70 rows look all different
+PANELS = [
+    ("acc", "paper_acc", "Accuracy, natural prior"),
+    ("balanced_acc", None, "Balanced accuracy"),
+    ("auc", "paper_auc", "AUC"),
+]
+
+
+def forest(table: pd.DataFrame) -> Figure:
+    """Every row on all manipulations, with the paper's numbers.
+
+    table: from table1.table1, as in the functions below.
+    """
+    return figures.forest(table[table["method"] == ALL], PANELS)
+
+
+def by_method(table: pd.DataFrame) -> Figure:
+    """AUC of every row, a panel a manipulation."""
+    groups = list(table[table["method"] != ALL].groupby("method", sort=False))
+    rows = table["row"].nunique()
+    size = (2 + 2.7 * len(groups), 1.5 + 0.42 * rows)
+    fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
+    for ax, (method, part) in zip(axes[0], groups):
+        figures.dots(ax, part, "auc")
+        ax.set(title=method, xlabel="AUC, percent")
+    row_names(axes[0, 0], part[part["compression"] == part["compression"].iloc[0]])
+    figures.legend_below(fig)
+    return fig
+
+
+def cost(table: pd.DataFrame) -> Figure:
+    """AUC at low quality against what a row costs to use and to train, on logarithmic scales."""
+    low = table[(table["method"] == ALL) & (table["compression"] == table["compression"].iloc[0])]
+    fig, axes = subplots(1, 2, (9.5, 4.6), sharey=True)
+    # what takes less than a second would have no place on the scale
+    panels = [
+        (low["images_per_second"], "faces judged per second"),
+        (low["train_seconds"].clip(lower=1), "seconds of training"),
+    ]
+    middle, ends = percent(low, "auc")
+    for ax, (values, label) in zip(axes[0], panels):
+        for i, colour, marker in zip(range(len(low)), cycle(COLOURS), cycle(MARKERS)):
+            style = {"color": colour, "fmt": marker, "capsize": 3, "lw": 1.2, "ms": 7}
+            title = low["title"].iloc[i]
+            ax.errorbar(values.iloc[i], middle[i], yerr=ends[:, i : i + 1], label=title, **style)
+        ax.axhline(50, color=QUIET, lw=1, ls=":")
+        ax.set(xscale="log", xlabel=label)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    axes[0, 0].set_ylabel(f"AUC at {low['compression'].iloc[0]}, percent")
+    figures.legend_below(fig, columns=3)
+    return fig
+
+
+def compression(drops: pd.DataFrame) -> Figure:
+    """AUC at high and at low quality, joined, and beside it what is lost between them.
+
+    drops: from table1.compression. Hollow: a quality that the row never saw in training.
+    """
+    high, low = drops[["high", "low"]].iloc[0]
+    rows = np.arange(len(drops))
+    size = (10.5, 1.6 + 0.6 * len(drops))
+    fig, axes = subplots(1, 2, size, sharey=True, width_ratios=[3, 2])
+    ends_at = {}
+    for name, quality, marker, colour, y in (
+        ("high", high, "s", REAL, rows - 0.15),
+        ("low", low, "o", FORGED, rows + 0.15),
+    ):
+        middle, ends = percent(drops, f"auc_{name}")
+        style = {"fmt": "none", "ecolor": colour, "capsize": 3, "lw": 1.5}
+        axes[0, 0].errorbar(middle, y, xerr=ends, **style)
+        for i, seen in enumerate(drops["trained_on"].str.split(" \\+ ")):
+            face = colour if quality in seen else "white"
+            axes[0, 0].plot(middle[i], y[i], marker, mfc=face, mec=colour, ms=8, mew=1.6, zorder=3)
+        axes[0, 0].plot([], [], marker, color=colour, ms=8, label=quality)
+        ends_at[name] = middle, y
+    axes[0, 0].plot([], [], "o", mfc="white", mec="black", ms=8, label="never seen in training")
+    (x0, y0), (x1, y1) = ends_at.values()
+    axes[0, 0].plot([x0, x1], [y0, y1], color=QUIET, lw=2.2, zorder=2.5)
+    middle, ends = percent(drops, "drop_auc")
+    axes[0, 1].errorbar(middle, rows, xerr=ends, fmt="o", color="black", capsize=3, lw=1.5)
+    axes[0, 1].axvline(0, color=QUIET, lw=1, ls=":")
+    axes[0, 0].set(title=f"AUC, {high} to {low}", xlabel="percent")
+    axes[0, 1].set(title="Lost to compression", xlabel="points of AUC")
+    for ax in axes[0]:
+        ax.set_ylim(len(drops) - 0.5, -0.5)
+        ax.grid(axis="y", visible=False)
+    row_names(axes[0, 0], drops)
+    figures.legend_below(fig)
+    return fig
+
+
+def left_out(table: pd.DataFrame) -> Figure:
+    """AUC on a manipulation that a row never saw, and that of the row that did; a panel a quality.
+
+    table: from table1.left_out, with at least one line.
+    """
+    groups = list(table.groupby("compression", sort=False))
+    size = (2 + 3.6 * len(groups), 1.6 + 0.6 * len(groups[0][1]))
+    fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
+    for ax, (quality, part) in zip(axes[0], groups):
+        rows = np.arange(len(part))
+        series = [("auc", FORGED, "o", "never saw it", 0.14)]
+        series += [("seen_auc", REAL, "s", "trained on it", -0.14)]
+        for measure, colour, marker, label, shift in series:
+            middle, ends = percent(part, measure)
+            style = {"fmt": marker, "color": colour, "capsize": 3, "lw": 1.5, "label": label}
+            ax.errorbar(middle, rows + shift, xerr=ends, **style)
+        ax.axvline(50, color=QUIET, lw=1, ls=":")
+        ax.set(title=quality, xlabel="AUC, percent", ylim=(len(part) - 0.5, -0.5))
+        ax.grid(axis="y", visible=False)
+    row_names(axes[0, 0], part.assign(title=part["title"] + "\non " + part["method"]))
+    figures.legend_below(fig)
+    return fig

@@ -1,0 +1,226 @@
+"""One step, one validation and the resume state of a training run, in one process or in several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from safetensors.torch import save_model
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from acfd import losses, pairs, ranks
+from acfd.params import Params
+from acfd.paths import atomic
+from acfd.systems import System
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on: a loss that is not finite, or a collapsed attention map."""
+
+
+@dataclass
+class History:
+    """What happened: one dict an epoch, one a step."""
+
+    epochs: list[dict] = field(default_factory=list)
+    steps: list[dict] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    stopped: str = ""
+    collapsed: bool = False
+
+    @property
+    def stale(self) -> int:
+        """Epochs since the validation loss last fell."""
+        return len(self.epochs) - self.best_epoch
+
+
+class Loop:
+    """One step, one validation, and the resume state of a run.
+
+    Several processes each take their share of a batch and move the same weights by the mean of
+    their gradients, the critic's too; what they report is the mean of theirs.
+    """
+
+    def __init__(self, system: System, params: Params, fabric: Fabric, scratch: Path):
+        t, c = params.train, params.compute
+        self.system, self.fabric = system, fabric
+        self.state_file = scratch / "state.pt"
+        self.best_file = scratch / "best.safetensors"
+        shares = fabric.world_size * t.accumulate
+        if t.batch % (2 * shares):
+            raise TrainingError(
+                f"train.batch {t.batch} does not divide by 2 x {fabric.world_size} processes x "
+                f"{t.accumulate} parts (train.accumulate): each takes as many real as forged pairs"
+            )
+        ranks.share_batch_norm(system.net, fabric)
+        if c.channels_last:
+            system.net.to(memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(system.groups(), weight_decay=t.weight_decay, fused=True)
+        self.plain = torch.compile(system.net) if c.compile else system.net
+        self.net, self.optimiser = fabric.setup(self.plain, optimiser)
+        self.classifier_only = False
+        self.critic_optimiser = None
+        if system.critic is not None:
+            fabric.to_device(system.critic)
+            self.critic_optimiser = torch.optim.Adam(
+                system.critic.parameters(), lr=t.critic_lr, betas=(0.5, 0.999)
+            )
+
+    def choose(self, classifier_only: bool):
+        """Which weights this epoch trains: all, or the new classifier's alone."""
+        chosen = {id(p) for p in self.system.deployed.fc.parameters()} if classifier_only else None
+        for parameter in self.system.net.parameters():
+            parameter.requires_grad_(chosen is None or id(parameter) in chosen)
+        if self.fabric.world_size > 1 and classifier_only != self.classifier_only:
+            # DDP waits for the gradients of all weights that were to be trained when it was set up
+            self.net = self.fabric.setup_module(self.plain)
+        self.classifier_only = classifier_only
+
+    def step(self, batch: dict, at: tuple[int, int, int]) -> dict[str, float]:
+        """Move the critic, then the net, on this process's share of a batch.
+
+        at: what the critic's random numbers follow from (seed, epoch, step).
+        """
+        system = self.system
+        parts = _parts(batch, system.params.train.accumulate)
+        # a batch in one part is seen once; of several, none is kept until the critic has moved
+        outputs = [self.net(*system.inputs(batch))] if len(parts) == 1 else []
+        record, records = {}, []
+        if self.critic_optimiser is not None:
+            record["critic"] = self._critic_step(outputs or self._glance(parts), at)
+        self.optimiser.zero_grad()
+        for n, part in enumerate(parts):
+            with self.fabric.no_backward_sync(self.net, enabled=n + 1 < len(parts)):
+                seen = outputs[n] if outputs else self.net(*system.inputs(part))
+                terms = system.terms(seen, part)
+                loss = system.loss(terms)
+                self.fabric.backward(loss / len(parts))
+            said = {"loss": loss.detach()} | {k: v.detach() for k, v in terms.items()}
+            if system.map_is_mask:
+                said |= _attention_means(seen[0].attention, part["mask"])
+            records.append(said)
+        self.optimiser.step()
+        record |= {k: torch.stack([r[k].float() for r in records]).mean() for k in records[0]}
+        values = torch.stack([v.float() for v in record.values()])
+        values = self.fabric.all_reduce(values, reduce_op="mean").tolist()  # one transfer
+        record = dict(zip(record, values, strict=True))
+        bad = {k: v for k, v in record.items() if not math.isfinite(v) and k in ("loss", "critic")}
+        if bad:
+            raise TrainingError(
+                f"epoch {at[1] + 1}, step {at[2] + 1}: {bad} is not finite (terms: {record}). Try "
+                "a lower train.lr, or 32-true as compute.precision; the run resumes from "
+                f"{self.state_file.parent} once params.yaml is as it was, else starts anew."
+            )
+        return record
+
+    def _critic_step(self, outputs: list[tuple], at: tuple[int, int, int]) -> torch.Tensor:
+        """Update the critic on the parts of a share; returns its last loss."""
+        system, rank, world = self.system, self.fabric.global_rank, self.fabric.world_size
+        generator = torch.Generator().manual_seed(pairs.mix(*at))
+        share = sum(len(o[0].logits) for o in outputs)
+        for _ in range(system.params.train.critic_steps):
+            self.critic_optimiser.zero_grad()
+            # one number a pair, drawn in the order of the whole batch however it is shared
+            torch.rand(rank * share, generator=generator)
+            found = [system.critic_loss(part, generator) / len(outputs) for part in outputs]
+            torch.stack(found).sum().backward()
+            torch.rand((world - 1 - rank) * share, generator=generator)
+            for parameter in system.critic.parameters():
+                parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+            self.critic_optimiser.step()
+        return torch.stack(found).detach().sum()
+
+    @torch.no_grad()
+    def _glance(self, parts: list[dict]) -> list[tuple]:
+        """What the net says of the parts, for the critic alone."""
+        return [self.net(*self.system.inputs(part)) for part in parts]
+
+    @torch.inference_mode()
+    def validate(self, loader) -> dict[str, float]:
+        """Loss and rates of the deployed branch on one quality; both classes weigh the same."""
+        system = self.system
+        system.net.eval()
+        said = []
+        for item in loader:
+            batch = pairs.prepare(item, self.fabric.device, system.params.compute.channels_last)
+            with self.fabric.autocast():
+                out = system.deployed(batch[system.judged])
+            said.append([out.logits.float().cpu(), item["label"]])
+            if out.attention is not None and system.map_is_mask:
+                target = losses.attention_target(batch["mask"], out.attention.shape[-2:])
+                said[-1] += [out.attention.float().cpu(), target.cpu()]
+        said = ranks.gather(said, self.fabric)
+        found = _rates(*(torch.cat(x) for x in zip(*said, strict=True))) if said else {}
+        return self.fabric.broadcast(found)  # so that all processes decide on the same numbers
+
+    def save_best(self):
+        if self.fabric.global_rank == 0:
+            with atomic(self.best_file) as f:
+                save_model(self.system.net, str(f))
+
+    def save(self, history: History, step: int):
+        """The whole state of the run, under a temporary name first."""
+        if self.fabric.global_rank > 0:
+            return
+        state = {
+            "history": history.__dict__,
+            "step": step,
+            "net": self.system.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        if self.critic_optimiser is not None:
+            state["critic"] = self.system.critic.state_dict()
+            state["critic_optimiser"] = self.critic_optimiser.state_dict()
+        with atomic(self.state_file) as f:
+            torch.save(state, f)
+
+    def resume(self) -> tuple[History, int]:
+        found = self.state_file.stat().st_mtime_ns if self.state_file.exists() else None
+        ranks.check_same(found, f"the age of {self.state_file}", self.fabric)
+        if found is None:
+            return History(), 0
+        state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        self.system.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.critic_optimiser is not None:
+            self.system.critic.load_state_dict(state["critic"])
+            self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+        return History(**state["history"]), state["step"]
+
+
+def _parts(batch: dict, n: int) -> list[dict]:
+    """A batch in n equal parts, each with as many real as forged pairs."""
+    if n == 1:
+        return [batch]
+    chunks = {k: v.chunk(n) for k, v in batch.items()}
+    return [dict(zip(chunks, part, strict=True)) for part in zip(*chunks.values(), strict=True)]
+
+
+def _rates(logits, labels, m=None, target=None) -> dict[str, float]:
+    """What a validation finds: logits N x 2, labels N, attention maps and their targets."""
+    each = F.cross_entropy(logits, labels, reduction="none")
+    score = logits.softmax(1)[:, 1]
+    found = {
+        "val_loss": float(sum(each[labels == k].mean() for k in (0, 1)) / 2),
+        "val_auc": float(roc_auc_score(labels, score)),
+        "val_balanced_accuracy": float(balanced_accuracy_score(labels, score >= 0.5)),
+    }
+    return found | {k: float(v) for k, v in _attention_means(m, target).items()}
+
+
+def _attention_means(m: torch.Tensor | None, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Mean of M over forged pixels (the target's weight) and over the rest."""
+    if m is None:
+        return {}
+    target = losses.attention_target(mask, m.shape[-2:])
+    m = m.detach().float()
+    tiny = 1e-6
+    return {
+        "attention_inside": (m * target).sum() / (target.sum() + tiny),
+        "attention_outside": (m * (1 - target)).sum() / ((1 - target).sum() + tiny),
+    }

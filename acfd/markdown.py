@@ -1,0 +1,192 @@
+"""Tables as Markdown: what the notebooks show, and what the README has between its markers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from acfd import table1 as t1
+from acfd.tables import DIFFERENCES, TableError, read_table, row_title
+
+README_PRESETS = ("pocket", "full")
+TABLES = ("table1", "compression", "left_out", "table2")
+
+
+def table2(table: pd.DataFrame) -> str:
+    """Table 2 at low quality, in percent, each number with its interval."""
+    low = _low(table)
+    reference = _title(low, low["reference"].iloc[0])
+    head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", "AUC"]
+    head += [f"{m}, difference to “{reference}”" for m in ("Balanced ACC", "AUC")]
+    lines = []
+    for _, line in low.iterrows():
+        cells = [row_title(line), _paper(line)]
+        cells += [_percent(line, m) for m in ("acc", "balanced_acc", "auc")]
+        lines.append(cells + [_percent(line, f"diff_{m}", "{:+.1f}") for m in DIFFERENCES])
+    return _grid(head, lines)
+
+
+def table1(table: pd.DataFrame) -> str:
+    """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
+    low = _low(table[table["method"] == t1.ALL])
+    reference = _title(low, low["reference"].iloc[0])
+    head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", f"AUC, {low['compression'].iloc[0]}"]
+    head += [f"AUC, difference to “{reference}”", "Training", "Parameters"]
+    lines = []
+    for _, line in low.iterrows():
+        cells = [row_title(line), _paper(line)]
+        cells += [_percent(line, m) for m in ("acc", "balanced_acc", "auc")]
+        cells += [_percent(line, "diff_auc", "{:+.1f}"), _duration(line["train_seconds"])]
+        lines.append([*cells, _count(line["parameters"])])
+    return _grid(head, lines)
+
+
+def methods(table: pd.DataFrame) -> str:
+    """AUC of Table 1's rows at low quality, a column a manipulation, in percent with intervals."""
+    low = _low(table[table["method"] != t1.ALL])
+    names = list(dict.fromkeys(low["method"]))
+    lines = []
+    for _, of_row in low.groupby("row", sort=False):
+        of = of_row.set_index("method")
+        cells = [_percent(of.loc[name], "auc") for name in names]
+        lines.append([row_title(of_row.iloc[0]), *cells])
+    return _grid(["Row", *names], lines)
+
+
+def compression(drops: pd.DataFrame) -> str:
+    """AUC at both qualities and what is lost between them, in percent with intervals."""
+    first = drops.iloc[0]
+    head = ["Row", "Trained on", f"AUC, {first['high']}", f"AUC, {first['low']}", "Lost"]
+    reference = first["reference"]
+    compared = reference in set(drops["row"])
+    head += [f"Lost, difference to “{_title(drops, reference)}”"] if compared else []
+    lines = []
+    for _, line in drops.iterrows():
+        cells = [row_title(line), line["trained_on"]]
+        cells += [_percent(line, m) for m in ("auc_high", "auc_low", "drop_auc")]
+        lines.append(cells + ([_percent(line, "diff_drop_auc", "{:+.1f}")] if compared else []))
+    return _grid(head, lines)
+
+
+def left_out(table: pd.DataFrame) -> str:
+    """AUC on manipulations that a row never saw, beside that of the row that did."""
+    head = ["Row", "Never saw", "Tested at", "AUC", "AUC of the row that saw it", "Difference"]
+    lines = []
+    for _, line in table.iterrows():
+        cells = [row_title(line), line["method"], line["compression"], _percent(line, "auc")]
+        lines.append([*cells, _percent(line, "seen_auc"), _percent(line, "diff_auc", "{:+.1f}")])
+    return _grid(head, lines)
+
+
+def replace_between_markers(text: str, name: str, new: str) -> str:
+    """`text` with `new` between `<!-- acfd:NAME -->` and `<!-- /acfd:NAME -->`.
+
+    Raises TableError if either marker is not there exactly once, or they are the wrong way round.
+    """
+    start, end = f"<!-- acfd:{name} -->", f"<!-- /acfd:{name} -->"
+    for marker in (start, end):
+        if text.count(marker) != 1:
+            raise TableError(f"the marker {marker} is there {text.count(marker)} times, expected 1")
+    before, rest = text.split(start)
+    if end not in rest:
+        raise TableError(f"the marker {end} comes before {start}; expected it after")
+    return f"{before}{start}\n{new.strip()}\n{end}{rest.split(end)[1]}"
+
+
+def readme_blocks(results_root: Path) -> dict[str, str]:
+    """The README's blocks, name -> Markdown, of each of TABLES in results/<preset>/tables; what
+    metrics/study.json says of the machine and the time is added if it is there."""
+    blocks = {}
+    for preset in README_PRESETS:
+        results = Path(results_root) / preset
+        files = {name: results / "tables" / f"{name}.csv" for name in TABLES}
+        found = {name: read_table(path) for name, path in files.items() if path.exists()}
+        study = results / "metrics" / "study.json"
+        facts = json.loads(study.read_text()) if study.exists() else {}
+        if "table1" in found:
+            blocks[f"table1-{preset}"] = _table1_block(found, facts)
+        if len(found.get("compression", ())):
+            blocks[f"compression-{preset}"] = compression(found["compression"])
+        if "table2" in found:
+            table = found["table2"]
+            blocks[f"table2-{preset}"] = f"{table2(table)}\n\n{_caption(table, facts)}"
+    return blocks
+
+
+def _table1_block(found: dict[str, pd.DataFrame], facts: dict) -> str:
+    table = found["table1"]
+    low = _low(table[table["method"] == t1.ALL])
+    seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
+    if "machine" in facts:
+        facts = facts | {"seconds": seconds}
+    share = f"{100 * low['always_forged'].iloc[0]:.0f} %"
+    parts = [table1(table), f"{_caption(low, facts)} Saying “forged” always has an ACC of {share}."]
+    parts += ["AUC by manipulation:", methods(table)]
+    if len(found.get("left_out", ())):
+        parts += ["AUC on a manipulation that was left out of the training:"]
+        parts += [left_out(found["left_out"])]
+    return "\n\n".join(parts)
+
+
+def _caption(table: pd.DataFrame, study: dict) -> str:
+    line = table.iloc[0]
+    seeds = line["seeds"].split()
+    if len(seeds) == 1:
+        covers = f"one seed ({seeds[0]}), so the intervals cover the choice of people only"
+    else:
+        covers = f"mean over {len(seeds)} seeds; the intervals cover people and seeds"
+    said = (
+        f"Percent, with {100 * line['confidence']:g} % intervals from {line['resamples']} "
+        f"resamples of {line['units']} pairs of identities ({line['frames']} test frames, "
+        f"{line['compression']}); {covers}."
+    )
+    if "machine" in study and "seconds" in study:
+        said += f" Training took {_duration(study['seconds'])} in all on {study['machine']}."
+    return said
+
+
+def _low(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the quality that comes first, the low one."""
+    return table[table["compression"] == table["compression"].iloc[0]]
+
+
+def _title(table: pd.DataFrame, row: str) -> str:
+    return table.loc[table["row"] == row, "title"].iloc[0]
+
+
+def _grid(head: list[str], lines: Iterable[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
+
+
+def _paper(line: pd.Series) -> str:
+    said = [line[name] for name in ("paper_acc", "paper_auc")]
+    if all(pd.isna(value) for value in said):
+        return "–"
+    return " / ".join("–" if pd.isna(value) else f"{value:.2f}" for value in said)
+
+
+def _percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
+    if pd.isna(line[name]):
+        return "–"
+    value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
+    return f"{value} ({low} to {high})"
+
+
+def _count(number: float) -> str:
+    """Three digits, such as 28.0 k or 20.8 M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.{1 if number < 100 * size else 0}f} {unit}"
+    return f"{number:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,154 @@
+"""Stored maps: which fit best and worst, what they show on average, and looking around in them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from acfd import attention, evaluate, explore
+from acfd.attention import AttentionError
+from acfd.paths import Paths
+
+SIDE = 4
+COLUMNS = ["split", "method", "video", "target", "source", "frame", "label"]
+
+
+def packed(values: np.ndarray) -> bytes:
+    return (values * 255).round().astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def params(small_params):
+    study = small_params.study.model_copy(update={"rows": ["cls_c40", "cls_at"], "seeds": [0]})
+    return small_params.model_copy(update={"study": study})
+
+
+@pytest.fixture
+def paths(tmp_path, toy_faces, params) -> Paths:
+    """Score and map files of two runs on toy_faces: cls_at has maps, cls_c40 has none.
+
+    Forged face n of the test split is found to n / 8 of its cells at c40, and wholly at c23; the
+    high-quality branch says 0.75 on forged cells and 0.25 elsewhere.
+    """
+    paths = Paths("pocket", tmp_path)
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(toy_faces.folder)
+    index = toy_faces.index[toy_faces.index["split"] != "train"]
+    scores, maps = [], []
+    for compression in ("c23", "c40"):
+        forged = 0
+        for _, at in index.iterrows():
+            mask = np.kron([[0, 1], [0, 1]], np.ones((2, 2))) * at["label"]  # the right half
+            low = mask.copy()
+            if at["label"] and at["split"] == "test":
+                if compression == "c40":
+                    low.ravel()[np.flatnonzero(mask)[forged % 9 :]] = 0.1
+                forged += 1
+            said, true = low >= 0.5, mask >= 0.5
+            counts = {"tp": said & true, "fp": said & ~true, "fn": ~said & true}
+            counts["tn"] = ~said & ~true
+            about = at[COLUMNS].to_dict() | {"compression": compression}
+            scores.append(about | {"score": 0.5 + 0.4 * at["label"]}
+                          | {k: int(v.sum()) for k, v in counts.items()})  # fmt: skip
+            high = packed(0.25 + 0.5 * mask) if compression == "c23" else None
+            maps.append(about | {"side": SIDE, "map": packed(low), "mask": packed(mask)}
+                        | {"map_high_branch": high})  # fmt: skip
+    for row in ("cls_at", "cls_c40"):
+        for path in (paths.scores(row, 0), paths.maps(row, 0)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(scores).to_parquet(paths.scores(row, 0))
+    pd.DataFrame(maps).to_parquet(paths.maps("cls_at", 0))
+    pd.DataFrame(columns=[*COLUMNS, "compression", "side"]).to_parquet(paths.maps("cls_c40", 0))
+    return paths
+
+
+def test_faces_join_scores_maps_and_pictures(params, paths, toy_faces):
+    found = attention.faces(params, paths, "cls_at", 0)
+    assert len(found) == 2 * 16 and set(found["split"]) == {"test"}
+    for r in found.itertuples():
+        pair = toy_faces.index.loc[r.face]
+        assert (pair["video"], pair["frame"], pair["label"]) == (r.video, r.frame, r.label)
+        high = evaluate.unpack(pd.Series([r.high_branch]), SIDE)[0]
+        assert high[0, 0] == pytest.approx(0.25, abs=0.01)  # at both compressions: it saw c23
+    forged = found[(found["label"] == 1) & (found["compression"] == "c40")]
+    assert forged["iou"].tolist() == [n / 8 for n in range(8)]
+    overlap = [(n + (8 - n) * 26 / 255) / 8 for n in range(8)]
+    np.testing.assert_allclose(forged["overlap"], overlap, atol=0.01)
+    assert found.loc[found["label"] == 0, "iou"].isna().all()
+
+
+def test_best_and_worst_are_of_different_videos(params, paths):
+    found = attention.faces(params, paths, "cls_at", 0)
+    low = found[found["compression"] == "c40"]
+    picked = attention.extremes(low)
+    assert picked["case"].tolist() == ["best", "worst"]
+    assert picked["iou"].tolist() == [7 / 8, 0] and picked["video"].is_unique
+    many = attention.extremes(low, each=9)
+    assert many["video"].nunique() == len(many) == 4  # a video is best or worst, never both
+    ties = low.assign(iou=np.where(low["label"] == 1, 0.5, np.nan))
+    assert attention.extremes(ties)["overlap"].tolist() == pytest.approx([0.887, 0.1], abs=0.01)
+    nothing = attention.extremes(low[low["label"] == 0])
+    assert len(nothing) == 0 and "case" in nothing
+
+
+def test_summary_and_averages_by_hand(params, paths):
+    found = attention.faces(params, paths, "cls_at", 0)
+    fit = attention.summary(found).set_index(["compression", "method"])
+    forged = fit.loc[("c40", "Deepfakes")]
+    assert forged["faces"] == 8 and forged["iou"] == pytest.approx(28 / 64)
+    assert forged["high_branch_inside"] == pytest.approx(0.75, abs=0.005)
+    assert forged["high_branch_outside"] == pytest.approx(0.25, abs=0.005)
+    assert forged["low_branch_inside"] == pytest.approx((28 + 36 * 0.1) / 64, abs=0.005)
+    assert forged["low_branch_outside"] == 0
+    assert fit.loc[("c23", "Deepfakes"), "iou"] == 1
+    assert np.isnan(fit.loc[("c40", "original"), "iou"])
+    mean = attention.averages(found[found["compression"] == "c40"])
+    assert list(mean) == ["Deepfakes", "original"]
+    right_half = np.kron([[0, 1], [0, 1]], np.ones((2, 2)))
+    np.testing.assert_allclose(mean["Deepfakes"]["mask"], right_half)
+    assert mean["original"]["low_branch"].max() == 0
+    np.testing.assert_allclose(mean["original"]["high_branch"], 0.25, atol=0.005)
+
+
+def test_course_counts_steps_through_epochs(params, paths):
+    paths.run("cls_at", 0).mkdir(parents=True)
+    steps = {"epoch": [1, 1, 2], "step": [1, 2, 1], "loss": 1.0}
+    steps |= {"attention_inside": [0.5, 0.6, 0.7], "attention_outside": [0.5, 0.4, 0.3]}
+    pd.DataFrame(steps).to_csv(paths.run("cls_at", 0) / "steps.csv", index=False)
+    course = attention.course(params, paths, ["cls_at"], 0)
+    assert course["step"].tolist() == [1, 2, 3] and course["inside"].tolist() == [0.5, 0.6, 0.7]
+    assert set(course["run"]) == {params.rows["cls_at"].title}
+
+
+def test_a_run_without_maps_is_left_out_or_named(params, paths):
+    assert attention.rows_with_maps(params, paths) == [("cls_at", 0)]
+    with pytest.raises(AttentionError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
+        attention.faces(params, paths, "cls_c40", 0)
+    paths.maps("cls_at", 0).unlink()
+    assert attention.rows_with_maps(params, paths) == []
+    with pytest.raises(AttentionError, match="no run with maps of two branches"):
+        explore.Explorer(params, paths)
+
+
+def test_the_explorer_shows_what_is_chosen(params, paths):
+    shown = explore.Explorer(params, paths)
+    assert isinstance(shown.figure, Figure)
+    assert shown.run.value == ("cls_at", 0) and shown.compression.value == "c40"
+    assert shown.method.options == ("Deepfakes", "original")
+    shown.method.value = "original"
+    assert set(shown.video.options) == {"008", "009", "010", "011"}
+    shown.video.value = "010"
+    shown.frame.value = 1
+    assert shown.figure.get_suptitle() == "010, frame 1: real, score 0.50"
+    shown.method.value = "Deepfakes"
+    shown.video.value = "008_009"
+    shown.frame.value = 0
+    at_c40 = shown.figure
+    assert at_c40.get_suptitle() == "008_009, frame 0: forged (Deepfakes), score 0.90, IoU 0.00"
+    shown.compression.value = "c23"
+    assert shown.figure is not at_c40 and shown.figure.get_suptitle().endswith("IoU 1.00")
+    assert len(shown.widget.children) == 3
+
+
+def test_nobody_is_there_outside_of_a_notebook():
+    assert not explore.someone_is_there()

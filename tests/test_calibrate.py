@@ -1,0 +1,189 @@
+"""Calibration: temperatures that are known, an error worked out by hand, ranges of real inputs."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from trained import write_about, write_scores
+
+from acfd import calibrate, ffpp
+from acfd.calibrate import best_temperature, expected_error, log_loss, sigmoid
+from acfd.detect.media import look
+from acfd.metrics import MetricError
+from acfd.paths import Paths
+
+ROW = "cls_c40"
+
+
+def even(n: int) -> np.ndarray:
+    return np.full(n, 1 / n)
+
+
+def drawn(n: int, temperature: float, seed: int = 0):
+    """Labels and log-odds that are `temperature` times too large."""
+    rng = np.random.default_rng(seed)
+    logit = rng.normal(0, 2, n)
+    label = (rng.random(n) < sigmoid(logit)).astype(int)
+    return label, logit * temperature
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_finds_the_temperature_that_spoilt_the_scores(temperature):
+    label, logit = drawn(20000, temperature)
+    assert best_temperature(label, logit, even(20000)) == pytest.approx(temperature, rel=0.05)
+
+
+def test_no_other_temperature_is_better():
+    label, logit = drawn(500, 2.0, seed=4)
+    best = best_temperature(label, logit, even(500))
+    least = log_loss(label, logit / best, even(500))
+    assert all(least <= log_loss(label, logit / t, even(500)) for t in np.geomspace(0.1, 50, 60))
+
+
+def test_scores_that_say_nothing_or_the_opposite_become_even_odds():
+    label, logit = drawn(2000, 1.0)
+    hot = best_temperature(1 - label, logit, even(2000))
+    assert hot > 50
+    assert np.abs(sigmoid(logit / hot) - 0.5).max() < 0.05
+
+
+def test_log_loss_by_hand():
+    label, logit = np.array([1, 0]), np.log([3.0, 3.0])  # p(forged) = 0.75 for both
+    expected = -(0.5 * np.log(0.75) + 0.5 * np.log(0.25))
+    assert log_loss(label, logit, even(2)) == pytest.approx(expected)
+    assert log_loss(np.array([1]), np.array([-800.0]), even(1)) == pytest.approx(800)
+
+
+def test_expected_error_by_hand():
+    # bin 0.2 ... 0.3: said 0.25, found 0.5, half of the weight; bin 0.9 ... 1: said 0.95, found 1
+    label = np.array([0, 1, 1, 1])
+    said = np.array([0.25, 0.25, 0.95, 0.95])
+    assert expected_error(label, said) == pytest.approx(0.5 * 0.25 + 0.5 * 0.05)
+    weight = np.array([0.1, 0.1, 0.4, 0.4])
+    assert expected_error(label, said, weight) == pytest.approx(0.2 * 0.25 + 0.8 * 0.05)
+    assert expected_error(np.array([1, 1]), np.array([1.0, 1.0])) == 0  # the last bin has its end
+
+
+def scores(**changes) -> pd.DataFrame:
+    """Two videos of two frames at one compression, one real and one forged."""
+    columns = {
+        "split": "val",
+        "method": ["original", "original", "Deepfakes", "Deepfakes"],
+        "video": ["0", "0", "0_1", "0_1"],
+        "target": "0",
+        "source": ["", "", "1", "1"],
+        "frame": [0, 1, 0, 1],
+        "label": [0, 0, 1, 1],
+        "compression": "c40",
+        "score": [0.5, 0.2, 0.8, 1.0],
+    }
+    return pd.DataFrame(columns | changes)
+
+
+def test_samples_have_finite_log_odds_and_balanced_weights():
+    found = calibrate.samples(scores())
+    assert found["logit"].iloc[:3].tolist() == pytest.approx([0, np.log(0.25), np.log(4)])
+    assert 10 < found["logit"].iloc[3] < 20
+    assert found["weight"].tolist() == [0.25] * 4
+    lopsided = calibrate.samples(pd.concat([scores()] + [scores(split="val").iloc[2:]] * 3))
+    by_label = lopsided.groupby("label")["weight"].sum()
+    assert by_label.tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_a_video_has_the_mean_of_its_frames():
+    found = calibrate.by_video(calibrate.samples(scores()))
+    real = found[found["label"] == 0].iloc[0]
+    assert real["logit"] == pytest.approx(np.log(0.25) / 2)
+    assert len(found) == 2
+
+
+def test_the_same_video_at_two_compressions_is_two():
+    both = pd.concat([scores(), scores(compression="c23")])
+    assert len(calibrate.by_video(calibrate.samples(both))) == 4
+
+
+def test_one_class_alone_is_refused():
+    with pytest.raises(MetricError, match="found 2 real and 0 forged"):
+        calibrate.samples(scores().iloc[:2])
+
+
+@pytest.fixture(scope="module")
+def study(small_params, toy_faces, make_tree, tmp_path_factory):
+    """(params, paths) of a scored run whose log-odds are three times too large."""
+    paths = Paths("toy", tmp_path_factory.mktemp("study"))
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(toy_faces.folder)
+    make_tree(paths.videos, frames=2)
+    of = small_params
+    p = of.model_copy(
+        update={
+            "detect": of.detect.model_copy(update={"row": ROW}),
+            "data": of.data.model_copy(update={"root": str(paths.videos)}),
+        }
+    )
+    write_about(p, paths, ROW)
+    write_scores(toy_faces, paths, ROW, temperature=3.0)
+    return p, paths
+
+
+def test_the_stage_writes_what_detect_reads(study):
+    p, paths = study
+    found = calibrate.write(p, paths)
+    assert json.loads((paths.metrics / "calibration.json").read_text()) == found
+    assert found["run"] == "cls_c40-s0"
+    for what, samples in (("frames", 32), ("videos", 16)):
+        fit = found[what]
+        assert fit["samples"] == samples and fit["units"] == 2
+        assert fit["low"] <= fit["temperature"] <= fit["high"]
+        assert fit["log_loss"] <= fit["log_loss_before"]
+    assert found["frames"]["temperature"] > 1.5
+    assert found["frames_a_video"] == 2
+    assert set(found["test"]) == {"c23", "c40"}
+    assert found["test"]["c40"]["videos"] == 8
+    assert found["scatter"] > 0
+    for ending in ("png", "svg"):
+        figure = paths.figures / "calibration" / f"reliability.{ending}"
+        assert figure.stat().st_size > 5000
+    before = figure.read_bytes()
+    assert calibrate.write(p, paths) == found and figure.read_bytes() == before
+
+
+def test_ranges_are_those_of_training_and_validation_at_both_compressions(study):
+    p, paths = study
+    found = calibrate.ranges(p, paths)
+    assert found["crop_pixels"] == [64, 64]  # every box of the toy faces
+    tree = ffpp.tree(p)
+    clips = [c for c in tree.clips(["Deepfakes"]) if c.split != "test"]
+    bits = {q: [look(tree.video_path(c, q)).bits_per_pixel for c in clips] for q in ("c23", "c40")}
+    assert found["bits_per_pixel"] == [min(bits["c40"]), max(bits["c23"])]
+    low, high = found["detail"]
+    assert 0 < low < high
+
+
+def test_without_the_videos_their_range_is_left_out(study):
+    p, paths = study
+    gone = p.model_copy(update={"data": p.data.model_copy(update={"root": "nowhere"})})
+    assert set(calibrate.ranges(gone, paths)) == {"crop_pixels", "detail"}
+
+
+def test_a_run_that_was_never_scored_has_no_calibration(study, small_params):
+    _, paths = study
+    write_about(small_params, paths, "cls_both")
+    assert calibrate.of_run(small_params, paths, "cls_both", 0) is None
+
+
+def test_another_run_than_the_stages_is_calibrated_when_it_is_asked_for(study, toy_faces):
+    p, paths = study
+    write_about(p, paths, "cls_at")
+    write_scores(toy_faces, paths, "cls_at", temperature=1.0)
+    assert calibrate.of_run(p, paths, "cls_at", 0)["run"] == "cls_at-s0"
+
+
+def test_a_calibration_of_an_older_training_is_not_used(study):
+    p, paths = study
+    calibrate.write(p, paths)
+    path = paths.metrics / "calibration.json"
+    old = json.loads(path.read_text()) | {"key": "f" * 16, "scatter": -1.0}
+    path.write_text(json.dumps(old))
+    assert calibrate.of_run(p, paths, ROW, 0)["scatter"] > 0

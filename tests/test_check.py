@@ -1,0 +1,218 @@
+"""The check before hours of work: every problem once, what brings it, nothing for a sound tree."""
+
+import shutil
+
+import av
+import lookalike
+import numpy as np
+import pytest
+from conftest import write_clip
+
+from acfd import cli
+from acfd.check import CheckError, look, report, stored, survey
+from acfd.ffpp import REAL, Tree, TreeError, write_splits
+from acfd.headers import header
+from acfd.video import VideoError, probe, write_video
+
+
+@pytest.fixture(scope="module")
+def sound(make_tree, tmp_path_factory) -> Tree:
+    return make_tree(tmp_path_factory.mktemp("sound"), size=(65, 49))
+
+
+@pytest.fixture
+def mine(sound, tmp_path) -> Tree:
+    """A copy of the sound tree to do harm to."""
+    return Tree(shutil.copytree(sound.root, tmp_path / "videos"))
+
+
+def check(tree, **options):
+    return survey(tree, ["Deepfakes"], "c23", "c40", progress=False, **options)
+
+
+def clips(tree):
+    return {str(clip): clip for clip in tree.clips(["Deepfakes"])}
+
+
+def said(found):
+    """(kind, what) of every clip with a problem, each of which has one."""
+    rows = {f"{r.method}/{r.video}": (r.kind, r.what) for r in found.problems.itertuples()}
+    assert len(rows) == len(found.problems)
+    return rows
+
+
+def test_a_sound_tree_has_no_problems_and_a_full_index(sound):
+    found = check(sound, wanted=6)
+    assert found.problems.empty and found.notes == []
+    assert found.sound == found.clips == sound.clips(["Deepfakes"])
+    found.demand()
+    index = found.index()
+    assert len(index) == 12
+    assert (index["frames"] == 6).all()
+    assert ((index["width"] == 65) & (index["height"] == 49) & (index["fps"] == 25)).all()
+    assert (index["bytes_low"] < index["bytes_high"]).all()
+    assert (index["label"] == (index["method"] != REAL)).all()
+    folders = found.folders.set_index(["part", "what"])
+    assert folders["expected"].to_dict() == {
+        **{(REAL, q): 6 for q in ("c23", "c40")},
+        **{("Deepfakes", q): 6 for q in ("c23", "c40", "mask")},
+    }
+    assert folders.loc[(REAL, "c40"), "bytes"] == index[index["label"] == 0]["bytes_low"].sum()
+    assert (folders["missing"] == 0).all()
+
+
+def test_processes_do_not_matter(sound):
+    one, two = check(sound), check(sound, jobs=2)
+    assert one.found == two.found
+    assert one.folders.equals(two.folders)
+
+
+def test_every_problem_is_a_row(mine):
+    name = clips(mine)
+    mine.video_path(name["original/000"], "c40").unlink()
+    mine.mask_path(name["Deepfakes/000_001"]).unlink()
+    lookalike.cut(mine.video_path(name["original/001"], "c23"), 0.2)
+    short = [np.zeros((49, 65, 3), np.uint8)] * 4
+    write_clip(mine, name["original/002"], short, compressions={"c40": 40})
+    large = [np.zeros((96, 128, 3), np.uint8)] * 6
+    write_clip(mine, name["original/003"], large, compressions={"c40": 40})
+    for quality in ("c23", "c40"):
+        mine.video_path(name["original/004"], quality).unlink()
+    mine.video_path(name["original/005"], "c23").write_bytes(b"")
+    path = mine.video_path(name["Deepfakes/001_000"], "c40")
+    write_video(path, [np.zeros((49, 65, 3), np.uint8)] * 6, 30.0, crf=40)
+
+    found = check(mine, wanted=6)
+    rows = said(found)
+    assert rows["original/000"] == ("missing", "no c40")
+    assert rows["Deepfakes/000_001"] == ("missing", "no mask")
+    assert rows["original/001"][0] == "damaged" and "c23: " in rows["original/001"][1]
+    assert rows["original/002"][0] == "frames"
+    assert "c23 6, c40 4: only the first 4 can be used" in rows["original/002"][1]
+    assert rows["original/003"] == ("size", "sizes differ: c23 65x49, c40 128x96")
+    assert rows["original/004"] == ("missing", "no c23, c40")
+    assert rows["original/005"][0] == "damaged" and "empty (0 bytes)" in rows["original/005"][1]
+    assert (
+        rows["Deepfakes/001_000"][0] == "rate" and "c23 25, c40 30" in rows["Deepfakes/001_000"][1]
+    )
+    assert len(rows) == 8
+    index = found.index().set_index("video")
+    assert index.loc["004", ["frames", "bytes_high"]].tolist() == [0, 0]
+    assert {str(c) for c in found.clips} - {str(c) for c in found.sound} == {
+        *("original/000", "original/001", "original/003", "original/004", "original/005"),
+        "Deepfakes/000_001",
+    }
+    # fewer frames than the other file has are no problem as long as they are enough
+    found = check(mine, wanted=4)
+    assert "original/002" not in said(found)
+    assert any("original/002: frames differ" in note for note in found.notes)
+
+
+def test_a_split_that_is_left_without_a_method_is_demanded(mine):
+    for clip in mine.clips(["Deepfakes"]):
+        if clip.split == "val" and clip.label:
+            mine.mask_path(clip).unlink()
+    with pytest.raises(CheckError, match="not one usable video of Deepfakes in val; `acfd check`"):
+        check(mine).demand()
+
+
+def test_missing_parts_are_one_line_and_one_download(mine):
+    shutil.rmtree(mine.root / "manipulated_sequences" / "Deepfakes" / "masks")
+    text = report(check(mine), most=3)
+    assert f"{mine.root} -d Deepfakes -t masks" in text
+    assert "Deepfakes: no mask: 6 videos, the first 000_001" in text
+    assert "6 of 12 clips can be used, 6 problems below" in text
+    assert text.count("no mask") == 1
+
+
+def test_a_long_list_is_cut_and_says_so(mine):
+    for n, clip in enumerate(mine.clips(["Deepfakes"])):
+        mine.video_path(clip, "c23").write_bytes(bytes(n))
+    found = check(mine)
+    assert "... and 9 more; acfd check --all lists them" in report(found, most=3)
+    assert "more" not in report(found)
+
+
+def test_what_the_first_notebook_asks_for(sound, make_params):
+    p = make_params(data={"source": "ffpp", "root": str(sound.root)}, faces={"frames": 6})
+    problems, index, usable = look(p)
+    assert problems.empty and len(index) == len(usable) == 12
+    assert stored(sound, usable, ("raw", "c23", "c40")) == ["c23", "c40"]
+
+
+# One file
+
+
+def test_a_header_says_what_reading_through_would(sound):
+    for clip in sound.clips(["Deepfakes"])[::3]:
+        path = sound.video_path(clip, "c40")
+        assert header(path) == probe(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_file_that_was_cut_off_is_found_by_its_boxes(mine, first, share):
+    path = mine.video_path(clips(mine)["original/000"], "c23")
+    if first:
+        lookalike.header_first(path)
+        assert header(path).frames == 6
+    lookalike.cut(path, share)
+    with pytest.raises(VideoError, match=r"000.mp4: (the file is cut short|not a readable video)"):
+        header(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\0" * 4000, b"\0\0\0\x08ftyp" * 3])
+def test_what_is_no_video_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(VideoError, match=r"a\.mp4: "):
+        header(tmp_path / "a.mp4")
+
+
+def test_a_container_that_promises_no_number_is_read_through(mine, tmp_path):
+    path = mine.video_path(clips(mine)["original/000"], "c23")
+    with av.open(str(path)) as old, av.open(str(tmp_path / "a.mkv"), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    found = header(tmp_path / "a.mkv")
+    assert (found.frames, found.width, found.promised) == (6, 65, 0)
+
+
+# The root, and the command
+
+
+def test_a_wrong_root_is_named_with_the_right_one_beside_it(mine, tmp_path):
+    with pytest.raises(TreeError, match=r"data.root .*nowhere: .*it is no folder. Set data.root"):
+        check(Tree(tmp_path / "nowhere"))
+    with pytest.raises(TreeError, match=rf"has neither of them; did you mean {mine.root}\?"):
+        check(Tree(tmp_path))
+    with pytest.raises(TreeError, match=rf"did you mean {mine.root}\?"):
+        check(Tree(mine.root / "manipulated_sequences"))
+
+
+def test_a_tree_without_split_files_says_where_they_are(mine):
+    shutil.rmtree(mine.root / "splits")
+    with pytest.raises(TreeError, match=r"no such file; the official .* seeded:0 draws"):
+        check(mine)
+
+
+def test_the_command_on_the_ffpp_preset_with_no_root_and_on_a_sound_tree(
+    sound, make_params, write_params, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_params(make_params(data={"root": "/path/to/FaceForensics++", "source": "ffpp"}))
+    assert cli.main(["check"]) == 1
+    said = capsys.readouterr().err
+    assert "data.root /path/to/FaceForensics++" in said and "docs/faceforensics.md" in said
+    assert "Traceback" not in said
+    write_params(make_params(data={"root": str(sound.root), "source": "ffpp"}))
+    assert cli.main(["check", "--quick"]) == 0
+    assert "12 of 12 clips can be used, 0 problems" in capsys.readouterr().out
+
+
+def test_an_empty_split_is_no_tree_to_study(mine):
+    write_splits(mine.root, {"train": [], "val": [], "test": []})
+    with pytest.raises(TreeError, match="name no video"):
+        check(mine)

@@ -1,0 +1,144 @@
+"""Curves and areas: numbers by hand, pairs, and what is said of files that do not fit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd import curves, metrics
+from acfd.degrade import FAMILIES
+from acfd.paths import Paths
+from acfd.tables import TableError
+
+ROWS = ["xception", "ours"]
+LEVELS = {f: [] for f in FAMILIES} | {"jpeg": [90, 50], "blur": [1.0]}
+STEPS = [("none", 0.0), ("jpeg", 90.0), ("jpeg", 50.0), ("blur", 1.0)]
+GAPS = {"xception": (2.0, 1.0, 0.0, 0.5), "ours": (2.0, 1.5, 1.0, 0.5)}  # a step each
+
+
+@pytest.fixture
+def params(make_params):
+    r = {"rows": ROWS, "reference": "ours", "levels": LEVELS, "bootstrap": 300}
+    return make_params(robustness=r, study={"seeds": [0, 1]})
+
+
+def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
+    made = []
+    for (family, level), gap in zip(STEPS, GAPS[row]):
+        rng = np.random.default_rng([seed, 7])  # the same people at every step and in both rows
+        for p in range(pairs):
+            a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
+            for method, video, target, source in (
+                ("original", a, a, ""), ("original", b, b, ""),
+                ("Deepfakes", f"{a}_{b}", a, b), ("Deepfakes", f"{b}_{a}", b, a),
+            ):  # fmt: skip
+                label = int(method != "original")
+                z = gap * (2 * label - 1) + rng.normal()
+                said = {"method": method, "video": video, "target": target, "source": source}
+                said |= {"split": "test", "label": label, "frame": 3, "made_of": "raw"}
+                said |= {"family": family, "level": level, "score": 1 / (1 + np.exp(-z))}
+                made.append({"row": row, "seed": seed} | said)
+    return pd.DataFrame(made)
+
+
+@pytest.fixture
+def paths(tmp_path) -> Paths:
+    found = Paths("pocket", tmp_path)
+    found.robustness("ours", 0).parent.mkdir(parents=True)
+    for row in ROWS:
+        for seed in (0, 1):
+            scores(row, seed).to_parquet(found.robustness(row, seed))
+    return found
+
+
+def made(params, paths):
+    loaded = curves.load(params, paths)
+    draws, found = curves.resampled(params, loaded)
+    tables = [f(params, loaded, draws, found) for f in (curves.curves, curves.areas)]
+    return loaded, *tables
+
+
+def test_curves_hold_every_level_in_order_and_its_auc(params, paths):
+    loaded, table, _ = made(params, paths)
+    assert len(table) == 2 * (3 + 2)
+    jpeg = table[(table["row"] == "xception") & (table["family"] == "jpeg")]
+    assert jpeg["position"].tolist() == [0, 1, 2]
+    assert np.isnan(jpeg["level"].iloc[0]) and jpeg["level"].tolist()[1:] == [90.0, 50.0]
+    for (family, level), line in zip(STEPS[:3], jpeg.itertuples()):
+        of = loaded[(loaded["row"] == "xception") & (loaded["family"] == family)]
+        of = of[of["level"] == level]
+        expected = [metrics.auc(s["label"], s["score"]) for _, s in of.groupby("seed")]
+        assert line.auc == pytest.approx(np.mean(expected))
+        assert line.auc_lo <= line.auc <= line.auc_hi
+        expected = [
+            metrics.balanced_accuracy(s["label"], s["score"]) for _, s in of.groupby("seed")
+        ]
+        assert line.balanced_acc == pytest.approx(np.mean(expected))
+    assert (table[["units", "frames"]] == [8, 32]).all(axis=None)
+    assert table["seeds"].eq("0 1").all()
+
+
+def test_areas_are_trapezoids_and_families_count_alike(params, paths):
+    _, table, areas = made(params, paths)
+    lines = areas.set_index(["row", "family"])
+    for row in ROWS:
+        value = table[table["row"] == row].set_index(["family", "position"])["auc"]
+        jpeg = (value["jpeg", 0] / 2 + value["jpeg", 1] + value["jpeg", 2] / 2) / 2
+        blur = (value["blur", 0] + value["blur", 1]) / 2
+        assert lines.loc[(row, "jpeg"), "auc"] == pytest.approx(jpeg)
+        assert lines.loc[(row, "blur"), "auc"] == pytest.approx(blur)
+        assert lines.loc[(row, "all"), "auc"] == pytest.approx((jpeg + blur) / 2)
+
+
+def test_differences_are_paired(params, paths):
+    """Rows that agree on a family differ by nothing there, in every resample."""
+    _, _, areas = made(params, paths)
+    lines = areas.set_index(["row", "family"])
+    blur = lines.loc[("xception", "blur"), ["diff_auc", "diff_auc_lo", "diff_auc_hi"]]
+    assert (blur == 0).all()
+    jpeg = lines.loc[("xception", "jpeg")]
+    gap = jpeg["auc"] - lines.loc[("ours", "jpeg"), "auc"]
+    assert jpeg["diff_auc"] == pytest.approx(gap) and gap < -0.05
+    assert jpeg["diff_auc_lo"] < jpeg["diff_auc"] < jpeg["diff_auc_hi"] < 0
+    width = jpeg["auc_hi"] - jpeg["auc_lo"]
+    assert jpeg["diff_auc_hi"] - jpeg["diff_auc_lo"] < width * 1.5
+    assert lines.loc["ours", "diff_auc"].isna().all()
+    said = curves.to_json(areas)
+    assert set(said) == set(ROWS) and "diff_auc" not in said["ours"]
+    assert said["xception"]["auc"] == round(lines.loc[("xception", "all"), "auc"], 4)
+
+
+def test_a_family_without_scores_is_left_out_and_a_missing_level_is_an_error(params, paths):
+    def drop(which):
+        for row in ROWS:
+            for seed in (0, 1):
+                of = scores(row, seed)
+                of[~which(of)].to_parquet(paths.robustness(row, seed))
+
+    drop(lambda of: of["family"] == "jpeg")
+    _, table, areas = made(params, paths)
+    assert set(table["family"]) == {"blur"} and set(areas["family"]) == {"all", "blur"}
+    drop(lambda of: (of["family"] == "jpeg") & (of["level"] == 90))
+    with pytest.raises(TableError, match=r"jpeg: no scores at 90, which robustness\.levels names"):
+        made(params, paths)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.drop(columns="level"), "no column level"),
+        (lambda t: t.assign(score=np.nan), "scores not finite"),
+        (lambda t: t.iloc[1:], "127 scores, not of the same copies as the 128 of .*xception-s0"),
+        (lambda t: t.assign(made_of="c23"), "128 scores, not of the same copies"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(params, paths, change, says):
+    path = paths.robustness("ours", 1)
+    change(pd.read_parquet(path)).to_parquet(path)
+    with pytest.raises(TableError, match=rf"ours-s1\.parquet: {says}"):
+        curves.load(params, paths)
+
+
+def test_a_missing_file_says_what_makes_it(params, paths):
+    paths.robustness("ours", 1).unlink()
+    with pytest.raises(TableError, match="the stage `robustness` makes it from the run ours-s1"):
+        curves.load(params, paths)

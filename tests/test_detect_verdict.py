@@ -1,0 +1,140 @@
+"""From log-odds to what is said: worked out by hand, and never more than is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from acfd.calibrate import sigmoid
+from acfd.detect import verdict
+from acfd.detect.media import Media
+from acfd.detect.report import Flag
+from acfd.params import Detect
+
+FIXED = {"temperature": 1.0, "low": 1.0, "high": 1.0}
+
+
+@pytest.fixture(scope="module")
+def p(make_params) -> Detect:
+    return make_params(detect={"min_frames": 4, "certainty": 0.7, "confidence": 0.95}).detect
+
+
+def calibration(scatter=0.5, **fits):
+    return {"frames": FIXED, "videos": FIXED, "scatter": scatter, "ranges": {}} | fits
+
+
+def clip(**changes) -> Media:
+    said = {
+        "path": Path("a.mp4"), "kind": "video", "width": 320, "height": 240, "codec": "h264",
+        "frames": 10, "duration": 0.4, "rotation": 0, "variable_rate": False,
+        "bits_per_pixel": 0.1, "hdr": False, "damage": "", "times": np.arange(10) / 25,
+    }  # fmt: skip
+    return Media(**(said | changes))
+
+
+def test_four_frames_by_hand(p):
+    logits = np.array([1.0, 2.0, 3.0, 2.0])
+    found = verdict.judge(logits, calibration(scatter=0.5), p)
+    # four frames of the scatter of validation beside these four: (4 * 0.25 + 2) / (4 + 4 - 1)
+    error = np.sqrt(3 / 7) / 2
+    reach = norm.ppf(0.975) * error
+    assert found.log_odds == 2 and found.probability == pytest.approx(sigmoid(2.0))
+    assert found.interval == pytest.approx((sigmoid(2 - reach), sigmoid(2 + reach)))
+
+
+def test_one_frame_scatters_as_those_of_validation_do(p):
+    found = verdict.judge(np.array([0.4]), calibration(scatter=0.8), p)
+    reach = norm.ppf(0.975) * 0.8
+    assert found.interval == pytest.approx((sigmoid(0.4 - reach), sigmoid(0.4 + reach)))
+
+
+def test_the_temperature_and_its_interval_count(p):
+    hot = {"temperature": 2.0, "low": 1.0, "high": 4.0}
+    found = verdict.judge(np.full(8, 3.0), calibration(scatter=0.0, videos=hot), p)
+    assert found.temperature == 2 and found.probability == pytest.approx(sigmoid(1.5))
+    assert found.interval == pytest.approx((sigmoid(0.75), sigmoid(3.0)))
+    # few frames have the temperature of frames
+    assert verdict.judge(np.full(3, 3.0), calibration(videos=hot), p).temperature == 1
+    assert verdict.judge(np.full(4, 3.0), calibration(videos=hot), p).temperature == 2
+
+
+def test_more_frames_narrow_the_interval_and_frames_that_repeat_do_not(p):
+    rng = np.random.default_rng(1)
+    few, many = rng.normal(1, 1, 8), rng.normal(1, 1, 200)
+
+    def width(logits):
+        low, high = verdict.judge(logits, calibration(), p).interval
+        return high - low
+
+    assert width(many) < 0.5 * width(few)
+    slow = np.repeat(rng.normal(1, 1, 20), 10)
+    assert width(slow) > 2 * width(rng.permutation(slow))
+
+
+def decide(p, logits, flags=(), media=None, calibrated=True, **fits):
+    known = calibration(scatter=0.1, **fits) if calibrated else None
+    found = verdict.judge(np.asarray(logits, float), known, p)
+    return verdict.decide(found, len(logits), list(flags), media or clip(), calibrated, p)
+
+
+def test_verdicts(p):
+    assert decide(p, np.full(8, 2.0))[0] == "forged"
+    assert decide(p, np.full(8, -2.0))[0] == "no_forgery_found"
+    assert "Other forgeries are possible" in decide(p, np.full(8, -2.0))[1]
+
+
+def test_when_it_does_not_know_it_says_so(p):
+    for logits, why in [
+        (np.full(8, 0.5), "too weak for a verdict"),  # 0.62, surely above 0.5
+        ([6, -4] * 4, "leaves both open"),
+        (np.full(3, 4.0), "only 3 frame"),
+    ]:
+        said, reason = decide(p, logits)
+        assert said == "inconclusive" and why in reason
+    said, reason = decide(p, np.full(8, 4.0), calibrated=False)
+    assert said == "inconclusive" and "no calibration" in reason
+    flag = Flag(code="small_face", outside=True, text="the face is tiny")
+    said, reason = decide(p, np.full(8, 4.0), [flag])
+    assert said == "inconclusive" and "the face is tiny" in reason
+    note = Flag(code="codec", outside=False, text="another codec")
+    assert decide(p, np.full(8, 4.0), [note])[0] == "forged"
+
+
+def test_a_single_image_is_not_too_few_frames(p):
+    assert decide(p, [4.0], media=clip(kind="image"))[0] == "forged"
+
+
+def codes(flags):
+    return {flag.code: flag.outside for flag in flags}
+
+
+def test_flags_of_a_file():
+    ranges = {"bits_per_pixel": [0.02, 0.3]}
+    assert codes(verdict.media_flags(clip(), 0, "", ranges)) == {}
+    for changes, expected in [
+        ({"bits_per_pixel": 0.01}, {"compression": True}),
+        ({"bits_per_pixel": 0.9}, {"light_compression": False}),
+        ({"codec": "vp9", "bits_per_pixel": 0.001}, {"codec": False}),
+        ({"hdr": True}, {"hdr": True}),
+        ({"damage": "cut"}, {"damaged": False}),
+        ({"kind": "image", "codec": "png", "bits_per_pixel": 9}, {"still": False}),
+    ]:
+        assert codes(verdict.media_flags(clip(**changes), 0, "", ranges)) == expected
+    (flag,) = verdict.media_flags(clip(), 3, "damaged: bad", {})
+    assert "3 chosen frame(s) could not be read" in flag.text and "bad" in flag.text
+
+
+def test_flags_of_a_face():
+    ranges = {"crop_pixels": [50, 300], "detail": [3, 20]}
+
+    def of(side, detail):
+        sides, details = np.array([1, side, 9999]), np.array([0, detail, 9999])  # medians count
+        return codes(verdict.face_flags(sides, details, ranges))
+
+    assert of(100, 10) == {}
+    assert of(40, 10) == {"small_face": True}
+    assert of(400, 10) == {"large_face": False}
+    assert of(100, 1) == {"smooth": True}
+    assert of(100, 40) == {"sharp": True}
+    assert codes(verdict.face_flags(np.ones(3), np.ones(3), {})) == {}

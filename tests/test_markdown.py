@@ -1,0 +1,153 @@
+"""Tables as Markdown, from tables written down here."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd import markdown, tables
+
+COMMON = {"seeds": "0", "units": 4, "frames": 60, "collapsed": 0, "resamples": 200}
+COMMON |= {"confidence": 0.95}
+
+
+def said(name, value, width=0.05):
+    """A measure's columns."""
+    return {name: value, f"{name}_lo": value - width, f"{name}_hi": value + width}
+
+
+def table2():
+    lines = []
+    for row, paper in (("a", 98.87), ("b", np.nan)):
+        line = {"row": row, "title": f"Row {row}", "compression": "c40", "reference": "a"}
+        line |= COMMON | {"seeds": "0 1", "paper_acc": np.nan, "paper_auc": paper}
+        for m in ("acc", "balanced_acc", "auc", "eer"):
+            line |= said(m, 0.7)
+        for m in ("balanced_acc", "auc"):
+            line |= said(f"diff_{m}", np.nan if row == "a" else 0.02)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def table1():
+    lines = []
+    for compression in ("c40", "c23"):
+        for method, auc in (("all", 0.8), ("Deepfakes", 0.9), ("FaceSwap", 0.7)):
+            for row in "ab":
+                line = {"row": row, "title": f"Row {row}", "compression": compression}
+                line |= COMMON | {"method": method, "always_forged": 0.8, "reference": "a"}
+                line |= {"train_seconds": 90.0 if row == "a" else 8000.0, "parameters": 20811050.0}
+                line |= {"paper_acc": 55.98 if row == "a" else np.nan, "paper_auc": np.nan}
+                line |= said("acc", 0.75) | said("balanced_acc", 0.6) | said("auc", auc)
+                line |= said("diff_auc", np.nan if row == "a" else 0.02)
+                lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def drops():
+    lines = []
+    for row in "ab":
+        line = {"row": row, "title": f"Row {row}", "trained_on": "c23 + c40", "high": "c23"}
+        line |= COMMON | {"low": "c40", "reference": "a"}
+        line |= said("auc_high", 0.9) | said("auc_low", 0.8) | said("drop_auc", 0.1, 0.2)
+        line |= said("diff_drop_auc", np.nan if row == "a" else -0.03)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def unseen():
+    line = {"row": "c", "title": "Row c", "method": "FaceSwap", "compression": "c40"} | COMMON
+    line |= said("auc", 0.6) | said("seen_auc", np.nan) | said("diff_auc", np.nan)
+    return pd.DataFrame([line])
+
+
+def cells(text: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in text.splitlines()]
+
+
+def test_table1_is_the_low_quality_of_all_manipulations():
+    head, _, a, b = cells(markdown.table1(table1()))
+    assert head[4:6] == ["AUC, c40", "AUC, difference to “Row a”"]
+    assert a == [
+        *["Row a", "55.98 / –", "75.0 (70.0 to 80.0)", "60.0 (55.0 to 65.0)"],
+        *["80.0 (75.0 to 85.0)", "–", "2 min", "20.8 M"],
+    ]
+    assert b[1] == "–" and b[5:7] == ["+2.0 (-3.0 to +7.0)", "2.2 h"]
+
+
+def test_methods_are_columns():
+    head, _, a, _ = cells(markdown.methods(table1()))
+    assert head == ["Row", "Deepfakes", "FaceSwap"]
+    assert a == ["Row a", "90.0 (85.0 to 95.0)", "70.0 (65.0 to 75.0)"]
+
+
+def test_compression_says_what_is_lost():
+    head, _, a, b = cells(markdown.compression(drops()))
+    assert head[2:] == ["AUC, c23", "AUC, c40", "Lost", "Lost, difference to “Row a”"]
+    assert a[1:] == [
+        *["c23 + c40", "90.0 (85.0 to 95.0)", "80.0 (75.0 to 85.0)"],
+        *["10.0 (-10.0 to 30.0)", "–"],
+    ]
+    assert b[5] == "-3.0 (-8.0 to +2.0)"
+    alone = cells(markdown.compression(drops().query("row == 'b'")))
+    assert alone[0][-1] == "Lost" and len(alone[2]) == 5
+
+
+def test_left_out_without_a_row_that_saw_it():
+    assert cells(markdown.left_out(unseen()))[2][3:] == ["60.0 (55.0 to 65.0)", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(700, "700"), (27977, "28.0 k"), (120400, "120 k"), (20811050, "20.8 M")]
+)
+def test_counts_have_three_digits(number, text):
+    assert markdown._count(number) == text
+
+
+def test_a_bar_in_a_title_does_not_end_a_cell():
+    text = markdown.table2(table2().assign(title="|C| > 9"))
+    assert "| \\|C\\| > 9 |" in text
+
+
+def test_markers():
+    text = "a\n<!-- acfd:x -->\nold\n<!-- /acfd:x -->\nb\n"
+    new = markdown.replace_between_markers(text, "x", "new\n")
+    assert new == "a\n<!-- acfd:x -->\nnew\n<!-- /acfd:x -->\nb\n"
+    assert markdown.replace_between_markers(new, "x", "new") == new
+    with pytest.raises(tables.TableError, match="<!-- acfd:y --> is there 0 times"):
+        markdown.replace_between_markers(text, "y", "new")
+    with pytest.raises(tables.TableError, match="<!-- /acfd:x --> is there 2 times"):
+        markdown.replace_between_markers(text + text.splitlines()[3], "x", "new")
+    with pytest.raises(tables.TableError, match="comes before"):
+        markdown.replace_between_markers("<!-- /acfd:x --> <!-- acfd:x -->", "x", "new")
+
+
+def test_readme_blocks(tmp_path):
+    folder = tmp_path / "pocket" / "tables"
+    assert markdown.readme_blocks(tmp_path) == {}
+    tables.write_table(table2(), folder / "table2.csv")
+    bare = markdown.readme_blocks(tmp_path)["table2-pocket"]
+    assert "95 % intervals from 200 resamples of 4 pairs" in bare and "2 seeds" in bare
+
+    facts = {"machine": "2 cores", "seconds": 1500.0}
+    (tmp_path / "pocket" / "metrics").mkdir()
+    (tmp_path / "pocket" / "metrics" / "study.json").write_text(json.dumps(facts))
+    for name, made in (("table1", table1()), ("compression", drops()), ("left_out", unseen())):
+        tables.write_table(made, folder / f"{name}.csv")
+    blocks = markdown.readme_blocks(tmp_path)
+    assert set(blocks) == {"table1-pocket", "compression-pocket", "table2-pocket"}
+    assert blocks["table2-pocket"] == bare + " Training took 25 min in all on 2 cores."
+    first = blocks["table1-pocket"]
+    assert "Training took 135 min" not in first and "took 2.2 h in all on 2 cores" in first
+    assert "always has an ACC of 80 %" in first
+    for part in (markdown.table1, markdown.methods):
+        assert part(table1()) in first
+    assert markdown.left_out(unseen()) in first
+    assert blocks["compression-pocket"] == markdown.compression(drops())
+
+    for name, made in (("compression", drops()), ("left_out", unseen())):
+        tables.write_table(made[:0], folder / f"{name}.csv")
+    blocks = markdown.readme_blocks(tmp_path)
+    assert "compression-pocket" not in blocks
+    assert "left out" not in blocks["table1-pocket"]

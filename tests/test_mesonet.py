@@ -1,0 +1,308 @@
+"""MesoNet: the published layers, Keras's pooling, and weights in the authors' format, checked
+against the net written once more in numpy in Keras's order of axes."""
+
+import math
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy.signal import correlate
+
+from acfd import evaluate, runs, systems
+from acfd.backbone import WeightsError
+from acfd.baselines.layers import SameMaxPool
+from acfd.baselines.mesonet import load_keras, meso4, mesoinception4
+from acfd.model import OneBranch
+from acfd.params import Params
+from acfd.paths import Paths
+
+MESO4 = [(3, 3, 3, 8), (5, 5, 8, 8), (5, 5, 8, 16), (5, 5, 16, 16)]
+INCEPTION = [
+    *[(1, 1, 3, 1), (1, 1, 3, 4), (3, 3, 4, 4), (1, 1, 3, 4), (3, 3, 4, 4)],
+    *[(1, 1, 3, 2), (3, 3, 2, 2)],
+    *[(1, 1, 11, 2), (1, 1, 11, 4), (3, 3, 4, 4), (1, 1, 11, 4), (3, 3, 4, 4)],
+    *[(1, 1, 11, 2), (3, 3, 2, 2)],
+    *[(5, 5, 12, 16), (5, 5, 16, 16)],
+]
+NETS = {
+    "meso4": (meso4, MESO4, (8, 8, 16, 16)),
+    "mesoinception4": (mesoinception4, INCEPTION, (11, 12, 16, 16)),
+}
+
+
+@pytest.fixture
+def study(small_params, toy_faces, tmp_path):
+    """Makes (params, paths) of a study whose faces are the toy ones, in a folder of its own."""
+
+    def make(name, side=0, **train):
+        paths = Paths("toy", tmp_path / name)
+        paths.data.mkdir(parents=True)
+        paths.faces.symlink_to(toy_faces.folder)
+        raw = small_params.model_dump()
+        raw["train"] |= train
+        raw["faces"]["size"] = 64
+        for row in NETS:
+            raw["rows"][row]["set"]["model"]["input"] = side
+        return Params(**raw), paths
+
+    return make
+
+
+def keras_weights(name, side=64, first=1):
+    """layer -> variable -> values, of the shapes that Keras has; numbered from `first` on."""
+    rng = np.random.default_rng(0)
+    _, convolutions, norms = NETS[name]
+    layers = {}
+
+    def draw(*shape, scale=1.0, mean=0.0):
+        return rng.normal(mean, scale, shape).astype(np.float32)
+
+    for n, shape in enumerate(convolutions):
+        scale = 1.5 / np.sqrt(np.prod(shape[:3]))
+        layers[f"conv2d_{first + n}"] = {
+            "kernel": draw(*shape, scale=scale),
+            "bias": draw(shape[3], scale=0.1),
+        }
+    for n, width in enumerate(norms):
+        layers[f"batch_normalization_{first + n}"] = {
+            "gamma": draw(width, mean=1, scale=0.3),
+            "beta": draw(width, scale=0.3),
+            "moving_mean": draw(width, mean=0.3, scale=0.1),
+            "moving_variance": rng.uniform(0.01, 0.5, width).astype(np.float32),
+        }
+    flat = 16 * math.ceil(side / 32) ** 2
+    for n, shape in enumerate([(flat, 16), (16, 1)]):
+        layers[f"dense_{first + n}"] = {
+            "kernel": draw(*shape, scale=1 / np.sqrt(shape[0])),
+            "bias": draw(shape[1], scale=0.1),
+        }
+    return layers
+
+
+def write_h5(path, layers, top="", outer=True):
+    """The layout of Keras 2: a group a layer, in it a group of the same name, datasets named :0."""
+    with h5py.File(path, "w") as file:
+        root = file.create_group(top) if top else file
+        root.attrs["layer_names"] = [n.encode() for n in layers]
+        for name, variables in layers.items():
+            group = root.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{v}:0".encode() for v in variables]
+            for variable, values in variables.items():
+                within = f"{name}/{variable}:0" if outer else f"{variable}:0"
+                group.create_dataset(within, data=values)
+        for name in ("input_1", "max_pooling2d_1", "flatten_1", "dropout_1", "leaky_re_lu_1"):
+            root.create_group(name)  # layers without weights are empty groups
+    return path
+
+
+class InNumpy:
+    """Both nets in Keras's order of axes (images, rows, columns, channels), in float64."""
+
+    def __init__(self, layers):
+        self.of = {
+            kind: [layers[n] for n in layers if n.startswith(kind)]
+            for kind in ("conv2d", "batch_normalization", "dense")
+        }
+
+    def conv(self, x, n, dilation=1):
+        """Same padding, ReLU."""
+        kernel, bias = self.of["conv2d"][n]["kernel"].astype(float), self.of["conv2d"][n]["bias"]
+        spread = np.zeros(((kernel.shape[0] - 1) * dilation + 1,) * 2 + kernel.shape[2:])
+        spread[::dilation, ::dilation] = kernel
+        out = np.empty((*x.shape[:3], kernel.shape[3]))
+        for image in range(len(x)):
+            for channel in range(kernel.shape[3]):
+                planes = (
+                    correlate(x[image, ..., i], spread[..., i, channel], mode="same")
+                    for i in range(kernel.shape[2])
+                )
+                out[image, ..., channel] = sum(planes) + bias[channel]
+        return np.maximum(out, 0)
+
+    def norm_and_pool(self, x, n, window):
+        v = self.of["batch_normalization"][n]
+        x = (x - v["moving_mean"]) / np.sqrt(v["moving_variance"] + 1e-3) * v["gamma"] + v["beta"]
+        b, h, w, c = x.shape
+        return x.reshape(b, h // window, window, w // window, window, c).max(axis=(2, 4))
+
+    def inception(self, x, n):
+        ways = [self.conv(x, n)]
+        ways += [self.conv(self.conv(x, n + k), n + k + 1, (k + 1) // 2) for k in (1, 3, 5)]
+        return np.concatenate(ways, axis=3)
+
+    def real(self, x):
+        """Probability of real for images in [0, 1], and the hidden layer."""
+        if len(self.of["conv2d"]) == 4:
+            for n, window in enumerate((2, 2, 2, 4)):
+                x = self.norm_and_pool(self.conv(x, n), n, window)
+        else:
+            x = self.norm_and_pool(self.inception(x, 0), 0, 2)
+            x = self.norm_and_pool(self.inception(x, 7), 1, 2)
+            x = self.norm_and_pool(self.conv(x, 14), 2, 2)
+            x = self.norm_and_pool(self.conv(x, 15), 3, 4)
+        hidden, last = self.of["dense"]
+        x = x.reshape(len(x), -1) @ hidden["kernel"] + hidden["bias"]
+        x = np.where(x > 0, x, 0.1 * x)
+        return 1 / (1 + np.exp(-(x @ last["kernel"] + last["bias"])[:, 0])), x
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_published_weights_say_the_same_as_in_numpy(name, tmp_path):
+    """One net from a file, numbered as in a session that had made another model before."""
+    layers = keras_weights(name, first=8)
+    net = NETS[name][0](64, seed=0).eval()
+    load_keras(net, write_h5(tmp_path / "weights.h5", layers))
+    images = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3)) / 255
+    real, hidden = InNumpy(layers).real(images)
+    assert np.ptp(real) > 0.01  # the images differ, or this would compare nothing
+    out = net(torch.from_numpy(images).float().permute(0, 3, 1, 2) * 2 - 1)
+    np.testing.assert_allclose(out.score.detach(), 1 - real, atol=1e-5)
+    np.testing.assert_allclose(out.feature.detach(), hidden, atol=1e-4)
+    assert out.feature.shape == (3, 16) and out.attention is None and out.mid is None
+
+
+def test_every_way_of_giving_them_is_the_same(tmp_path):
+    layers = keras_weights("mesoinception4")
+    unnumbered = {n.removesuffix("_1"): v for n, v in layers.items()}
+    backwards = dict(reversed(layers.items()))  # 10 before 2, as a file has them, does not matter
+    saved = write_h5(tmp_path / "saved.h5", layers, top="model_weights")
+    with h5py.File(saved, "a") as file:
+        file.create_dataset("optimizer_weights/adam/conv2d_1/kernel/m:0", data=np.zeros(3))
+    sources = [layers, unnumbered, backwards, saved]
+    sources.append(write_h5(tmp_path / "flat.h5", unnumbered, outer=False))
+    states = []
+    for source in sources:
+        net = OneBranch(mesoinception4(64, seed=len(states)))
+        load_keras(net, source)
+        states.append(net.state_dict())
+    for state in states[1:]:
+        assert all(torch.equal(states[0][k], state[k]) for k in state)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_flattened_size_is_that_of_256_px(name):
+    net = NETS[name][0](256, seed=0)
+    assert net.hidden.in_features == 1024
+    load_keras(net, keras_weights(name, side=256))
+
+
+def broken(change):
+    layers = keras_weights("meso4")
+    change(layers)
+    return layers
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda w: w.pop("conv2d_2"), r"3 conv2d layers \(conv2d_1, conv2d_3, conv2d_4\), exp.* 4"),
+        (lambda w: w["dense_2"].pop("bias"), r"dense_2 has kernel, expected kernel, bias"),
+        (lambda w: w["conv2d_3"].update(gamma=np.ones(3)), r"conv2d_3 has bias, gamma, kernel"),
+        (lambda w: w.update(lstm_1={"kernel": np.ones(3)}), r"unknown layers lstm_1"),
+        (
+            lambda w: w["conv2d_1"].update(kernel=np.zeros((8, 3, 3, 3))),
+            r"conv2d_1/kernel is 8 x 3 x 3 x 3, expected 3 x 3 x 3 x 8",
+        ),
+        (
+            lambda w: w["dense_1"].update(kernel=np.zeros((1024, 16))),
+            r"dense_1/kernel is 1024 x 16, expected 64 x 16; the net was made for 64 px",
+        ),
+    ],
+)
+def test_wrong_weights_are_named_and_change_nothing(change, says):
+    net = meso4(64, seed=0)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with pytest.raises(WeightsError, match=says):
+        load_keras(net, broken(change))
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+def test_wrong_files_are_named(tmp_path):
+    net = meso4(64, seed=0)
+    with pytest.raises(WeightsError, match=r"none\.h5: no such file"):
+        load_keras(net, tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(WeightsError, match=r"text\.h5: not an HDF5 file"):
+        load_keras(net, tmp_path / "text.h5")
+    other = write_h5(tmp_path / "other.h5", keras_weights("mesoinception4"))
+    with pytest.raises(WeightsError, match=r"other\.h5: 16 conv2d layers .* the other of Meso-4"):
+        load_keras(net, other)
+
+
+def test_max_pool_pads_as_tensorflow():
+    """38 pixels in windows of 4: one pixel is missing before, one after."""
+    row = torch.arange(38.0)
+    x = row.expand(1, 1, 38, 38) - 100  # negative: zeros as padding would win
+    out = SameMaxPool(4)(x)[0, 0, 0]
+    assert out.tolist() == [n - 100 for n in [2, 6, 10, 14, 18, 22, 26, 30, 34, 37]]
+    assert SameMaxPool(2)(x[..., :5, :3]).shape == (1, 1, 3, 2)
+    assert torch.equal(SameMaxPool(2)(x), torch.nn.functional.max_pool2d(x, 2))
+
+
+def test_odd_sides_follow_keras():
+    for side, cells in ((299, 10), (96, 3), (48, 2)):
+        net = meso4(side, seed=0).eval()
+        assert net.hidden.in_features == 16 * cells**2
+        assert net(torch.zeros(1, 3, side, side)).logits.shape == (1, 2)
+
+
+def test_crops_of_another_side_are_scaled():
+    net = meso4(64, seed=0).eval()
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    scaled = torch.nn.functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
+    assert torch.allclose(net(x).logits, net(scaled).logits, atol=1e-6)
+
+
+def test_constants_and_initial_values():
+    net = mesoinception4(64, seed=0)
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {(n.eps, n.momentum) for n in norms} == {(1e-3, 0.01)}
+    convolutions = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [c.dilation[0] for c in convolutions[:7]] == [1, 1, 1, 1, 2, 1, 3]
+    for layer in (*convolutions, net.hidden, net.fc):
+        assert (layer.bias == 0).all()
+    bound = (6 / (net.hidden.in_features + 16)) ** 0.5  # Glorot, uniform
+    assert 0.9 * bound < net.hidden.weight.abs().max() <= bound
+    parameters = {n: sum(p.numel() for p in NETS[n][0](256, 0).parameters()) for n in NETS}
+    assert parameters == {"meso4": 27977, "mesoinception4": 28615}  # as the paper counts them
+
+
+@pytest.mark.parametrize(("row", "side"), [("meso4", 0), ("mesoinception4", 40)])
+def test_it_trains_scores_and_repeats(study, row, side):
+    p, paths = study("a", side, epochs=1)
+    folder = runs.run(p, row, 0, paths, progress=False)
+    history, state = pd.read_csv(folder / "history.csv"), load_file(folder / "model.safetensors")
+    assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)
+    assert state["low.hidden.weight"].shape == (16, 64)
+    scores = evaluate.score(p, row, 0, paths, progress=False)
+    assert scores["score"].between(0, 1).all() and scores["score"].nunique() > 10
+
+    loaded, _ = runs.load_run(folder, p)
+    assert all(torch.equal(state[k], v) for k, v in loaded.net.state_dict().items())
+    pd.testing.assert_frame_equal(scores, evaluate.score(p, row, 0, paths, progress=False))
+
+    _, other = study("b", side)
+    again = load_file(runs.run(p, row, 0, other, progress=False) / "model.safetensors")
+    assert all(torch.equal(state[k], again[k]) for k in state)
+    another = load_file(runs.run(p, row, 1, other, progress=False) / "model.safetensors")
+    assert not torch.equal(state["low.hidden.weight"], another["low.hidden.weight"])
+
+
+def test_it_learns_what_can_be_learnt(study):
+    p, paths = study("a", epochs=6, epoch_pairs=80, batch=8, patience=6)
+    folder = runs.run(p, "meso4", 0, paths, progress=False)
+    assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
+
+
+def test_loss_is_the_squared_error_of_the_probability(small_params):
+    system = systems.make(small_params, "meso4", 0)
+    system.net.eval()
+    batch = {"low": torch.rand(4, 3, 48, 48) * 2 - 1, "label": torch.tensor([0, 1, 1, 0])}
+    outputs = system.net(*system.inputs(batch))
+    probability = torch.sigmoid(outputs[0].logits[:, 1] - outputs[0].logits[:, 0])
+    expected = ((probability - torch.tensor([0.0, 1, 1, 0])) ** 2).mean()
+    found = system.loss(system.terms(outputs, batch))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)

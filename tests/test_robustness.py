@@ -1,0 +1,99 @@
+"""Scores of copies: what the network says of each stored picture, resumable level by level."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_model
+
+from acfd import copies, robustness, shards, systems
+from acfd.copies import Copies
+from acfd.paths import Paths
+
+SIZE = 48
+LEVELS = [("none", 0.0), ("jpeg", 50.0), ("jpeg", 30.0)]
+
+
+@pytest.fixture(scope="module")
+def params(make_params):
+    return make_params(
+        faces={"size": SIZE}, compute={"workers": 0, "accelerator": "cpu"}, score={"batch": 4}
+    )
+
+
+@pytest.fixture
+def paths(tmp_path, params) -> Paths:
+    """A run of Meso-4, as it was initialised, and copies of six noise faces at three levels."""
+    paths = Paths("pocket", tmp_path)
+    folder = paths.run("meso4", 0)
+    folder.mkdir(parents=True)
+    save_model(systems.make(params, "meso4", 0).net, str(folder / "model.safetensors"))
+    said = {"row": "meso4", "seed": 0, "key": "k", "params": params.for_row("meso4").model_dump()}
+    (folder / "run.json").write_text(json.dumps(said))
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(6):
+        fake = n % 2
+        method, video = ("Deepfakes", f"{n}_{n - 1}") if fake else ("original", f"{n}")
+        pictures = rng.integers(0, 256, (len(LEVELS), SIZE, SIZE, 3), np.uint8)
+        crops = {(*at, 1): shards.encode_png(p) for at, p in zip(LEVELS, pictures)}
+        shard = f"{method}/{video}.arrow"
+        copies.write_shard(paths.copies / shard, f"key{n}", crops)
+        said = (method, video, str(n), str(n - 1) if fake else "", "test", fake, 1)
+        rows += [(*said, f, level, shard, k) for k, (f, level) in enumerate(LEVELS)]
+    shards.write_index(paths.copies, pd.DataFrame(rows, columns=copies.INDEX_COLUMNS))
+    (paths.copies / copies.NOTE).write_text('{"made_of": "raw", "left_out": {}}')
+    return paths
+
+
+def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
+    found = robustness.score(params, "meso4", 0, paths, progress=False)
+    stored = pd.read_parquet(paths.robustness("meso4", 0))
+    pd.testing.assert_frame_equal(found, stored)
+    assert len(found) == 18 and found["score"].dtype == np.float32
+    assert (found[["row", "seed", "made_of"]] == ["meso4", 0, "raw"]).all(axis=None)
+    net = systems.make(params, "meso4", 0).deployed.eval()
+    store = Copies(paths.copies)
+    for i, at in store.index.iterrows():
+        with torch.inference_mode():
+            expected = float(net(store[i][None].float() / 127.5 - 1).score)
+        keys = ["family", "level", "method", "video", "frame"]
+        line = found[(found[keys] == at[keys]).all(axis=1)]
+        assert len(line) == 1 and line["score"].item() == pytest.approx(expected, abs=1e-5)
+        assert line["label"].item() == at["label"] and line["source"].item() == at["source"]
+
+
+def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypatch):
+    whole = robustness.score(params, "meso4", 0, paths, progress=False)
+    paths.robustness("meso4", 0).unlink()
+    judge, judged = robustness._judge, []
+
+    def stops(system, images, *rest):
+        judged.append(len(images))
+        if len(judged) == 4:
+            raise KeyboardInterrupt
+        return judge(system, images, *rest)
+
+    monkeypatch.setattr(robustness, "_judge", stops)
+    with pytest.raises(KeyboardInterrupt):
+        robustness.score(params, "meso4", 0, paths, progress=False)
+    assert not paths.robustness("meso4", 0).exists()
+    again = robustness.score(params, "meso4", 0, paths, progress=False)
+    assert judged == [4, 2, 4, 2, 4, 2, 4, 2], "the first level was done again"
+    pd.testing.assert_frame_equal(again, whole)
+    assert not list((paths.top / ".acfd" / "robustness").iterdir()), "scratch is left behind"
+
+
+def test_scores_of_other_copies_are_not_taken_over(params, paths, monkeypatch):
+    robustness.score(params, "meso4", 0, paths, progress=False)
+    keys = Copies(paths.copies).keys()
+    assert keys == [f"key{n}" for n in range(6)]
+    store = Copies(paths.copies)
+    crops = {(*at, 1): shards.encode_png(np.zeros((SIZE, SIZE, 3), np.uint8)) for at in LEVELS}
+    copies.write_shard(paths.copies / store.index["shard"][0], "another", crops)
+    assert Copies(paths.copies).keys() != keys
+    found = robustness.score(params, "meso4", 0, paths, progress=False)
+    black = found[found["video"] == "0"]["score"]
+    assert black.max() == black.min() and len(found["score"].unique()) > 10

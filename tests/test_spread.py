@@ -1,0 +1,181 @@
+"""Processes that really die, schedulers that are really there: nothing is lost or comes twice."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+
+from acfd.faces import extract
+from acfd.spread import SpreadError, spread
+
+
+@pytest.fixture
+def compute(make_params):
+    def make(**values):
+        return make_params(compute=values).compute
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two worker processes behind a scheduler at an address, as on another machine."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+    ):
+        yield cluster
+
+
+def square(n):
+    return n * n
+
+
+def die_once(folder, n):
+    """The process that first comes to the item 3 dies of it."""
+    if n == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def die(n):
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def refuse(n):
+    if n == 5:
+        raise OSError(28, "no room to write it")
+    return n
+
+
+class Counted:
+    """An iterable that says how many of its items were taken."""
+
+    def __init__(self, n):
+        self.n, self.taken = n, 0
+
+    def __iter__(self):
+        for i in range(self.n):
+            self.taken = i + 1
+            yield i
+
+
+def where(compute, cluster, backend, **more):
+    return compute(backend=backend, scheduler=cluster.scheduler_address, jobs=2, **more)
+
+
+@pytest.mark.parametrize("backend", ["joblib", "dask"])
+def test_every_item_once(compute, cluster, backend):
+    found = list(spread(square, range(40), where(compute, cluster, backend)))
+    assert sorted(found) == [n * n for n in range(40)]
+    assert list(spread(square, [], where(compute, cluster, backend))) == []
+
+
+@pytest.mark.parametrize("backend", ["joblib", "dask"])
+def test_a_killed_process_loses_and_doubles_nothing(compute, cluster, tmp_path, backend):
+    found = spread(partial(die_once, tmp_path), range(12), where(compute, cluster, backend))
+    assert sorted(found) == list(range(12))
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize(
+    ("backend", "says"), [("dask", "^3: processes died"), ("joblib", "^processes died 2 times")]
+)
+def test_an_item_that_kills_every_process_is_an_error(compute, cluster, monkeypatch, backend, says):
+    monkeypatch.setattr("acfd.spread._DEATHS", 1)
+    with pytest.raises(SpreadError, match=says):
+        list(spread(die, [3], where(compute, cluster, backend)))
+
+
+@pytest.mark.parametrize("backend", ["joblib", "dask"])
+def test_what_a_task_raises_is_raised(compute, cluster, backend):
+    with pytest.raises(OSError, match="no room to write it"):
+        list(spread(refuse, range(8), where(compute, cluster, backend)))
+
+
+def test_dask_is_handed_no_more_than_it_can_use(compute, cluster):
+    items = Counted(200)
+    found = spread(square, items, where(compute, cluster, "dask"))
+    for done in range(1, 21):
+        next(found)
+        assert items.taken <= done + 2 * 2  # two for each of two threads
+    found.close()
+
+
+def test_a_cluster_of_its_own(compute):
+    """scheduler null: as many processes here as compute.jobs."""
+    found = set(spread(_pid, range(20), compute(backend="dask", scheduler=None, jobs=2)))
+    assert 1 <= len(found) <= 2 and os.getpid() not in found
+
+
+def _pid(_):
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def test_a_scheduler_that_is_not_there(compute, monkeypatch, tmp_path):
+    monkeypatch.setattr("acfd.spread._PATIENCE", 1)
+    at = compute(backend="dask", scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(SpreadError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers there"):
+        list(spread(square, [1], at))
+    with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty:
+        at = compute(backend="dask", scheduler=empty.scheduler_address)
+        with pytest.raises(SpreadError, match=r"it has no worker after 1 seconds; start some"):
+            list(spread(square, [1], at))
+
+
+def test_faces_by_dask_are_the_same_though_a_worker_is_killed(
+    cluster, make_tree, make_params, tmp_path, monkeypatch
+):
+    """A worker process gets a SIGKILL between two clips of it or in one, whatever it is at."""
+    monkeypatch.chdir(tmp_path)  # workers started elsewhere: paths are relative to this folder
+    tree = make_tree(tmp_path / "videos", frames=8)
+    tree = type(tree)(tree.root.relative_to(tmp_path))
+    compute = {"backend": "dask", "scheduler": cluster.scheduler_address}
+    params = make_params(faces={"frames": 8, "detect_size": 256}, compute=compute)
+    out = tree.root.parent / "faces"
+    with Client(cluster, set_as_default=False) as client:
+        pids = client.run(os.getpid)
+        result = {}
+
+        def work():
+            result["all"] = extract(params, tree, out, progress=False)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        deadline = time.monotonic() + 120
+        while len(list(out.glob("*/[!.]*.arrow"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        thread.join()
+        alive = set(client.run(os.getpid).values())
+    index, left_out, timing = result["all"]
+    assert left_out.empty and not index.duplicated(["method", "video", "frame"]).any()
+    assert next(iter(pids.values())) not in alive
+    assert 0 < timing.memory < 2000
+    extract(make_params(faces=params.faces.model_dump()), tree, out.parent / "one", progress=False)
+    names = {p.relative_to(out) for p in out.rglob("*") if p.is_file()}
+    assert len(names) == 12 + 2
+    for name in names:
+        assert (out / name).read_bytes() == (out.parent / "one" / name).read_bytes()
+
+
+def test_two_threads_of_one_worker_do_not_disturb_each_other(make_tree, make_params, tmp_path):
+    """Whoever starts the workers says how many threads they have."""
+    tree = make_tree(tmp_path / "videos", pairs={"train": [("000", "001"), ("002", "003")]})
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+    ) as threads:
+        compute = {"backend": "dask", "scheduler": threads.scheduler_address}
+        extract(make_params(compute=compute), tree, tmp_path / "two", progress=False)
+    extract(make_params(), tree, tmp_path / "one", progress=False)
+    for path in (tmp_path / "one").rglob("*.arrow"):
+        assert path.read_bytes() == (tmp_path / "two" / path.parent.name / path.name).read_bytes()

@@ -1,0 +1,208 @@
+"""Steganalysis features by hand and by a slow count, and the SVM that is fitted on them."""
+
+import json
+from itertools import product
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+from acfd import evaluate, runs, systems, train
+from acfd.baselines import steg
+from acfd.params import Params
+from acfd.paths import Paths
+
+
+@pytest.fixture
+def study(small_params, toy_faces, tmp_path):
+    """Makes (params, paths) of a study whose faces are the toy ones, in a folder of its own."""
+
+    def make(name, qualities=("low",), **augment):
+        paths = Paths("toy", tmp_path / name)
+        paths.data.mkdir(parents=True)
+        paths.faces.symlink_to(toy_faces.folder)
+        raw = small_params.model_dump()
+        raw["augment"] |= augment
+        raw["rows"]["steg"]["set"]["train"] = {"qualities": list(qualities)}
+        return Params(**raw), paths
+
+    return make
+
+
+def as_images(pictures):
+    """B x H x W x 3 uint8 to what a network is given."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def slow(picture, quantiser):
+    """The 162 of one uint8 picture, pattern by pattern, in plain Python."""
+    x = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(int)
+    found = []
+    for lines in (x, x.T):
+        counts = dict.fromkeys(product((-1, 0, 1), repeat=4), 0)
+        for line in lines:
+            fours = zip(line, line[1:], line[2:], line[3:])
+            residuals = [int(a - 3 * b + 3 * c - d) for a, b, c, d in fours]
+            s = [max(-1, min(1, round(r / quantiser))) for r in residuals]
+            for i in range(len(s) - 3):
+                counts[tuple(s[i : i + 4])] += 1
+        found += [n / sum(counts.values()) for n in counts.values()]
+    return found
+
+
+def test_grey_is_opencvs():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    expected = np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures])
+    np.testing.assert_array_equal(steg.grey(as_images(pictures)).numpy(), expected)
+
+
+@pytest.mark.parametrize("quantiser", [1, 2, 4])
+def test_features_are_those_counted_slowly(quantiser):
+    rng = np.random.default_rng(1)
+    # smooth pictures, so that all three symbols are there
+    noise = rng.integers(0, 256, (2, 24, 24, 3), np.uint8)
+    pictures = np.stack([cv2.blur(x, (9, 9)) for x in noise])
+    found = steg.features(as_images(pictures), quantiser)
+    assert found.shape == (2, 162)
+    np.testing.assert_allclose(found, [slow(p, quantiser) for p in pictures], atol=1e-6)
+    assert (found > 0).sum() > 100
+
+
+def test_one_line_by_hand():
+    """A step of 2 grey levels: its residuals are -2, 4, -2 on either of three positions."""
+    picture = np.full((1, 8, 8, 3), 100, np.uint8)
+    picture[:, :, 4:] = 102
+    found = steg.features(as_images(picture), 1)[0]
+    # along each row: residuals 0 -2 4 -2 0, so symbols 0 - + - 0 and two patterns
+    expected = torch.zeros(162)
+    expected[int("1020", 3)] = expected[int("0201", 3)] = 0.5
+    expected[81 + int("1111", 3)] = 1  # down the columns nothing changes
+    assert torch.equal(found, expected)
+    coarse = steg.features(as_images(picture), 4)[0]  # -2 / 4 is half, which goes to 0; 4 / 4 is 1
+    assert coarse[int("1121", 3)] == coarse[int("1211", 3)] == 0.5
+
+
+def test_three_steps_are_three_quantisers():
+    residuals = torch.tensor([0, 1, 2, 3, -3, -2, -1])
+    symbols = {q: (residuals / q).round().clamp(-1, 1).int().tolist() for q in steg.STEPS}
+    assert symbols == {
+        1: [0, 1, 1, 1, -1, -1, -1],
+        2: [0, 0, 1, 1, -1, -1, 0],
+        4: [0, 0, 0, 1, -1, 0, 0],
+    }
+
+
+def test_a_quarter_turn_swaps_the_halves():
+    x = torch.rand(2, 3, 20, 20) * 2 - 1
+    a, b = steg.features(x, 2), steg.features(x.mT.contiguous(), 2)
+    assert torch.equal(a[:, :81], b[:, 81:]) and torch.equal(a[:, 81:], b[:, :81])
+
+
+@pytest.mark.parametrize("side", [128, 129, 150])
+def test_only_the_centre_of_a_large_face_counts(side):
+    x = torch.rand(1, 3, side, side) * 2 - 1
+    start = (side - 128) // 2
+    centre = x[:, :, start : start + 128, start : start + 128]
+    assert torch.equal(steg.features(x, 1), steg.features(centre, 1))
+
+
+def test_images_of_a_batch_do_not_mix():
+    x = torch.rand(3, 3, 16, 16) * 2 - 1
+    whole = steg.features(x.contiguous(memory_format=torch.channels_last), 1)
+    assert torch.equal(whole, torch.cat([steg.features(i[None], 1) for i in x]))
+
+
+@pytest.mark.parametrize("qualities", [("low",), ("high", "low")])
+def test_it_fits_scores_and_repeats(study, qualities):
+    p, paths = study("a", qualities)
+    seen = []
+    folder = runs.run(p, "steg", 0, paths, progress=False, callbacks=(seen.append,))
+    assert len(seen) == 1 and seen[0].stopped == "fitted"
+    history, steps = (pd.read_csv(folder / f"{n}.csv") for n in ("history", "steps"))
+    said = json.loads((folder / "run.json").read_text())
+    state = load_file(folder / "model.safetensors")
+    assert said["best_epoch"] == said["epochs"] == 1 and said["parameters"] == 2 * 163
+    assert said["val_loss"] == history["val_loss"][0] and not said["collapsed"]
+
+    # quantiser and C: the first of the best
+    assert len(steps) == 15 and {"epoch", "step", "loss", "cls"} <= set(steps)
+    chosen = steps.loc[steps["val_auc"].idxmax()]
+    assert int(state["low.quantiser"]) == chosen["quantiser"]
+    assert history["val_auc"][0] == pytest.approx(chosen["val_auc"], abs=1e-9)
+    assert history["train_loss"][0] == chosen["loss"] and history["train_cls"][0] == chosen["cls"]
+
+    scores = evaluate.score(p, "steg", 0, paths, progress=False)
+    low = scores[(scores["compression"] == "c40") & (scores["split"] == "val")]
+    assert roc_auc_score(low["label"], low["score"]) == pytest.approx(chosen["val_auc"], abs=1e-9)
+    each = np.where(low["label"] == 1, -np.log(low["score"]), -np.log1p(-low["score"]))
+    mean = np.mean([each[low["label"] == k].mean() for k in (0, 1)])
+    assert mean == pytest.approx(said["val_loss"], rel=1e-4)
+
+    loaded, _ = runs.load_run(folder, p)
+    assert all(torch.equal(state[k], v) for k, v in loaded.net.state_dict().items())
+    pd.testing.assert_frame_equal(scores, evaluate.score(p, "steg", 0, paths, progress=False))
+    _, other = study("b", qualities)
+    again = load_file(runs.run(p, "steg", 0, other, progress=False) / "model.safetensors")
+    assert all(torch.equal(state[k], again[k]) for k in state)
+
+
+def test_history_has_the_columns_of_any_other_run(study):
+    p, paths = study("a")
+    columns = {
+        row: list(pd.read_csv(runs.run(p, row, 0, paths, progress=False) / "history.csv"))
+        for row in ("steg", "rahmouni")
+    }
+    assert columns["steg"] == columns["rahmouni"]
+
+
+def test_it_tells_two_blurs_apart_and_the_module_says_what_the_svm_says():
+    rng = np.random.default_rng(5)
+    noise = rng.integers(0, 256, (60, 32, 32, 3), np.uint8)
+    faces = as_images(np.stack([cv2.blur(x, (3 + 2 * (n % 2),) * 2) for n, x in enumerate(noise)]))
+    labels = torch.arange(60) % 2
+    found = {q: steg.features(faces, q) for q in steg.STEPS}
+    known, unseen = (
+        ({q: f[part] for q, f in found.items()}, labels[part])
+        for part in (slice(40), slice(40, None))
+    )
+    fitted, loss, auc = steg._try(known, unseen, 4, 0.1)
+    assert auc == 1.0 and loss < 0.3
+    branch = steg.StegBranch()
+    branch.fill(4, *fitted)
+    out = branch(faces[40:])
+    mean, scale, svm = fitted
+    decision = svm.decision_function(((unseen[0][4].double() - mean) / scale).numpy())
+    difference = (out.logits[:, 1] - out.logits[:, 0]).detach()
+    np.testing.assert_allclose(difference, decision, rtol=1e-4, atol=1e-4)
+    assert torch.equal(out.score > 0.5, labels[40:] == 1)
+
+
+def test_a_pattern_that_never_comes_does_no_harm():
+    flat = {q: torch.full((8, 162), 1 / 81) for q in steg.STEPS}
+    for f in flat.values():
+        f[4:, 0] += 0.1
+    labels = torch.tensor([0] * 4 + [1] * 4)
+    (_, scale, svm), _, auc = steg._try((flat, labels), (flat, labels), 1, 1.0)
+    assert auc == 1.0 and (scale[1:] == 1).all() and np.isfinite(svm.coef_).all()
+
+
+def test_what_cannot_be_fitted_is_said(study, tmp_path):
+    p, _ = study("a", blend=0.5)
+    system = systems.make(p, "steg", 0)
+    rows = SimpleNamespace(rows=[np.arange(8), np.arange(8, 16)])
+    arguments = (None, rows, None, p.for_row("steg"), 0, tmp_path)
+    with pytest.raises(ValueError, match=r"augment\.blend is 0\.5.*as they are stored"):
+        system.fit(*arguments, progress=False)
+    p, _ = study("b")
+    system = systems.make(p, "steg", 0)
+    for forged, says in (([8, 9, 10], "8 real and 3 forged"), ([], "8 real and 0 forged")):
+        rows.rows[1] = np.array(forged, int)
+        with pytest.raises(ValueError, match=rf"too few faces for the SVM: {says}"):
+            system.fit(None, rows, None, p.for_row("steg"), 0, tmp_path, progress=False)
+    assert not list(tmp_path.rglob("state.pt")) and train.TERMS[0] == "cls"

@@ -1,0 +1,210 @@
+"""Face X-ray: the seam is what it draws, the drawing alone is what it judges by, and it trains."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from acfd import evaluate, params, runs, systems
+from acfd.backbone import WeightsError
+from acfd.baselines import xray
+from acfd.baselines.xray import XrayBranch, boundary
+from acfd.paths import Paths
+
+ROW = "xray_c40"
+
+
+@pytest.fixture
+def study(make_params, toy_faces, tmp_path):
+    """(params, paths) of a study of a few steps on the toy faces."""
+    paths = Paths("toy", tmp_path)
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(toy_faces.folder)
+    p = make_params(
+        compute={"workers": 0, "accelerator": "cpu"},
+        faces={"size": 64},
+        score={"batch": 16},
+    )
+    return with_row(p, epochs=1, epoch_pairs=8, batch=4, patience=2), paths
+
+
+def with_row(p: params.Params, row: str = ROW, **train) -> params.Params:
+    raw = p.model_dump()
+    raw["rows"][row]["set"]["train"] |= train
+    return params.Params(**raw)
+
+
+def result(folder):
+    steps = pd.read_csv(folder / "steps.csv")
+    return steps, load_file(folder / "model.safetensors")
+
+
+def assert_same(a, b):
+    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
+    assert all(torch.equal(a[1][k], b[1][k]) for k in a[1])
+
+
+def batch(soft: torch.Tensor) -> dict:
+    """Noise with a brighter face wherever soft is; labels by whether there is any."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(len(soft), 3, *soft.shape[-2:], generator=generator) - 0.5 + soft / 2
+    return {"low": images, "high": images, "soft": soft, "label": (soft.amax((1, 2, 3)) > 0).long()}
+
+
+def squares(n: int = 8, side: int = 64) -> torch.Tensor:
+    """Blending weights: none for even n, a soft-edged square for odd."""
+    soft = torch.zeros(n, 1, side, side)
+    for k in range(1, n, 2):
+        soft[k, :, 16 + k : 44 + k, 12:44] = 1
+    return F.avg_pool2d(soft, 5, 1, 2)
+
+
+def test_the_boundary_is_one_where_both_pictures_weigh_the_same():
+    m = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+    assert boundary(m).tolist() == [0.0, 0.75, 1.0, 0.75, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "grid"), [(64, 0, 16), (96, 0, 24), (75, 0, 16), (64, 96, 24)]
+)
+def test_it_draws_a_map_of_a_quarter_of_the_side_and_judges_by_its_mean(size, side, grid):
+    torch.manual_seed(0)
+    net = XrayBranch(side).eval()
+    out = net(torch.rand(2, 3, size, size) * 2 - 1)
+    assert out.attention.shape == (2, 1, grid, grid) and out.mid is None
+    assert out.attention.min() > 0 and out.attention.max() < 1
+    assert torch.allclose(out.feature[:, 0], out.attention.mean((1, 2, 3)))
+    assert torch.allclose(out.logits, net.fc(out.feature))
+    # more seam is more forged, and it starts undecided
+    less, more = net.fc(torch.tensor([[0.0], [0.2]])).softmax(1)[:, 1]
+    assert less < 0.2 and more > 0.8
+    assert net.fc(torch.tensor([[xray.SEAM]])).softmax(1)[0, 1].item() == pytest.approx(0.5)
+
+
+def test_the_loss_is_the_published_one(small_params):
+    system = systems.make(small_params, ROW, 0)
+    assert system.weights == {"cls": 1.0, "xray": 100.0}
+    assert system.map_is_mask is False and system.judged == "low"
+    item = batch(squares())
+    outputs = system.net(*system.inputs(item))
+    terms = system.terms(outputs, item)
+    drawn, said = outputs[0].attention, outputs[0].logits
+    wanted = F.avg_pool2d(4 * item["soft"] * (1 - item["soft"]), 4)
+    by_hand = -(wanted * drawn.log() + (1 - wanted) * (1 - drawn).log()).mean()
+    assert terms["xray"].item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert terms["cls"].item() == pytest.approx(F.cross_entropy(said, item["label"]).item())
+    whole = terms["cls"] + 100 * terms["xray"]
+    assert system.loss(terms).item() == pytest.approx(whole.item())
+
+
+def test_every_weight_learns_and_the_classifier_takes_longer_steps(small_params):
+    system = systems.make(small_params, ROW, 0)
+    rest, last = system.groups()
+    lr = system.params.train.lr
+    assert (rest["lr"], last["lr"]) == (lr, lr * xray.FC_LR_SCALE)
+    assert len(rest["params"]) + len(last["params"]) == len(list(system.net.parameters()))
+    item = batch(squares(4))
+    terms = system.terms(system.net(*system.inputs(item)), item)
+    terms["cls"].backward(retain_graph=True)
+    assert system.net.low.fc.weight.grad.abs().min() > 0
+    assert system.net.low.draw.weight.grad.abs().max() > 0  # L_c alone reaches the drawing
+    system.loss(terms).backward()
+    assert all(x.grad is not None and x.grad.any() for x in system.net.parameters())
+
+
+def test_it_learns_what_can_be_learnt(small_params):
+    torch.manual_seed(0)
+    system = systems.make(small_params, ROW, 0)
+    item = batch(squares(8))
+    optimiser = torch.optim.Adam([g | {"lr": 10 * g["lr"]} for g in system.groups()])
+    terms = []
+    for _ in range(30):
+        found = system.terms(system.net(*system.inputs(item)), item)
+        optimiser.zero_grad()
+        system.loss(found).backward()
+        optimiser.step()
+        terms.append({k: v.item() for k, v in found.items()})
+    assert terms[-1]["xray"] < 0.75 * terms[0]["xray"]
+    out = system.net(*system.inputs(item))[0]
+    forged = out.feature[item["label"] == 1, 0]
+    assert forged.min() > out.feature[item["label"] == 0, 0].max()
+    seam = F.avg_pool2d(boundary(item["soft"]), 4)
+    drawn = out.attention[1, 0]
+    assert drawn[seam[1, 0] > 0.3].mean() > 2 * drawn[seam[1, 0] == 0].mean()
+
+
+def test_stored_forgeries_are_refused(small_params):
+    raw = small_params.model_dump()
+    raw["rows"][ROW]["set"]["augment"] = {"blend": 0.5}
+    with pytest.raises(params.ParamsError, match=r"augment\.blend is 0\.5.*needs masks of blended"):
+        systems.make(params.Params(**raw), ROW, 0)
+    system = systems.make(small_params, ROW, 0)
+    item = batch(squares(2))
+    del item["soft"]
+    with pytest.raises(ValueError, match=r"without `soft`.*augment\.blend 1"):
+        system.terms(system.net(*system.inputs(item)), item)
+
+
+def test_weights_that_cannot_be_downloaded_are_an_error(small_params, monkeypatch):
+    def no_network(*args, pretrained, **more):
+        assert pretrained
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(xray.timm, "create_model", no_network)
+    with pytest.raises(WeightsError, match=r"no route to host.*model\.weights.*auto"):
+        systems.make(small_params, ROW, 0, weights="timm")
+
+
+def test_it_trains_scores_and_is_read_again(study):
+    p, paths = study
+    folder = runs.run(p, ROW, 0, paths, progress=False)
+    history = pd.read_csv(folder / "history.csv")
+    assert np.isfinite(history[["train_cls", "train_xray", "val_loss", "val_auc"]]).all(axis=None)
+    assert history["attention_inside"].isna().all()  # its map is no mask, and cannot collapse
+    assert json.loads((folder / "run.json").read_text())["collapsed"] is False
+    scores = evaluate.score(p, ROW, 0, paths, progress=False)
+    assert scores["score"].between(0, 1).all()
+    assert (scores[["tp", "fp", "fn", "tn"]] == 0).all(axis=None)
+    maps = pd.read_parquet(paths.maps(ROW, 0))
+    assert (maps["side"] == 16).all() and maps["map"].str.len().eq(256).all()
+    low = maps["compression"] == p.data.low
+    drawn = evaluate.unpack(maps.loc[low, "map"], 16).mean((1, 2))
+    norm = scores.loc[scores["compression"] == p.data.low, "norm"]
+    assert np.allclose(drawn, norm, atol=0.005)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from acfd import params, runs
+from acfd.paths import Paths
+p = params.load(sys.argv[1])
+runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
+"""
+
+
+def test_same_seed_same_bits_also_after_a_kill(study, write_params, tmp_path):
+    p, paths = study
+    p = with_row(p, epochs=2, checkpoint_steps=1)
+    whole = Paths("toy", tmp_path / "whole")
+    whole.data.mkdir(parents=True)
+    whole.faces.symlink_to(paths.faces.resolve())
+    expected = result(runs.run(p, ROW, 0, whole, progress=False))
+
+    command = [sys.executable, "-c", CHILD, str(write_params(p)), str(paths.top), ROW]
+    child = subprocess.Popen(command)
+    while child.poll() is None and not list((paths.top / ".acfd").rglob("state.pt")):
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (paths.run(ROW, 0) / "run.json").exists(), "it ended before it could be killed"
+    assert_same(expected, result(runs.run(p, ROW, 0, paths, progress=False)))

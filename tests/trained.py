@@ -1,0 +1,94 @@
+"""A study with a run that was not trained, for tests of what comes after training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_model
+
+from acfd import systems
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.shards import PairTable
+
+
+def write_run(p: Params, paths: Paths, row: str, seed: int = 0, bias: float = 0.0) -> Path:
+    """The folder that `runs.run` would leave, with the weights that training starts from.
+
+    The classifier is drawn anew, larger, so that scores differ from crop to crop; bias is added to
+    the log-odds of forged.
+    """
+    folder = write_about(p, paths, row, seed)
+    system = systems.make(p, row, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for branch in {system.deployed, getattr(system.net, "high", system.deployed)}:
+            if hasattr(branch, "fc"):
+                torch.nn.init.normal_(branch.fc.weight, std=0.1)
+                ends = [-bias / 2, bias / 2]  # a single unit is one of real
+                branch.fc.bias.data.copy_(
+                    torch.tensor(ends if len(branch.fc.bias) == 2 else [-bias])
+                )
+    save_model(system.net, str(folder / "model.safetensors"))
+    return folder
+
+
+def write_about(p: Params, paths: Paths, row: str, seed: int = 0) -> Path:
+    """The same without weights: a folder with run.json."""
+    folder = paths.run(row, seed)
+    folder.mkdir(parents=True)
+    said = {
+        "row": row,
+        "title": p.rows[row].title,
+        "seed": seed,
+        "preset": p.preset,
+        "key": "0123456789abcdef",
+        "deployed_parameters": 20_811_050,
+        "versions": {"acfd": "0"},
+        "params": p.for_row(row).model_dump(mode="json"),
+    }
+    (folder / "run.json").write_text(json.dumps(said))
+    return folder
+
+
+def write_scores(
+    table: PairTable, paths: Paths, row: str, temperature: float, seed: int = 0
+) -> pd.DataFrame:
+    """A score file of every validation and test face whose log-odds are `temperature` times what
+    they should be: labels are drawn from the probabilities that they are divided back to."""
+    rng = np.random.default_rng(3)
+    index = table.index[table.index["split"].isin(["val", "test"])]
+    parts = []
+    for compression in ("c23", "c40"):
+        about = index.drop(columns=["shard", "row"]).assign(compression=compression)
+        # a real and a forged face of the mirrored log-odds: z with the odds exp(z) for forged
+        strength = rng.normal(1.0, 1.5, len(about))
+        logit = np.where(about["label"] == 1, strength, -strength) * temperature
+        parts.append(about.assign(score=(1 / (1 + np.exp(-logit))).astype(np.float32)))
+    scores = pd.concat(parts, ignore_index=True).assign(run=f"{row}-s{seed}", row=row, seed=seed)
+    path = paths.scores(row, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores.to_parquet(path, index=False)
+    return scores
+
+
+def write_calibration(paths: Paths, row: str, seed: int = 0, **ranges: list[float]) -> dict:
+    """A calibration of temperature 1 whose ranges take in everything but what is given."""
+    fit = {"temperature": 1.0, "low": 0.9, "high": 1.1}
+    wide = {"crop_pixels": [1, 9999], "detail": [0, 9999], "bits_per_pixel": [0, 9999]}
+    found = {
+        "run": f"{row}-s{seed}",
+        "key": "0123456789abcdef",
+        "frames": fit,
+        "videos": fit,
+        "scatter": 0.1,
+        "test": {"c40": {"videos": 8, "auc": 0.7, "balanced_acc": 0.6, "ece": 0.1}},
+        "ranges": wide | ranges,
+    }
+    paths.metrics.mkdir(parents=True, exist_ok=True)
+    (paths.metrics / "calibration.json").write_text(json.dumps(found))
+    return found
