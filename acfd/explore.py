@@ -114,7 +114,7 @@ class Explorer:
 
         Options and choice change one after the other, so observers are put off meanwhile.
         """
-        options = sorted(values.unique())
+        options = sorted(values.unique().tolist())
         kept = part.value if part.value in options else options[0]
         part.unobserve(then, "value")
         part.options, part.value = options, kept

@@ -146,7 +146,7 @@ def export(
     import torch
 
     from acfd import quantise
-    from acfd.detect.backends import Onnx, OpenVINO, Torch, in_batches
+    from acfd.detect.backends import FILES, Torch, in_batches, of_files
 
     said = about(params, paths, row, seed)
     folder = Path(folder)
@@ -176,17 +176,17 @@ def export(
     _to_openvino(folder)
     said["files"] = {}
     said["difference"] = {}
-    for name, backend in (("model.onnx", Onnx), ("model.xml", OpenVINO)):
-        found, found_maps = in_batches(backend(folder / name), crops, 4)
+    for name in ("onnx", "openvino"):
+        found, found_maps = in_batches(of_files(folder, name), crops, 4)
         worst = float(np.abs(_score(found) - _score(expected)).max())
         if maps is not None:
             worst = max(worst, float(np.abs(found_maps - maps).max()))
         if not worst <= TOLERANCE:
             raise ExportError(
-                f"{folder / name}: its scores differ from PyTorch's by up to {worst:.2g}; expected "
-                f"at most {TOLERANCE:g}, so it is of no use; delete it"
+                f"{folder / FILES[name]}: its scores differ from PyTorch's by up to {worst:.2g}; "
+                f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
             )
-        said["difference"][backend.name] = worst
+        said["difference"][name] = worst
     names = ["model.onnx", "model.xml", "model.bin"]
     (folder / quantise.FILE).unlink(missing_ok=True)
     if int8:

@@ -114,7 +114,9 @@ def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str
             for radius, sign, colour in zip(radii, ("$r^-$", "$r^+$"), (REAL, FORGED)):
                 ax.axvline(radius, color=colour, lw=1.4, ls="--")
                 where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-                ax.annotate(sign, (radius, 1), (3, -11), color=colour, **where)
+                way = -1 if 2 * radius > top else 1  # away from the nearer edge
+                align = {"xytext": (3 * way, -12), "ha": "right" if way < 0 else "left"}
+                ax.annotate(sign, (radius, 1), color=colour, **where, **align)
             ax.set_title(f"{name}, {state} training")
             ax.set_xlim(0, top)
     fig.supxlabel("norm of the feature, |C|", fontsize=10)

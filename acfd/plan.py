@@ -72,7 +72,7 @@ def plan(p: Params) -> str:
     add("table2", f"{len(p.table2.rows)} rows: tables, figures, metrics", 20 + START)
     head = f"preset {p.preset}: the tables in {paths.results}/, intermediate files in {paths.data}/"
     foot = "What is there already and up to date is not made again; interrupted, it goes on."
-    if p.data.source == "ffpp":
+    if p.data.source != "synthff":
         return "\n".join([head, *lines, foot])
     about = f"  {'in all':<66}{_minutes(total):>9}   on 2 CPU cores; early stopping may save some"
     return "\n".join([head, *lines, about, foot])

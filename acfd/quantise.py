@@ -24,9 +24,11 @@ _RANGES, _JUDGED = 128, 600  # faces that ranges are read from, and that it is t
 _BATCH = 8
 
 
-def add(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Write model-int8.onnx beside the model.onnx that `export.export` left in `folder`, if it is
-    as good; returns what model.json says of it.
+def add(
+    params: Params, paths: Paths, row: str, seed: int, folder: Path, *, worst: float = WORST
+) -> dict[str, Any]:
+    """Write model-int8.onnx beside the model.onnx that `export.export` left in `folder`, if it
+    loses at most `worst` of the AUC; returns what model.json says of it.
 
     It is tried on faces of the test split at both compressions. Raises ShardError without faces.
     """
@@ -53,7 +55,7 @@ def add(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> dict
         "auc_int8": metrics.auc(labels, odds[1]),
         "mean_difference": float(np.abs(_score(odds[0]) - _score(odds[1])).mean()),
     }
-    found["kept"] = found["auc_float32"] - found["auc_int8"] <= WORST
+    found["kept"] = found["auc_float32"] - found["auc_int8"] <= worst
     if not found["kept"]:
         (folder / FILE).unlink()
     return found

@@ -39,17 +39,18 @@ def with_values(p: Params, **sections: dict) -> Params:
     return Params(**raw)
 
 
-def many(few: Tree, videos: int, root: Path) -> Tree:
-    """A tree of `videos` clips, half of them real, whose files are links to those of `few`."""
-    names = [f"{n:05d}" for n in range(videos // 2)]
+def many(p: Params, few: Tree, videos: int, root: Path) -> Tree:
+    """A tree of `videos` clips (a multiple of 10), of each person one real and four forged, whose
+    files are links to those of `few`."""
+    names = [f"{n:05d}" for n in range(videos // 5)]
     pairs = list(zip(names[::2], names[1::2]))
     write_splits(root, {"train": pairs, "val": [], "test": []})
     tree = Tree(root)
-    sources: dict[int, list[Clip]] = {0: [], 1: []}
-    for clip in few.clips(["Deepfakes"]):
-        sources[clip.label].append(clip)
-    for n, clip in enumerate(tree.clips(["Deepfakes"])):
-        of = sources[clip.label][n % len(sources[clip.label])]
+    sources: dict[str, list[Clip]] = {}
+    for clip in few.clips(p.data.methods):
+        sources.setdefault(clip.method, []).append(clip)
+    for n, clip in enumerate(tree.clips(p.data.methods)):
+        of = sources[clip.method][n % len(sources[clip.method])]
         links = {tree.video_path(clip, q): few.video_path(of, q) for q in ("c23", "c40")}
         if clip.label:
             links[tree.mask_path(clip)] = few.mask_path(of)
@@ -87,7 +88,7 @@ def growth(p: Params, few: Tree, sizes: list[int], folder: Path) -> dict:
     """Seconds and memory for more and more videos, and for the largest set again, all done."""
     rows = []
     for videos in sizes:
-        tree = many(few, videos, folder / f"videos{videos}")
+        tree = many(p, few, videos, folder / f"videos{videos}")
         row = {"videos": videos} | measure(p, tree, folder / "faces")
         row["ms_a_video"] = round(1000 * row["seconds"] / videos, 1)
         rows.append(row)
@@ -124,8 +125,7 @@ def real_size(p: Params, few: Tree, length: int, folder: Path) -> dict:
     and what CLIPS of them are."""
     tree = Tree(folder / "long")
     write_splits(tree.root, {"train": [("000", "001")], "val": [], "test": []})
-    given = {c.label: c for c in few.clips(["Deepfakes"])}
-    chosen = {clip.label: clip for clip in tree.clips(["Deepfakes"])}
+    given, chosen = ({c.label: c for c in t.clips(p.data.methods)} for t in (few, tree))
     for label, clip in chosen.items():
         shown = _looped(few.video_path(given[label], "c23"), length)
         for quality, crf in (("c23", 23), ("c40", 40)):

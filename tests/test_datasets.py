@@ -1,17 +1,19 @@
 """Celeb-DF-v2, DFDC and a user's own files: who is in which split, and the same shards."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
+from textwrap import dedent
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import moving
+from conftest import TOP, moving
 from pydantic import ValidationError
 
-from acfd import datasets
+from acfd import cli, datasets
 from acfd.crops import Timing
 from acfd.datasets.base import FileClip, components, divide, name_of
 from acfd.datasets.celebdf import CelebDF
@@ -21,7 +23,7 @@ from acfd.datasets.folder import Folder, Table
 from acfd.faces import extract
 from acfd.ffpp import REAL, Tree, TreeError
 from acfd.metrics import identity_units
-from acfd.params import OTHER
+from acfd.params import OTHER, apply_preset, load
 from acfd.shards import PairTable, ShardError, read_header
 from acfd.video import VideoError, probe, read_frames, write_video
 
@@ -479,3 +481,26 @@ def test_the_check_and_the_index_of_a_set(celeb, make_params, tmp_path):
     finally:
         lines = (celeb / "List_of_testing_videos.txt").read_text().splitlines()
         (celeb / "List_of_testing_videos.txt").write_text("\n".join(lines[:3]) + "\n")
+
+
+def test_the_preset_of_the_documentation_and_the_command_that_checks(
+    celeb, tmp_path, monkeypatch, capsys
+):
+    text = (TOP / "docs" / "extraction.md").read_text()
+    block = text[text.index("    # presets/celebdf.yaml") :].split("\n\n")[0]
+    mine = tmp_path / "presets"
+    shutil.copytree(TOP / "presets", mine)
+    (mine / "celebdf.yaml").write_text(dedent(block).replace("/data/Celeb-DF-v2", str(celeb)))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(TOP / "params.yaml", "params.yaml")
+    apply_preset("celebdf")
+    assert load().data.source == "celebdf"
+    assert cli.main(["check"]) == 1
+    assert "groups of people" in capsys.readouterr().err.replace("group(s)", "groups")
+    Path("params.yaml").write_text(
+        Path("params.yaml").read_text().replace("splits: null", "splits: test", 1)
+    )
+    assert cli.main(["check"]) == 0
+    assert f"{celeb}: no problems found" in capsys.readouterr().out
+    apply_preset("pocket")
+    assert load() == load(TOP / "params.yaml")

@@ -19,6 +19,7 @@ from trained import write_calibration, write_run
 from acfd import cli
 from acfd.detect import report
 from acfd.detect.ahead import ahead, batches
+from acfd.detect.backends import in_batches
 from acfd.detect.core import Detection, Detector
 from acfd.paths import Paths
 from acfd.video import write_video
@@ -161,15 +162,16 @@ def test_files_that_cannot_be_judged_are_reported_not_raised(detector, tmp_path)
         assert said["media"] is None and said["faces"] == []
 
 
-def test_a_score_does_not_depend_on_what_came_with_it(study, detector, clips):
-    p, paths = study
-    alone = detector(clips / "one.mp4").log_odds
-    other = Detector(p, paths=paths, batch=3)(clips / "two.mp4")
-    first = [odds for seen, odds in zip(other.seen, other.log_odds) if seen.face == 0]
-    # the same face beside another, coded anew, in other batches: nearly the same scores
-    assert np.abs(np.array(first) - alone).mean() < 0.5 * np.ptp(other.log_odds) + 0.2
-    again = Detector(p, paths=paths, batch=5)(clips / "one.mp4").log_odds
-    assert again == pytest.approx(alone, abs=1e-4)
+def test_a_score_does_not_depend_on_what_came_with_it(detector, portraits):
+    crops = np.stack([cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in portraits])
+    crops = np.concatenate([crops, 255 - crops, crops[:, ::-1]])
+    odds, maps = in_batches(detector.backend, crops, 4)
+    assert odds.shape == (9,) and maps.shape == (9, 4, 4) and np.ptp(odds) > 0.01
+    for batch in (1, 2, 9, 16):
+        again, same = in_batches(detector.backend, crops, batch)
+        assert again == pytest.approx(odds, abs=1e-4)
+        assert same == pytest.approx(maps, abs=1e-5)
+    assert in_batches(detector.backend, crops[5:6], 4)[0] == pytest.approx(odds[5:6], abs=1e-4)
 
 
 def test_a_run_without_calibration_says_so(study, clips):

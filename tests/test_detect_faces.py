@@ -125,7 +125,7 @@ def test_small_frames_are_not_enlarged_for_the_search(portraits):
     small = cv2.resize(portraits[0], (120, 120), interpolation=cv2.INTER_AREA)
     find = finder(detect_size=480)
     (seen,) = find.cut([(0, 0.0, small)])
-    assert list(find._detectors) == [120]
+    assert list(find.detectors) == [120]
     assert seen.crop.shape == (64, 64, 3) and 40 < seen.side < 120
 
 

@@ -69,7 +69,7 @@ def test_a_family_shows_every_level_and_interval():
 
 def test_the_overview_has_a_panel_a_family():
     axes = figures_robustness.overview(curves()).axes
-    assert [ax.get_title() for ax in axes] == ["H.264", "Colour at less resolution"]
+    assert [ax.get_title() for ax in axes] == ["H.264", "Chroma subsampling"]
     assert [t.get_text() for t in axes[1].get_xticklabels()] == ["none", "2"]
 
 
@@ -78,7 +78,7 @@ def test_differences_are_to_the_reference_and_systems_keep_their_colour():
     left, right = fig.axes
     assert [t.get_text() for t in left.get_yticklabels()] == ["PLAIN", "BOTH", "OURS"]
     assert "OURS" in right.get_title()
-    words = ["all families", "H.264", "Colour at less resolution"]
+    words = ["all families", "H.264", "Chroma subsampling"]
     assert [t.get_text() for t in right.get_yticklabels()] == words
     drawn = [line for line in right.lines if len(line.get_xdata()) == 3]
     dots = {line.get_color(): line.get_xdata() for line in drawn}

@@ -229,7 +229,8 @@ def test_a_further_degradation_is_one_for_both_qualities(made, table):
 
 
 def test_what_is_no_seam_says_nothing_of_the_label(made, table):
-    """Brightness, contrast, sharpness and file sizes, of the whole picture and outside the mask."""
+    """Brightness, contrast, sharpness, file sizes and what compression took away, of the whole
+    picture and outside the mask."""
     label, person, found = [], [], {}
     for n in range(200):
         row = n % len(table)
@@ -243,7 +244,8 @@ def test_what_is_no_seam_says_nothing_of_the_label(made, table):
             for quality in ("high", "low"):
                 everywhere = np.ones_like(outside)
                 for where, keep in (("whole", everywhere), ("outside", outside)):
-                    values = _statistics(of[quality], keep)
+                    lost = error(of["high"][keep], of["low"][keep])
+                    values = [*_statistics(of[quality], keep), lost]
                     found.setdefault((quality, where), []).append(values)
     label = np.array(label)
     for what, values in found.items():

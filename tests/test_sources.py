@@ -8,7 +8,9 @@ import pytest
 from acfd import baselines, params, sources
 
 TOP = Path(__file__).parents[1]
-CORE = {"backbone", "losses", "model", "pairs", "runs", "systems", "train"}
+CORE = {
+    *("backbone", "losses", "loop", "model", "pairs", "ranks", "runs", "systems", "train"),
+}
 
 
 @pytest.fixture

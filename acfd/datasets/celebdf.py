@@ -7,7 +7,7 @@
 
 The 518 videos of the list are the official test set. It shares nearly all its people with the other
 videos, so it is taken with data.splits: test alone, to score a detector that was trained elsewhere.
-Else the whole set is divided by groups of people who forge each other, of which there are four.
+Else the whole set is divided by groups of people who forge each other; the list shows four of them.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from acfd.detect.ahead import ahead, batches
 from acfd.detect.faces import Finder, Seen, Timing
 from acfd.detect.frames import Frames
 from acfd.detect.media import Media, MediaError
+from acfd.detector import FaceDetector
 from acfd.params import Detect, Params
 from acfd.paths import Paths
 
@@ -109,6 +110,7 @@ class Detector:
             self.backend = self._of_run(p, paths, row, seed)
         self.calibration = self.about["calibration"]
         self.model = summary.model(self.about, self.folder, self.backend.name)
+        self._finders: dict[int, FaceDetector] = {}  # a network is compiled once for each size
 
     def __call__(self, path: Path | str, progress: bool = False) -> Detection:
         """Judge one file. A file that cannot be judged gives a report that says why, no error."""
@@ -129,7 +131,7 @@ class Detector:
         p, cut = self.settings, self.about["input"]
         finder = Finder(
             cut["margin"], cut["shape"][1], cut["boxes"]["min_score"],
-            p.detect_size, p.find_every, timing,
+            p.detect_size, p.find_every, timing, self._finders,
         )  # fmt: skip
         chosen = media.choose(about, p.frames)
         frames = Frames(about, chosen)

@@ -118,9 +118,7 @@ class Finder:
     detect_size: int
     every: float  # seconds
     timing: Timing
-
-    def __post_init__(self):
-        self._detectors: dict[int, FaceDetector] = {}
+    detectors: dict[int, FaceDetector] = field(default_factory=dict)  # by size, kept for all files
 
     def cut(self, frames: Iterable[tuple[int, float, np.ndarray]]) -> Iterator[Seen]:
         """(index, seconds, H x W x 3 RGB uint8) -> every face of every frame."""
@@ -149,9 +147,9 @@ class Finder:
 
     def _find(self, picture: np.ndarray) -> np.ndarray:
         size = min(self.detect_size, max(picture.shape[:2]))
-        if size not in self._detectors:
-            self._detectors[size] = FaceDetector(self.min_score, size)
-        return self._detectors[size].detect(picture)
+        if size not in self.detectors:
+            self.detectors[size] = FaceDetector(self.min_score, size)
+        return self.detectors[size].detect(picture)
 
     def _seen(self, index, moment, picture, face, box, confidence) -> Seen:
         with self.timing.stage("crop"):

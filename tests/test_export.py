@@ -1,0 +1,241 @@
+"""Export: the same scores as PyTorch from every file, a folder that needs nothing else, and no
+claim that was not checked."""
+
+import hashlib
+import json
+
+import cv2
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import load_model
+from torch import nn
+from trained import write_about, write_calibration, write_run
+
+from acfd import cli, export, quantise, systems
+from acfd.detect import backends
+from acfd.detect.backends import BackendError, in_batches
+from acfd.detect.core import Detector
+from acfd.detect.report import Report
+from acfd.export import ExportError
+from acfd.judge import Judge
+from acfd.model import Output
+from acfd.pairs import prepare
+from acfd.params import ParamsError
+from acfd.paths import Paths
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def study(make_params, toy_faces, tmp_path_factory):
+    """(params, paths) with runs of a two-branch system and of Meso-4."""
+    p = make_params(
+        faces={"size": SIZE},
+        model={"weights": "wheel"},
+        detect={"row": "cls_at", "frames": 3, "min_frames": 2, "batch": 4, "detect_size": 320},
+    )
+    paths = Paths(p.preset, tmp_path_factory.mktemp("study"))
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(toy_faces.folder)
+    write_run(p, paths, "cls_at", bias=2.0)
+    write_run(p, paths, "meso4")
+    write_calibration(paths, "cls_at")
+    return p, paths
+
+
+@pytest.fixture(scope="module")
+def exported(study, tmp_path_factory):
+    """A folder as `acfd export` leaves it, of the two-branch system."""
+    p, paths = study
+    folder = tmp_path_factory.mktemp("export") / "cls_at"
+    export.export(p, paths, "cls_at", 0, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crops(portraits):
+    """Nine faces as they would be cut: N x 64 x 64 x 3."""
+    small = [cv2.resize(p, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for p in portraits]
+    dark = [(0.4 * c).astype(np.uint8) for c in small]
+    soft = [cv2.GaussianBlur(c, (0, 0), 2) for c in small]
+    return np.stack(small + dark + soft)
+
+
+def score(logit):
+    return 1 / (1 + np.exp(-logit.astype(np.float64)))
+
+
+def test_every_file_gives_the_scores_and_maps_of_the_run_itself(study, exported, crops):
+    """Against the branch as `evaluate` calls it: images prepared by `pairs`, Output.score."""
+    p, paths = study
+    system = systems.make(p, "cls_at", 0, weights=None)
+    load_model(system.net, paths.run("cls_at", 0) / "model.safetensors")
+    system.net.eval()
+    item = {"low": torch.from_numpy(crops).permute(0, 3, 1, 2)}
+    with torch.inference_mode():
+        out = system.deployed(prepare(item, torch.device("cpu"), True)["low"])
+    for name in ("openvino", "onnx"):
+        backend = backends.of_files(exported, name)
+        assert backend.name == name
+        odds, maps = in_batches(backend, crops, 4)
+        assert np.abs(score(odds) - out.score.numpy()).max() < export.TOLERANCE
+        assert np.abs(maps - out.attention[:, 0].numpy()).max() < export.TOLERANCE
+        for batch in (1, 9):  # the number of crops is left open in the files
+            assert in_batches(backend, crops, batch)[0] == pytest.approx(odds, abs=1e-4)
+
+
+def test_the_folder_says_what_is_in_it(exported):
+    said = json.loads((exported / "model.json").read_text())
+    assert {p.name for p in exported.iterdir()} == {*said["files"], "model.json"}
+    for name, sha256 in said["files"].items():
+        assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == sha256
+    assert set(said["difference"]) == {"onnx", "openvino"}
+    assert all(d <= export.TOLERANCE for d in said["difference"].values())
+    assert said["input"]["shape"] == ["N", SIZE, SIZE, 3]
+    assert said["calibration"]["videos"]["temperature"] == 1.0
+    assert said["card"]["trained_on"]["compression"] == ["c40"]  # of the branch that is used
+    onnx.checker.check_model(onnx.load(exported / "model.onnx"))
+
+
+def test_an_export_is_all_that_detection_needs(exported, portraits, tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "face.png"), cv2.cvtColor(portraits[0], cv2.COLOR_RGB2BGR))
+    monkeypatch.chdir(tmp_path)  # no params.yaml, no study
+    detector = Detector(model=exported)
+    assert detector.backend.name == "openvino"
+    found = detector("face.png")
+    jsonschema.validate(json.loads(found.report.to_json()), Report.model_json_schema())
+    other = Detector(model=exported, backend="onnx")("face.png")
+    assert other.report.model.backend == "onnx"
+    assert other.report.probability == pytest.approx(found.report.probability, abs=1e-4)
+
+
+def test_without_settings_detect_makes_the_files_itself_and_takes_the_fastest(study, portraits):
+    p, paths = study
+    detector = Detector(p, paths=paths, row="meso4")
+    assert detector.backend.name == "openvino"
+    folder = export.cached(p, paths, "meso4", 0)
+    made = (folder / "model.json").stat().st_mtime_ns
+    assert export.cached(p, paths, "meso4", 0) == folder
+    assert (folder / "model.json").stat().st_mtime_ns == made  # once for each state of a run
+    said = json.loads((paths.run("meso4", 0) / "run.json").read_text())
+    (paths.run("meso4", 0) / "run.json").write_text(json.dumps(said | {"key": "f" * 16}))
+    new = export.cached(p, paths, "meso4", 0)
+    assert new != folder and not folder.exists()
+
+
+def test_what_cannot_be_had_is_said_with_what_there_is(study, exported, tmp_path):
+    p, paths = study
+    with pytest.raises(ExportError, match=r"xception-s3: no trained run.*cls_at-s0, meso4-s0"):
+        export.about(p, paths, "xception", 3)
+    with pytest.raises(ParamsError, match="no row 'nobody'"):
+        export.about(p, paths, "nobody", 0)
+    with pytest.raises(BackendError, match="backend int8; there are: openvino, onnx"):
+        Detector(model=exported, backend="int8")
+    with pytest.raises(BackendError, match="backend torch"):
+        Detector(model=exported, backend="torch")
+    with pytest.raises(ExportError, match=r"model\.json"):
+        Detector(model=tmp_path)
+
+
+class Odd(nn.Module):
+    """A branch with a part that ONNX has no counterpart for."""
+
+    def forward(self, images):
+        values = torch.linalg.eigvals(images.mean(1)).abs().mean(1, keepdim=True)
+        return Output(torch.cat([-values, values], 1), values, None, None)
+
+
+class Wrong(nn.Module):
+    """A branch that does not do the same each time: what is written cannot be what was tried."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        values = images.mean((1, 2, 3))[:, None] + 0.1 * self.calls
+        return Output(torch.cat([-values, values], 1), values, None, None)
+
+
+@pytest.mark.parametrize(("net", "why"), [(Odd(), "cannot be written"), (Wrong(), "differ from")])
+def test_a_file_that_would_not_be_right_is_no_export(study, tmp_path, monkeypatch, net, why):
+    p, paths = study
+    monkeypatch.setattr(export, "judge_of", lambda *_: Judge(net).eval())
+    with pytest.raises(ExportError, match=why):
+        export.export(p, paths, "meso4", 0, tmp_path / "out")
+    assert not (tmp_path / "out" / "model.json").exists()
+
+
+def test_a_network_that_cannot_be_written_runs_as_it_was_trained(study, portraits, monkeypatch):
+    p, paths = study
+    monkeypatch.setattr(export, "judge_of", lambda *_: Judge(Odd()).eval())
+    monkeypatch.setattr(export, "_RECIPE", -1)  # not what is there from before
+    assert Detector(p, paths=paths, row="meso4").backend.name == "torch"
+    with pytest.raises(ExportError):
+        Detector(p, paths=paths, row="meso4", backend="onnx")
+
+
+def test_a_run_from_before_a_key_of_params_is_still_used(study):
+    p, paths = study
+    folder = paths.run("meso4", 0)
+    said = json.loads((folder / "run.json").read_text())
+    whole = json.dumps(said)
+    said["params"].pop("detect")
+    said["params"]["model"].pop("input")
+    (folder / "run.json").write_text(json.dumps(said))
+    try:
+        assert export.judge_of(p, folder).branch is not None
+    finally:
+        (folder / "run.json").write_text(whole)
+
+
+# F3-Net and Face X-ray take half a minute each to be written
+@pytest.mark.parametrize("system", ["meso4", "mesoinception4", "rahmouni", "steg"])
+def test_the_other_systems_are_judged_alike(system, study, tmp_path):
+    """Every network of Table 1, by whichever backend it gets, has the scores of PyTorch."""
+    p, _ = study
+    row = next(name for name, r in p.rows.items() if r.system == system)
+    paths = Paths(p.preset, tmp_path)
+    folder = write_run(p, paths, row)
+    crops = export._crops(SIZE)[:6]
+    expected, maps = in_batches(backends.Torch(export.judge_of(p, folder)), crops, 3)
+    backend = Detector(p, paths=paths, row=row).backend
+    odds, same = in_batches(backend, crops, 3)
+    assert np.abs(score(odds) - score(expected)).max() <= export.TOLERANCE
+    assert (maps is None) == (same is None)
+
+
+def test_int8_is_kept_where_it_is_as_good(study, exported, crops):
+    """Of an untrained Xception: faster is for the benchmark, here it is the same function."""
+    quantise.quantise(exported / "model.onnx", crops, exported / quantise.FILE)
+    try:
+        assert (exported / quantise.FILE).stat().st_size < 0.5 * (
+            exported / "model.onnx"
+        ).stat().st_size
+        odds, _ = in_batches(backends.of_files(exported, "int8"), crops, 3)
+        expected, _ = in_batches(backends.of_files(exported, "onnx"), crops, 3)
+        assert backends.of_files(exported, "int8").name == "int8"
+        spread = np.abs(expected - expected.mean()).mean()
+        assert np.abs(odds - expected).mean() < spread
+        assert np.corrcoef(odds, expected)[0, 1] > 0.8
+    finally:
+        (exported / quantise.FILE).unlink()
+
+
+def test_the_command_writes_an_export_and_tells_what_int8_costs(study, monkeypatch, capsys):
+    p, paths = study
+    write_about(p, paths, "cls_both")  # a folder without weights is no run
+    with (paths.top / "params.yaml").open("w") as f:
+        YAML().dump(p.model_dump(mode="json"), f)
+    monkeypatch.chdir(paths.top)
+    assert cli.main(["export", "--row", "meso4", "--out", "out", "--int8"]) == 0
+    said = json.loads((paths.top / "out" / "model.json").read_text())["int8"]
+    assert said["faces"] == 32 and "kept" in capsys.readouterr().out
+    assert (paths.top / "out" / quantise.FILE).exists() == said["kept"]
+    lost = said["auc_float32"] - said["auc_int8"]
+    assert said["kept"] == (lost <= quantise.WORST)
