@@ -60,6 +60,8 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
             began = time.perf_counter()
             found, kept = _judge(system, batch, quality, fabric)
             rates.append(len(about) / (time.perf_counter() - began))
+            known = table.masked[item["row"].numpy()]  # PBCA and IoU are of faces with a mask
+            found |= {k: np.where(known, found[k], 0).astype(np.int32) for k in COUNTS}
             found = about.assign(compression=compression, **found)
             kept = about.assign(compression=compression, **kept) if kept else None
             one.append((found, kept))

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import warnings
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -172,7 +173,7 @@ def export(
     except ImportError as error:
         raise ExportError(f"writing ONNX needs the package {error.name}; install it") from None
     except Exception as error:
-        raise ExportError(f"{row}-s{seed} cannot be written as ONNX: {_first(error)}") from error
+        raise ExportError(f"{row}-s{seed} cannot be written as ONNX: {_cause(error)}") from error
     _to_openvino(folder)
     said["files"] = {}
     said["difference"] = {}
@@ -285,6 +286,9 @@ def _quiet():
     logging.getLogger("torch.onnx").setLevel(level)
 
 
-def _first(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
+def _cause(error: BaseException) -> str:
+    """The first line of what was wrong at the bottom of it, without colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
     return text.splitlines()[0]

@@ -184,7 +184,13 @@ class Loop:
         ranks.check_same(found, f"the age of {self.state_file}", self.fabric)
         if found is None:
             return History(), 0
-        state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch has several, one of them pickle's
+            raise TrainingError(
+                f"{self.state_file}: not the resume state of a run ({str(error).splitlines()[0]}); "
+                "delete it, and the run starts anew"
+            ) from None
         self.system.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.critic_optimiser is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 import acfd
@@ -21,6 +22,10 @@ from acfd.paths import Paths, atomic
 from acfd.shards import PairTable
 from acfd.systems import System
 from acfd.train import Callback, History, TrainingError, fit, make_fabric
+
+
+class RunError(ValueError):
+    """A run's folder that cannot be used; the message names the file."""
 
 
 def subset(table: PairTable, split: str, methods: list[str]):
@@ -61,6 +66,9 @@ def run(
 
     data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)
     system = systems.make(params, row, seed)
+    if system.weights.get("at", 0) > 0 and p.model.attention and p.augment.blend < 1:
+        needed = subset(table, "train", p.train.methods)[0]
+        table.demand_masks(needed, f"row {row}: loss.at {p.loss.at:g}")
     if system.fit is not None and fabric.world_size > 1:
         raise TrainingError(f"row {row} is not trained by gradients: run it in one process")
     history = (system.fit or partial(fit, system))(
@@ -157,11 +165,28 @@ def _size(net: torch.nn.Module) -> int:
 
 
 def load_run(folder: Path, params: Params) -> tuple[System, dict]:
-    """A trained system, in eval mode, and its run.json. Safe for files from anywhere: no pickle."""
-    said = json.loads((folder / "run.json").read_text())
-    p = Params(**said["params"])
+    """A trained system, in eval mode, and its run.json. Safe for files from anywhere: no pickle.
+
+    Raises RunError for a folder that holds no run, or one that cannot be read.
+    """
+    path = folder / "run.json"
+    try:
+        said = json.loads(path.read_text())
+        p = Params(**said["params"])
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file; the stage `train` makes it: `dvc repro`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path}: not the description of a run of this version ({error}); train it again"
+        ) from None
     system = systems.make(p, said["row"], said["seed"], weights=None)
-    load_model(system.net, folder / "model.safetensors")
+    path = folder / "model.safetensors"
+    try:
+        load_model(system.net, path)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(
+            f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); train it again"
+        ) from None
     system.net.eval()
     return system, said
 
