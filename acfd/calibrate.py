@@ -67,23 +67,28 @@ def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, An
     """
     scores = pd.read_parquet(paths.scores(row, seed))
     said = json.loads((paths.run(row, seed) / "run.json").read_text())
-    val = scores[scores["split"] == "val"]
-    frames, videos = samples(val), by_video(samples(val))
-    found = {
-        "run": f"{row}-s{seed}",
-        "key": said["key"],
-        "frames": fit(frames),
-        "videos": fit(videos),
-        "frames_a_video": float(frames.groupby("clip").size().median()),
-        # how far a frame's log-odds lie from the mean of its video
-        "scatter": float(np.sqrt(frames.groupby("clip")["logit"].var(ddof=1).mean())),
-        "test": {},
-        "ranges": ranges(params, paths),
-    }
+    found = {"run": f"{row}-s{seed}", "key": said["key"]}
+    found |= temperatures(samples(scores[scores["split"] == "val"]))
+    found |= {"test": {}, "ranges": ranges(params, paths)}
     test = scores[scores["split"] == "test"]
     for compression, part in test.groupby("compression"):
         found["test"][compression] = on_test(samples(part), found["videos"]["temperature"])
     return found
+
+
+def temperatures(frames: pd.DataFrame) -> dict[str, Any]:
+    """The fits for frames and for videos, from validation `samples`, and how a video's frames
+    scatter: the root mean square of their log-odds around the video's mean."""
+    clips = frames.groupby("clip")
+    within = clips["logit"].var(ddof=1).dropna()
+    if not len(within):  # of single images nothing is known but how they differ
+        within = frames.groupby("label")["logit"].var(ddof=1)
+    return {
+        "frames": fit(frames),
+        "videos": fit(by_video(frames)),
+        "frames_a_video": float(clips.size().median()),
+        "scatter": float(np.sqrt(within.mean())),
+    }
 
 
 def samples(scores: pd.DataFrame) -> pd.DataFrame:
@@ -264,7 +269,9 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
     from acfd.figures import FORGED, QUIET, REAL, STYLE
 
     with plt.rc_context(STYLE):
-        fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.4), sharex=True, sharey=True)
+        fig, axes = plt.subplots(
+            1, 2, figsize=(9.4, 4.9), sharex=True, sharey=True, layout="compressed"
+        )
     plt.close(fig)
     for ax, what in zip(axes, ("frames", "videos")):
         t = found[what]["temperature"]
@@ -286,6 +293,6 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
                        marker=marker, alpha=0.75)  # fmt: skip
         title = f"{what.capitalize()}, temperature {t:.2f}"
         ax.set(title=title, xlabel="probability of forged that is said", aspect="equal")
-        ax.legend(loc="upper left", fontsize=8)
+        ax.legend(loc="lower right", fontsize=8, frameon=False, borderaxespad=0.2)
     axes[0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     return fig

@@ -103,6 +103,15 @@ def test_the_same_video_at_two_compressions_is_two():
     assert len(calibrate.by_video(calibrate.samples(both))) == 4
 
 
+def test_scatter_is_within_videos_and_of_single_images_between_them():
+    found = calibrate.temperatures(calibrate.samples(scores()))
+    odds = calibrate.samples(scores())["logit"].to_numpy()
+    within = [(odds[0] - odds[1]) ** 2 / 2, (odds[2] - odds[3]) ** 2 / 2]
+    assert found["scatter"] == pytest.approx(np.sqrt(np.mean(within)))
+    images = scores(video=["0", "1", "0_1", "1_0"])
+    assert calibrate.temperatures(calibrate.samples(images))["scatter"] > 0
+
+
 def test_one_class_alone_is_refused():
     with pytest.raises(MetricError, match="found 2 real and 0 forged"):
         calibrate.samples(scores().iloc[:2])

@@ -239,3 +239,7 @@ def test_the_command_writes_an_export_and_tells_what_int8_costs(study, monkeypat
     assert (paths.top / "out" / quantise.FILE).exists() == said["kept"]
     lost = said["auc_float32"] - said["auc_int8"]
     assert said["kept"] == (lost <= quantise.WORST)
+    assert said["calibration"]["videos"]["samples"] == 16  # of the validation split
+    if said["kept"]:
+        detector = Detector(model="out", backend="int8")
+        assert detector.calibration is None  # as that of the run, which was not scored

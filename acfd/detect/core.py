@@ -108,6 +108,8 @@ class Detector:
             self.about = export.about(p, paths, row, seed)
             self.folder = paths.run(row, seed)
             self.backend = self._of_run(p, paths, row, seed)
+        if self.backend.name == "int8" and self.about["calibration"]:
+            self.about["calibration"] |= self.about["int8"]["calibration"]
         self.calibration = self.about["calibration"]
         self.model = summary.model(self.about, self.folder, self.backend.name)
         self._finders: dict[int, FaceDetector] = {}  # a network is compiled once for each size

@@ -118,7 +118,7 @@ def media_flags(media: Media, lost: int, why: str, ranges: dict[str, Any]) -> li
     span = ranges.get("bits_per_pixel")
     if span and media.kind == "video" and media.codec == "h264":
         bits = media.bits_per_pixel
-        text = f"{bits:.3g} bits a pixel, trained on {span[0]:.2g} to {span[1]:.2g}"
+        text = f"{bits:.3g} bits a pixel, trained on {span[0]:.3g} to {span[1]:.3g}"
         if bits < span[0]:
             flags.append(_flag("compression", f"more compressed than trained on: {text}", True))
         elif bits > span[1]:
@@ -138,7 +138,7 @@ def face_flags(sides: np.ndarray, details: np.ndarray, ranges: dict[str, Any]) -
             flags.append(_flag("large_face", f"the face is larger than trained on: {text}"))
     if span := ranges.get("detail"):
         detail = float(np.median(details))
-        text = f"detail {detail:.1f}, trained on {span[0]:.1f} to {span[1]:.1f}"
+        text = f"detail {detail:.2f}, trained on {span[0]:.2f} to {span[1]:.2f}"
         if detail < span[0]:
             text = f"the face is smoother (compressed, blurred or enlarged) than trained on: {text}"
             flags.append(_flag("smooth", text, True))
