@@ -135,7 +135,8 @@ def _preset(args):
 
 
 def _check(args):
-    from acfd import check, datasets, ffpp
+    from acfd import datasets, ffpp
+    from acfd.datasets import check
 
     p = load()
     d = p.data
@@ -155,7 +156,7 @@ def _check(args):
     print(check.report(found, most=None if args.all else 30))
     if args.quick:
         return int(len(found.problems) > 0)
-    from acfd import estimate
+    from acfd.datasets import estimate
 
     about = estimate.extraction(p, found)
     print(about or "no clip is whole, so nothing can be measured")
@@ -218,7 +219,7 @@ def _score(args):
 
 
 def _calibrate(_):
-    from acfd import calibrate
+    from acfd.deploy import calibrate
 
     calibrate.write(*_paths())
 
@@ -230,7 +231,7 @@ def _detect(args):
 
 
 def _export(args):
-    from acfd import export
+    from acfd.deploy import export
 
     p, paths = _paths()
     row = args.row or p.detect.row
@@ -244,7 +245,8 @@ def _export(args):
 
 
 def _copies(_):
-    from acfd import copies, datasets
+    from acfd import datasets
+    from acfd.robustness import copies
 
     p, paths = _paths()
     index = copies.make(p, datasets.tree(p), paths)
@@ -262,14 +264,14 @@ def _robustness(args):
 
 
 def _features(args):
-    from acfd import features
+    from acfd.attention import features
 
     p, paths = _paths()
     features.store(p, args.row, args.seed, paths)
 
 
 def _readme(args):
-    from acfd import markdown
+    from acfd.tables import markdown
 
     path = Path("README.md")
     old = text = path.read_text()

@@ -23,7 +23,8 @@ import onnxruntime
 import openvino
 import torch
 
-from acfd import export, params, quantise
+from acfd import params
+from acfd.deploy import export, quantise
 from acfd.detect import backends
 from acfd.detect.core import Detector
 from acfd.params import Params

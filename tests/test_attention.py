@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from acfd import attention, evaluate, explore
-from acfd.attention import AttentionError
+from acfd import attention, evaluate
+from acfd.attention import AttentionError, explore
 from acfd.paths import Paths
 
 SIDE = 4

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from trained import write_about, write_scores
 
-from acfd import calibrate, ffpp
-from acfd.calibrate import best_temperature, expected_error, log_loss, sigmoid
+from acfd import ffpp
+from acfd.deploy import calibrate
+from acfd.deploy.calibrate import best_temperature, expected_error, log_loss, sigmoid
 from acfd.detect.media import look
 from acfd.metrics import MetricError
 from acfd.paths import Paths

@@ -9,9 +9,9 @@ import pytest
 from conftest import write_clip
 
 from acfd import cli
-from acfd.check import CheckError, look, report, stored, survey
+from acfd.datasets.check import CheckError, look, report, stored, survey
+from acfd.datasets.headers import header
 from acfd.ffpp import REAL, Tree, TreeError, write_splits
-from acfd.headers import header
 from acfd.video import VideoError, probe, write_video
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from acfd import cli, markdown, params
+from acfd import cli, params
 from acfd.plan import clear_broken_lock, plan
+from acfd.tables import markdown
 
 TOP = Path(__file__).parents[1]
 

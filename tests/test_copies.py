@@ -6,10 +6,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from acfd import copies, crops, degrade, shards
-from acfd.copies import Copies, CopiesError
+from acfd import crops, degrade, shards
 from acfd.ffpp import Tree, write_splits
 from acfd.paths import Paths
+from acfd.robustness import copies
+from acfd.robustness.copies import Copies, CopiesError
 from acfd.shards import INDEX_COLUMNS, encode_png, shard_name, write_index, write_shard
 from acfd.video import read_frames, write_video
 

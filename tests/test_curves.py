@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import curves, metrics
+from acfd import metrics
 from acfd.degrade import FAMILIES
 from acfd.paths import Paths
+from acfd.robustness import curves
 from acfd.tables import TableError
 
 ROWS = ["xception", "ours"]

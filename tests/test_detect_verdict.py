@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from acfd.calibrate import sigmoid
+from acfd.deploy.calibrate import sigmoid
 from acfd.detect import verdict
 from acfd.detect.media import Media
 from acfd.detect.report import Flag

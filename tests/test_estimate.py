@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from acfd import estimate, faces
-from acfd.check import survey
+from acfd import faces
+from acfd.datasets import estimate
+from acfd.datasets.check import survey
 from acfd.ffpp import Tree
 
 

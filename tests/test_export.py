@@ -15,13 +15,14 @@ from safetensors.torch import load_model
 from torch import nn
 from trained import write_about, write_calibration, write_run
 
-from acfd import cli, export, quantise, systems
+from acfd import cli, systems
+from acfd.deploy import export, quantise
+from acfd.deploy.export import ExportError
+from acfd.deploy.judge import Judge
 from acfd.detect import backends
 from acfd.detect.backends import BackendError, in_batches
 from acfd.detect.core import Detector
 from acfd.detect.report import Report
-from acfd.export import ExportError
-from acfd.judge import Judge
 from acfd.model import Output
 from acfd.pairs import prepare
 from acfd.params import ParamsError

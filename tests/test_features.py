@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_model
 from torch import nn
 
-from acfd import features, systems
+from acfd import systems
+from acfd.attention import features
 from acfd.model import Output
 from acfd.paths import Paths
 from acfd.systems import System

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import figures, figures_attention
+from acfd import figures
+from acfd.figures import attention as figures_attention
 from acfd.paths import Paths
 
 RNG = np.random.default_rng(0)

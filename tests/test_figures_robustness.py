@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import figures, figures_robustness
+from acfd import figures
+from acfd.figures import robustness as figures_robustness
 from acfd.paths import Paths
 
 ROWS = ["plain", "both", "ours"]

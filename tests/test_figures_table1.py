@@ -3,7 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import figures, figures_table1
+from acfd import figures
+from acfd.figures import table1 as figures_table1
 from acfd.paths import Paths
 
 

@@ -9,7 +9,7 @@ import pytest
 from lookalike import METHODS
 
 from acfd import cli, evaluate, faces, runs, tables
-from acfd.check import survey
+from acfd.datasets.check import survey
 from acfd.ffpp import REAL, Tree
 from acfd.paths import Paths
 from acfd.shards import PairTable

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import markdown, tables
+from acfd import tables
+from acfd.tables import markdown
 
 COMMON = {"seeds": "0", "units": 4, "frames": 60, "collapsed": 0, "resamples": 200}
 COMMON |= {"confidence": 0.95}

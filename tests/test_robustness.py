@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
-from acfd import copies, robustness, shards, systems
-from acfd.copies import Copies
+from acfd import robustness, shards, systems
 from acfd.paths import Paths
+from acfd.robustness import copies
+from acfd.robustness.copies import Copies
 
 SIZE = 48
 LEVELS = [("none", 0.0), ("jpeg", 50.0), ("jpeg", 30.0)]

@@ -25,7 +25,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from acfd.check import survey
+from acfd.datasets.check import survey
 from acfd.ffpp import REAL, Clip, Tree
 from acfd.params import Params, load
 from acfd.synthff import BuildError, build, forgeries

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from acfd import params, table1, tables
+from acfd import params, tables
 from acfd.paths import Paths
-from acfd.tables import TableError
+from acfd.tables import TableError, table1
 
 TOP = Path(__file__).parents[1]
 PAIRS = {"val": 1, "test": 2}

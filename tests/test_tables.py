@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from acfd import markdown, metrics, params, tables
+from acfd import metrics, params, tables
 from acfd.paths import Paths
+from acfd.tables import markdown
 
 TOP = Path(__file__).parent.parent
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from acfd import export
 from acfd import params as params_module
-from acfd.calibrate import sigmoid
+from acfd.deploy import export
+from acfd.deploy.calibrate import sigmoid
 from acfd.detect import backends, media, report, summary, verdict
 from acfd.detect.ahead import ahead, batches
 from acfd.detect.faces import Finder, Seen, Timing

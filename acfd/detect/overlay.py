@@ -13,8 +13,8 @@ import cv2
 import matplotlib
 import numpy as np
 
-from acfd.calibrate import sigmoid
 from acfd.crops import _resize as resize
+from acfd.deploy.calibrate import sigmoid
 from acfd.detect.core import Detection
 from acfd.detect.frames import Frames
 from acfd.paths import atomic

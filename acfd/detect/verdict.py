@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from acfd.calibrate import sigmoid
+from acfd.deploy.calibrate import sigmoid
 from acfd.detect.media import Media
 from acfd.detect.report import Flag, Verdict
 from acfd.params import Detect

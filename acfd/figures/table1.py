@@ -1,5 +1,5 @@
 """The figures of Table 1: what every row reaches, by manipulation, at what cost, and what it loses
-to compression and to a manipulation that it never saw. As acfd/figures.py, whose style they have.
+to compression and to a manipulation that it never saw. As acfd.figures, whose style they have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from acfd import figures
 from acfd.figures import COLOURS, FORGED, QUIET, REAL, percent, row_names, subplots
-from acfd.table1 import ALL
+from acfd.tables.table1 import ALL
 
 MARKERS = "osD^vP*X<>"  # 10, and 7 colours: the first 70 rows look all different
 PANELS = [

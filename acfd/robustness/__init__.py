@@ -1,4 +1,8 @@
-"""What a run says of degraded copies of test faces (acfd.copies). Curves of it: acfd.curves."""
+"""What a run says of degraded copies of test faces.
+
+copies    the copies themselves
+curves    AUC and balanced accuracy by level, from the stored scores
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from acfd import pairs
-from acfd.copies import Copies
 from acfd.evaluate import FROM_INDEX
 from acfd.params import Params, digest
 from acfd.paths import Paths, atomic
 from acfd.ranks import make_fabric
+from acfd.robustness.copies import Copies
 from acfd.runs import load_run
 
 

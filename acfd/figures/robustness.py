@@ -1,5 +1,5 @@
 """The figures of the robustness notebook: a curve a system over the levels of a degradation, and
-the areas under them. As acfd/figures.py, whose style they have: tables in, a closed Figure out."""
+the areas under them. As acfd.figures, whose style they have: tables in, a closed Figure out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acfd.curves import ALL
 from acfd.degrade import FAMILIES
 from acfd.figures import COLOURS, QUIET, legend_below, percent, subplots
+from acfd.robustness.curves import ALL
 
 MARKERS = "osD^vP*X<>"
 PANELS = [("auc", "AUC"), ("balanced_acc", "Balanced accuracy")]

@@ -1,5 +1,5 @@
 """The figures of the attention notebook: maps beside masks, and where features lie. As
-acfd/figures.py, whose style they have: tables and arrays in, a closed Figure out."""
+acfd.figures, whose style they have: tables and arrays in, a closed Figure out."""
 
 from __future__ import annotations
 

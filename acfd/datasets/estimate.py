@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from acfd.check import Survey
+from acfd.datasets.check import Survey
 from acfd.faces import choose_frames, extract_clip
 from acfd.ffpp import REAL, Clip, Tree
 from acfd.params import Faces, Params, digest

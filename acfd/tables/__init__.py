@@ -1,7 +1,7 @@
 """Tables from score files alone: load and check them, resample them, reduce them to Table 2.
 
-Nothing here needs a model, a video or a crop. Table 1 is in acfd/table1.py, how tables look in
-notebooks and in the README in acfd/markdown.py; both build on this.
+Nothing here needs a model, a video or a crop. Table 1 is in table1.py, how tables look in notebooks
+and in the README in markdown.py; both build on this.
 """
 
 from __future__ import annotations

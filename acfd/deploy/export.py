@@ -42,7 +42,7 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
 
     Raises ExportError if there is no such run, ParamsError for an unknown row.
     """
-    from acfd import calibrate
+    from acfd.deploy import calibrate
 
     folder = _run(params, paths, row, seed)
     said = json.loads((folder / "run.json").read_text())
@@ -146,7 +146,7 @@ def export(
     """
     import torch
 
-    from acfd import quantise
+    from acfd.deploy import quantise
     from acfd.detect.backends import FILES, Torch, in_batches, of_files
 
     said = about(params, paths, row, seed)
@@ -228,7 +228,7 @@ def judge_of(params: Params, folder: Path):
     from safetensors.torch import load_model
 
     from acfd import systems
-    from acfd.judge import Judge
+    from acfd.deploy.judge import Judge
 
     said = json.loads((folder / "run.json").read_text())
     # keys that params.yaml has got since the run was trained come from today's params

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from acfd import table1 as t1
 from acfd.tables import DIFFERENCES, TableError, read_table, row_title
+from acfd.tables import table1 as t1
 
 README_PRESETS = ("pocket", "full")
 TABLES = ("table1", "compression", "left_out", "table2")

@@ -13,8 +13,9 @@ from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from acfd import attention, figures_attention
+from acfd import attention
 from acfd.evaluate import unpack
+from acfd.figures import attention as figures_attention
 from acfd.figures import subplots
 from acfd.params import Params
 from acfd.paths import Paths

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from acfd import calibrate, metrics
+from acfd import metrics
+from acfd.deploy import calibrate
 from acfd.detect.backends import FILES, Onnx, in_batches
 from acfd.params import Params
 from acfd.paths import Paths, atomic

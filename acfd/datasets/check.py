@@ -18,8 +18,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from acfd import datasets
+from acfd.datasets.headers import header
 from acfd.ffpp import MASKLESS, METHODS, REAL, Clip, Tree, TreeError, download
-from acfd.headers import header
 from acfd.params import Params
 from acfd.video import VideoError, VideoInfo, read_frames
 
