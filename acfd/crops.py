@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from acfd import shards
 from acfd.detector import FaceDetector
 from acfd.ffpp import Clip
 from acfd.params import Faces
+from acfd.timing import Stages
 from acfd.track import cover, follow, largest, square
 from acfd.video import probe, read_frames
 
@@ -27,7 +26,7 @@ class ClipError(ValueError):
 
 
 @dataclass
-class Timing:
+class Timing(Stages):
     """Seconds by stage, summed over clips (and so over processes), and what they were spent on."""
 
     hash: float = 0.0  # telling whether a finished shard still holds
@@ -40,14 +39,6 @@ class Timing:
     clips: int = 0  # done now, not found done
     frames: int = 0  # chosen, in those
     memory: int = 0  # MiB, the most that a process took; not summed
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
 
     def add(self, other: Timing) -> None:
         most = max(self.memory, other.memory)
@@ -108,10 +99,10 @@ def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[d
         with result.timing.stage("crop"):
             height, width = pictures[0].shape[:2]
             x0, y0, x1, y1 = square(track, faces.margin, width, height)
-            crops = [_resize(p[y0:y1, x0:x1], faces.size) for p in pictures[:2]]
+            crops = [resize(p[y0:y1, x0:x1], faces.size) for p in pictures[:2]]
             mask = np.zeros((faces.size, faces.size), bool)
             if masked:
-                cut = _resize(grey[y0:y1, x0:x1], faces.size, enlarge=cv2.INTER_LINEAR)
+                cut = resize(grey[y0:y1, x0:x1], faces.size, enlarge=cv2.INTER_LINEAR)
                 mask = cut > 255 * faces.mask_threshold
                 if not mask.any():
                     # its label would say forged, its pixels would not
@@ -174,7 +165,7 @@ def _choose(paths: dict[str, Path], faces: Faces, result: ClipResult) -> list[in
     return chosen
 
 
-def _resize(picture: np.ndarray, size: int, enlarge: int = cv2.INTER_CUBIC) -> np.ndarray:
+def resize(picture: np.ndarray, size: int, enlarge: int = cv2.INTER_CUBIC) -> np.ndarray:
     """A square picture at size x size. Masks are enlarged linearly: cubic would ring at edges."""
     side = picture.shape[0]
     if side == size:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
@@ -16,6 +19,8 @@ from acfd import losses, pairs, ranks
 from acfd.params import Params
 from acfd.paths import atomic
 from acfd.systems import System
+
+MAPS = 8  # forged validation faces whose attention maps are kept at every epoch
 
 
 class TrainingError(RuntimeError):
@@ -30,6 +35,7 @@ class History:
     steps: list[dict] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = math.inf
+    maps: list[dict] = field(default_factory=list)  # epoch, face (its row), map: s x s uint8
     stopped: str = ""
     collapsed: bool = False
 
@@ -37,6 +43,27 @@ class History:
     def stale(self) -> int:
         """Epochs since the validation loss last fell."""
         return len(self.epochs) - self.best_epoch
+
+    def close_epoch(self, found: Validation, terms: Sequence[str], seconds: float):
+        """Add an epoch: the means of its steps' losses, and what the validation found."""
+        epoch = len(self.epochs) + 1
+        steps = pd.DataFrame([s for s in self.steps if s["epoch"] == epoch])
+        row = {"epoch": epoch, "step": len(self.steps), "train_loss": steps["loss"].mean()}
+        row |= {f"train_{t}": steps[t].mean() if t in steps else math.nan for t in terms}
+        row["critic_loss"] = steps["critic"].mean() if "critic" in steps else math.nan
+        row |= {"attention_inside": math.nan, "attention_outside": math.nan} | found.rates
+        self.epochs.append({k: float(v) for k, v in row.items()} | {"seconds": seconds})
+        self.maps += [{"epoch": epoch, "face": face, "map": m} for face, m in found.maps.items()]
+        if found.rates["val_loss"] < self.best_loss:
+            self.best_loss, self.best_epoch = found.rates["val_loss"], epoch
+
+
+class Validation(NamedTuple):
+    """rates: loss, AUC and such of the deployed branch, on every process. maps: the attention maps
+    of MAPS forged faces, row -> s x s uint8 (255 = 1), on process 0."""
+
+    rates: dict[str, float]
+    maps: dict[int, torch.Tensor]
 
 
 class Loop:
@@ -141,8 +168,8 @@ class Loop:
         return [self.net(*self.system.inputs(part)) for part in parts]
 
     @torch.inference_mode()
-    def validate(self, loader) -> dict[str, float]:
-        """Loss and rates of the deployed branch on one quality; both classes weigh the same."""
+    def validate(self, loader) -> Validation:
+        """Judge one quality by the deployed branch; both classes weigh the same."""
         system = self.system
         system.net.eval()
         said = []
@@ -150,13 +177,17 @@ class Loop:
             batch = pairs.prepare(item, self.fabric.device, system.params.compute.channels_last)
             with self.fabric.autocast():
                 out = system.deployed(batch[system.judged])
-            said.append([out.logits.float().cpu(), item["label"]])
+            said.append([item["row"], out.logits.float().cpu(), item["label"]])
             if out.attention is not None and system.map_is_mask:
                 target = losses.attention_target(batch["mask"], out.attention.shape[-2:])
                 said[-1] += [out.attention.float().cpu(), target.cpu()]
         said = ranks.gather(said, self.fabric)
-        found = _rates(*(torch.cat(x) for x in zip(*said, strict=True))) if said else {}
-        return self.fabric.broadcast(found)  # so that all processes decide on the same numbers
+        rates, maps = {}, {}
+        if said:
+            rows, *found = (torch.cat(x) for x in zip(*said, strict=True))
+            rates, maps = _rates(*found), _some_maps(rows, *found[1:])
+        # so that all processes decide on the same numbers
+        return Validation(self.fabric.broadcast(rates), maps)
 
     def save_best(self):
         if self.fabric.global_rank == 0:
@@ -217,6 +248,16 @@ def _rates(logits, labels, m=None, target=None) -> dict[str, float]:
         "val_balanced_accuracy": float(balanced_accuracy_score(labels, score >= 0.5)),
     }
     return found | {k: float(v) for k, v in _attention_means(m, target).items()}
+
+
+def _some_maps(rows, labels, m=None, target=None) -> dict[int, torch.Tensor]:
+    """The maps of the same few forged faces every time, evenly chosen."""
+    if m is None:
+        return {}
+    forged = labels.nonzero().flatten()
+    chosen = forged[torch.linspace(0, len(forged) - 1, min(MAPS, len(forged))).round().long()]
+    levels = (m[chosen, 0].clamp(0, 1) * 255).round().to(torch.uint8)
+    return dict(zip(rows[chosen].tolist(), levels.unbind(), strict=True))
 
 
 def _attention_means(m: torch.Tensor | None, mask: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -52,7 +52,8 @@ def run(
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> Path:
-    """Train one run and write its folder: model.safetensors, history.csv, steps.csv, run.json.
+    """Train one run and write its folder: model.safetensors, run.json, history.csv, steps.csv, and
+    maps.parquet, the attention maps of a few forged validation faces (`face`: their row) by epoch.
 
     Several processes leave the resume state of the finished run as well: a run of one process with
     the same parameters, such as the study's stage, then takes the result over instead of training.
@@ -136,6 +137,9 @@ def _write(folder: Path, system: System, history: History, p: Params, row, seed,
     for name, records in (("history.csv", history.epochs), ("steps.csv", history.steps)):
         with atomic(folder / name) as f:
             pd.DataFrame(records).to_csv(f, index=False)
+    maps = [r | {"side": len(r["map"]), "map": r["map"].numpy().tobytes()} for r in history.maps]
+    with atomic(folder / "maps.parquet") as f:
+        pd.DataFrame(maps, columns=["epoch", "face", "side", "map"]).to_parquet(f, index=False)
     with atomic(folder / "model.safetensors") as f:
         save_model(system.net, str(f))
     said = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 from lightning_fabric import Fabric
 from safetensors.torch import load_model
 from tqdm import tqdm
@@ -83,8 +81,7 @@ def fit(
                 loop.save(history, step)
         ranks.share_buffers(system.net, fabric)
         found = loop.validate(checks)
-        terms = list(dict.fromkeys([*TERMS, *system.weights]))
-        _close_epoch(history, found, epoch, time.perf_counter() - began, terms)
+        history.close_epoch(found, terms_of(system), time.perf_counter() - began)
         step = 0
         if history.best_epoch == epoch + 1:
             loop.save_best()
@@ -100,15 +97,9 @@ def fit(
     return history
 
 
-def _close_epoch(history: History, found: dict, epoch: int, seconds: float, terms: list[str]):
-    steps = pd.DataFrame([s for s in history.steps if s["epoch"] == epoch + 1])
-    row = {"epoch": epoch + 1, "step": len(history.steps), "train_loss": steps["loss"].mean()}
-    row |= {f"train_{t}": steps[t].mean() if t in steps else math.nan for t in terms}
-    row["critic_loss"] = steps["critic"].mean() if "critic" in steps else math.nan
-    row |= {"attention_inside": math.nan, "attention_outside": math.nan} | found
-    history.epochs.append({k: float(v) for k, v in row.items()} | {"seconds": seconds})
-    if found["val_loss"] < history.best_loss:
-        history.best_loss, history.best_epoch = found["val_loss"], epoch + 1
+def terms_of(system: System) -> list[str]:
+    """The losses that a history has columns of: the paper's, then the system's own."""
+    return list(dict.fromkeys([*TERMS, *system.weights]))
 
 
 def _judge(history: History, t):

@@ -7,14 +7,17 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from acfd import figures
 from acfd import params as params_module
 from acfd.ffpp import REAL, Clip, Tree, write_splits
 from acfd.params import Params
+from acfd.paths import Paths
 from acfd.shards import (
     INDEX_COLUMNS,
     PairTable,
@@ -193,3 +196,22 @@ def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:
     return {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0], "landmarks": marks} | {
         name: encode_png(picture) for name, picture in pictures.items()
     }
+
+
+@pytest.fixture
+def saves_alike(tmp_path) -> Callable:
+    """A check: what `make` draws is closed, and drawn and saved again it has the same bytes."""
+
+    def check(make: Callable):
+        paths, saved = Paths("t", tmp_path), []
+        for name in ("first", "again"):
+            fig = make()
+            assert not plt.get_fignums()  # else a notebook would show it twice
+            saved.append([p.read_bytes() for p in figures.save(fig, paths, name)])
+        (png, svg), again = saved
+        assert [png, svg] == again
+        assert png.startswith(b"\x89PNG") and b"<svg" in svg and b"dc:date" not in svg
+        left = sorted(p.name for p in (tmp_path / "results" / "t" / "figures").iterdir())
+        assert left == ["again.png", "again.svg", "first.png", "first.svg"]
+
+    return check

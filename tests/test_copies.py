@@ -96,11 +96,11 @@ def test_a_face_is_cut_as_the_extraction_cuts_it(params, study):
     frame = dict(read_frames(study[0].root / "original_sequences/youtube/raw/videos/000.mp4"))[3]
     assert set(store.index["frame"]) == {3}
     np.testing.assert_array_equal(
-        crop(store, "000", "none", 0.0), crops._resize(frame[4:52, 12:60], 32)
+        crop(store, "000", "none", 0.0), crops.resize(frame[4:52, 12:60], 32)
     )
     for side in (20, 32, 50):
         box = [3.0, 5.0, 3.0 + side, 5.0 + side]
-        expected = crops._resize(frame[5 : 5 + side, 3 : 3 + side], 32)
+        expected = crops.resize(frame[5 : 5 + side, 3 : 3 + side], 32)
         np.testing.assert_array_equal(copies.cut(frame, box, 72, 32), expected)
 
 
@@ -109,7 +109,7 @@ def test_crf_40_of_the_whole_clip_is_c40(params, study):
     store = make(params(), study)
     c40 = dict(read_frames(study[0].root / "original_sequences/youtube/c40/videos/000.mp4"))[3]
     np.testing.assert_array_equal(
-        crop(store, "000", "h264", 40.0), crops._resize(c40[4:52, 12:60], 32)
+        crop(store, "000", "h264", 40.0), crops.resize(c40[4:52, 12:60], 32)
     )
     whole = crop(store, "000", "h264", 40.0)
     short = make(params(window=2), study)
@@ -178,7 +178,7 @@ def test_one_clip_without_raw_and_all_are_made_of_the_high_quality(params, study
     store = make(params(), study)
     assert store.note["made_of"] == "c23"
     c23 = dict(read_frames(study[0].root / "original_sequences/youtube/c23/videos/000.mp4"))[3]
-    expected = crops._resize(c23[4:52, 12:60], 32)
+    expected = crops.resize(c23[4:52, 12:60], 32)
     np.testing.assert_array_equal(crop(store, "000", "none", 0.0), expected)
 
 

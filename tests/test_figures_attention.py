@@ -1,13 +1,10 @@
 """Figures of the attention notebook: what is drawn is what was given, the same bytes each time."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import figures
 from acfd.figures import attention as figures_attention
-from acfd.paths import Paths
 
 RNG = np.random.default_rng(0)
 FACE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -19,12 +16,12 @@ NAMES = {"high": "c23", "low": "c40"}
 
 
 def stored(states=("before", "after"), faces=20) -> pd.DataFrame:
-    parts = []
+    rng, parts = np.random.default_rng(1), []
     for state in states:
         for quality in NAMES:
             label = np.arange(faces) % 2
-            norm = 8 + 40 * label * (state == "after") + RNG.random(faces)
-            x, y = RNG.normal(size=(2, faces))
+            norm = 8 + 40 * label * (state == "after") + rng.random(faces)
+            x, y = rng.normal(size=(2, faces))
             said = {"state": state, "quality": quality, "label": label, "norm": norm}
             parts.append(pd.DataFrame(said | {"x": x, "y": y}))
     return pd.concat(parts, ignore_index=True)
@@ -47,12 +44,8 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_saved_twice_is_the_same(tmp_path, name):
-    fig = MADE[name]()
-    assert not plt.get_fignums()  # else a notebook would show it twice
-    paths = Paths("t", tmp_path)
-    first, again = ([p.read_bytes() for p in figures.save(fig, paths, n)] for n in "ab")
-    assert first == again and first[0].startswith(b"\x89PNG")
+def test_drawn_and_saved_twice_is_the_same(saves_alike, name):
+    saves_alike(MADE[name])
 
 
 def test_every_case_shows_its_face_and_maps():

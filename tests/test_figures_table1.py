@@ -1,11 +1,8 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import figures
 from acfd.figures import table1 as figures_table1
-from acfd.paths import Paths
 
 
 def said(name, value, width=0.05):
@@ -59,12 +56,8 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_saved_twice_is_the_same(tmp_path, name):
-    fig = MADE[name]()
-    assert not plt.get_fignums()  # else a notebook would show it twice
-    first = [p.read_bytes() for p in figures.save(fig, Paths("t", tmp_path), "first")]
-    again = [p.read_bytes() for p in figures.save(MADE[name](), Paths("t", tmp_path), "again")]
-    assert first == again
+def test_drawn_and_saved_twice_is_the_same(saves_alike, name):
+    saves_alike(MADE[name])
 
 
 def legend(fig) -> list[str]:

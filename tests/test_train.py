@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from acfd import evaluate, losses, params, runs, systems, tables, train
+from acfd import attention, evaluate, losses, params, runs, systems, tables, train
 from acfd.paths import Paths
+from acfd.shards import PairTable
 from acfd.train import TrainingError
 
 ROWS = ["cls_c40", "cls_both", "cls_at", "cls_at_dis_gan"]
@@ -77,6 +78,26 @@ def test_every_row_trains_and_scores(study, row):
     assert mean == pytest.approx(said["val_loss"], rel=1e-3)
 
 
+def test_maps_are_kept_by_epoch(study):
+    p, paths = study
+    p = changed(p, score={"splits": ["val"]})
+    folder = runs.run(p, "cls_at", 0, paths, progress=False)
+    evaluate.score(p, "cls_at", 0, paths, progress=False)
+    faces, epochs = attention.by_epoch(paths, "cls_at", 0)
+    assert list(epochs) == list(range(1, p.train.epochs + 1))
+    index = PairTable(paths.faces).index.loc[faces]
+    assert (index["split"] == "val").all() and (index["label"] == 1).all()
+    # those of the epoch that was kept are what the kept network says
+    stored = pd.read_parquet(paths.maps("cls_at", 0))
+    stored = stored[stored["compression"] == "c40"].set_index(["method", "video", "frame"])
+    wanted = stored.loc[pd.MultiIndex.from_frame(index[stored.index.names]), "map"]
+    best = json.loads((folder / "run.json").read_text())["best_epoch"]
+    assert np.abs(epochs[best] - evaluate.unpack(wanted, 4)).max() <= 1.01 / 255
+    runs.run(p, "cls_c40", 0, paths, progress=False)
+    with pytest.raises(attention.AttentionError, match="cls_c40 has none"):
+        attention.by_epoch(paths, "cls_c40", 0)
+
+
 def test_it_learns_what_can_be_learnt(study):
     p, paths = study
     p = changed(p, train={"epochs": 2, "epoch_pairs": 40, "batch": 8, "lr": 0.0005})
@@ -101,6 +122,7 @@ import sys
 from pathlib import Path
 from acfd import params, runs
 from acfd.paths import Paths
+from acfd.shards import PairTable
 p = params.load(sys.argv[1])
 runs.run(p, "cls_at_dis_gan", 0, Paths("toy", Path(sys.argv[2])), progress=False)
 """

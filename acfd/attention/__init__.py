@@ -97,6 +97,23 @@ def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
+def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np.ndarray]]:
+    """What the deployed branch made of a few forged validation faces after every epoch.
+
+    Returns their N rows in the PairTable, and epoch -> N x s x s in [0, 1].
+    """
+    path = paths.run(row, seed) / "maps.parquet"
+    kept = pd.read_parquet(path)
+    if kept.empty:
+        raise AttentionError(f"{path}: no maps; the row {row} has none that is made for the mask")
+    faces = kept["face"].drop_duplicates().tolist()
+    side = int(kept["side"].iloc[0])
+    kept = kept.set_index("face")
+    return faces, {
+        int(epoch): unpack(of.loc[faces, "map"], side) for epoch, of in kept.groupby("epoch")
+    }
+
+
 def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
     """(row, seed) of every run of the study whose two branches' maps are stored."""
     runs = [(row, seed) for row in params.study.rows for seed in params.study.seeds]

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 
 from acfd import attention
 from acfd.evaluate import unpack
-from acfd.figures import attention as figures_attention
-from acfd.figures import subplots
+from acfd.figures import bare, on_face, subplots
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
@@ -41,9 +40,9 @@ def view(params: Params, table: PairTable, line: pd.Series) -> Figure:
     high, low, judged = params.data.high, params.data.low, line["compression"]
     shown = pair["low"] if judged == low else pair["high"]
     fig, axes = subplots(1, 5, (12.5, 3.1), layout="compressed")
-    figures_attention.bare(axes)
+    bare(axes)
     axes[0, 0].imshow(pair["high"], interpolation="none")
-    figures_attention.on_face(axes[0, 1:], shown, pair["mask"], said)
+    on_face(axes[0, 1:], shown, pair["mask"], said)
     titles = [high, f"{judged}, outline of the mask", "mask", f"M of the {high} branch"]
     for ax, title in zip(axes[0], [*titles, f"M of the {low} branch, shown {judged}"]):
         ax.set_title(title, fontsize=9)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from acfd import pairs
 from acfd.model import OneBranch, Output
 from acfd.systems import ClassifierSystem
-from acfd.train import TERMS, History, Loop, _close_epoch, make_fabric
+from acfd.train import History, Loop, make_fabric, terms_of
 
 CENTRE = 128  # pixels
 PATTERN = 4  # neighbouring residuals
@@ -151,8 +151,7 @@ class StegSystem(ClassifierSystem):
         fabric.to_device(self.net)
         loop = Loop(self, params, fabric, scratch)
         found = loop.validate(pairs.loader(*validation, params.compute.workers))
-        seconds = time.perf_counter() - began
-        _close_epoch(history, found, 0, seconds, list(dict.fromkeys([*TERMS, *self.weights])))
+        history.close_epoch(found, terms_of(self), time.perf_counter() - began)
         # of the one that is kept, not the mean of all that were tried
         history.epochs[-1] |= {"train_loss": best["loss"], "train_cls": best["cls"]}
         history.stopped = "fitted"

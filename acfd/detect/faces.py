@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from acfd.crops import _resize as resize
+from acfd.crops import resize
 from acfd.detector import FaceDetector
+from acfd.timing import Stages
 from acfd.track import follow, square
 
 # A face that was not seen for so long may be anyone when one comes back to its place.
@@ -21,7 +20,7 @@ _WAITING = 2**28  # bytes of frames that may wait for the next search
 
 
 @dataclass
-class Timing:
+class Timing(Stages):
     """Seconds by stage; stages overlap, so they can add up to more than `wall`."""
 
     look: float = 0.0  # what the file holds
@@ -31,14 +30,6 @@ class Timing:
     judge: float = 0.0  # the network
     overlay: float = 0.0
     wall: float = 0.0
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
 
 
 @dataclass

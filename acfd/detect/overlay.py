@@ -13,7 +13,7 @@ import cv2
 import matplotlib
 import numpy as np
 
-from acfd.crops import _resize as resize
+from acfd.crops import resize
 from acfd.deploy.calibrate import sigmoid
 from acfd.detect.core import Detection
 from acfd.detect.frames import Frames

@@ -11,6 +11,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
@@ -21,6 +22,7 @@ from acfd.tables import row_title
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 REAL, FORGED, QUIET = "#0072B2", "#D55E00", "#777777"
 HEAT = "inferno"
+MASKED = "#009E73"  # outline of what is forged, on faces
 STYLE = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
@@ -203,27 +205,38 @@ def attention_maps(
     faces: N x H x W x 3 uint8 (low quality); masks: N x H x W of 0 and 1; maps: row label ->
     N x h x w in 0 ... 1, drawn over the face; titles: N, above the columns.
     """
-    n, height, width = masks.shape
+    n = len(faces)
     size = (1.7 * n + 0.9, 1.7 * (1 + len(maps)) + 0.35)
     fig, axes = subplots(1 + len(maps), n, size, layout="compressed")
     for i in range(n):
-        axes[0, i].imshow(faces[i], interpolation="none")
-        for ax in axes[1:, i]:  # grey, or the face's colours would mix with the map's
-            ax.imshow(faces[i].mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="none")
-        for ax in axes[:, i]:
-            if masks[i].any():
-                ax.contour(masks[i], [0.5], colors=["white"], linewidths=2.2)
-                ax.contour(masks[i], [0.5], colors=["#009E73"], linewidths=1.2)
-        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        for ax, values in zip(axes[1:, i], maps.values()):
-            style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.65, "extent": extent}
-            ax.imshow(values[i], interpolation="none", **style)
+        on_face(axes[:, i], faces[i], masks[i], [values[i] for values in maps.values()])
         axes[0, i].set_title(titles[i], fontsize=9)
-    _bare(axes, ["face, mask", *maps])
+    bare(axes, ["face, mask", *maps])
     if maps:
-        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
-        fig.colorbar(scale, ax=axes, label="attention", shrink=0.8, aspect=30, pad=0.01)
+        attention_scale(fig, axes)
     return fig
+
+
+def on_face(axes: Sequence, face: np.ndarray, mask: np.ndarray, maps: Sequence[np.ndarray]) -> None:
+    """A face on the first axes, each map over the grey face on the next; the mask's outline on all.
+
+    face: H x W x 3 uint8; mask: H x W of 0 and 1; maps: h x w in 0 ... 1 each.
+    """
+    height, width = mask.shape
+    axes[0].imshow(face, interpolation="none")
+    for ax, values in zip(axes[1:], maps, strict=True):
+        ax.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="none")
+        style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.65, "interpolation": "none"}
+        ax.imshow(values, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **style)
+    for ax in axes[: 1 + len(maps)]:
+        if mask.any() and not mask.all():
+            ax.contour(mask, [0.5], colors=["white"], linewidths=2.0)
+            ax.contour(mask, [0.5], colors=[MASKED], linewidths=1.1)
+
+
+def attention_scale(fig: Figure, axes: np.ndarray) -> None:
+    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
+    fig.colorbar(scale, ax=axes, label="attention", shrink=0.8, aspect=30, pad=0.01)
 
 
 def montage(images: Sequence[Sequence], rows: Sequence[str], columns: Sequence[str]) -> Figure:
@@ -236,7 +249,7 @@ def montage(images: Sequence[Sequence], rows: Sequence[str], columns: Sequence[s
             ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
     for ax, title in zip(axes[0], columns):
         ax.set_title(title)
-    _bare(axes, rows)
+    bare(axes, rows)
     return fig
 
 
@@ -251,6 +264,16 @@ def pair(high: np.ndarray, low: np.ndarray, mask: np.ndarray, gain: float = 5) -
     return montage([[high, low, grey, mask.astype(float)]], [""], titles)
 
 
+def real_and_forged(ax: Axes, samples: pd.DataFrame, column: str, bins: np.ndarray) -> None:
+    """Histograms of a column of `samples` (which has label) by class, in percent of the class."""
+    for label, name, colour in ((0, "real", REAL), (1, "forged", FORGED)):
+        values = samples.loc[samples["label"] == label, column]
+        share = np.full(len(values), 100 / max(1, len(values)))
+        style = {"histtype": "stepfilled", "alpha": 0.45, "color": colour}
+        ax.hist(values, bins, weights=share, **style, label=name)
+        ax.hist(values, bins, weights=share, histtype="step", color=colour, lw=1.2)
+
+
 def score_histograms(samples: pd.DataFrame, threshold: float = 0.5) -> Figure:
     """How real and forged frames score, a panel a title.
 
@@ -263,12 +286,7 @@ def score_histograms(samples: pd.DataFrame, threshold: float = 0.5) -> Figure:
     fig, axes = subplots(lines, columns, size, sharex=True)
     bins = np.linspace(0, 1, 26)
     for ax, (title, group) in zip(axes.flat, groups):
-        for label, name, colour in ((0, "real", REAL), (1, "forged", FORGED)):
-            score = group.loc[group["label"] == label, "score"]
-            share = np.full(len(score), 100 / max(1, len(score)))
-            style = {"histtype": "stepfilled", "alpha": 0.45, "color": colour}
-            ax.hist(score, bins, weights=share, **style, label=name)
-            ax.hist(score, bins, weights=share, histtype="step", color=colour, lw=1.2)
+        real_and_forged(ax, group, "score", bins)
         ax.axvline(threshold, color="black", lw=1, ls=":")
         ax.set_title(title)
     for ax in axes.flat[len(groups) :]:
@@ -294,8 +312,8 @@ def roc(samples: pd.DataFrame) -> Figure:
     return fig
 
 
-def _bare(axes: np.ndarray, labels: Sequence[str]) -> None:
-    """Axes that hold images: no ticks, frame or grid; a label before each row."""
+def bare(axes: np.ndarray, labels: Sequence[str] = ()) -> None:
+    """Axes that hold pictures: no ticks, frame or grid; a label before each row."""
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.grid(False)

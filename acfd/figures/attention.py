@@ -5,14 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acfd.figures import FORGED, HEAT, QUIET, REAL, legend_below, subplots
-
-EDGE = "#009E73"  # of what is forged, on faces
+from acfd.figures import (
+    FORGED,
+    HEAT,
+    QUIET,
+    REAL,
+    attention_scale,
+    bare,
+    legend_below,
+    on_face,
+    real_and_forged,
+    subplots,
+)
 
 
 def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) -> Figure:
@@ -55,25 +63,8 @@ def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) 
             textcoords="offset points",
             weight="bold",
         )
-    _scale(fig, axes)
+    attention_scale(fig, axes)
     return fig
-
-
-def on_face(axes: Sequence, face: np.ndarray, mask: np.ndarray, maps: Sequence[np.ndarray]) -> None:
-    """A face on the first axes, each map over the grey face on the next; the mask's outline on all.
-
-    face: H x W x 3 uint8; mask: H x W of 0 and 1; maps: h x w in 0 ... 1 each.
-    """
-    height, width = mask.shape
-    axes[0].imshow(face, interpolation="none")
-    for ax, values in zip(axes[1:], maps, strict=True):
-        ax.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="none")
-        style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.65, "interpolation": "none"}
-        ax.imshow(values, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **style)
-    for ax in axes[: 1 + len(maps)]:
-        if mask.any() and not mask.all():
-            ax.contour(mask, [0.5], colors=["white"], linewidths=2.0)
-            ax.contour(mask, [0.5], colors=[EDGE], linewidths=1.1)
 
 
 def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> Figure:
@@ -88,7 +79,7 @@ def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> 
         column[0].set_title("real" if method == "original" else method, fontsize=10)
     for ax, label in zip(axes[:, 0], labels.values()):
         ax.set_ylabel(label)
-    _scale(fig, axes)
+    attention_scale(fig, axes)
     return fig
 
 
@@ -105,12 +96,7 @@ def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str
     for line, (quality, name) in zip(axes, names.items()):
         for ax, state in zip(line, states):
             part = stored[(stored["quality"] == quality) & (stored["state"] == state)]
-            for label, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
-                values = part.loc[part["label"] == label, "norm"]
-                share = np.full(len(values), 100 / max(1, len(values)))
-                style = {"histtype": "stepfilled", "alpha": 0.45, "color": colour}
-                ax.hist(values, bins, weights=share, **style, label=word)
-                ax.hist(values, bins, weights=share, histtype="step", color=colour, lw=1.2)
+            real_and_forged(ax, part, "norm", bins)
             for radius, sign, colour in zip(radii, ("$r^-$", "$r^+$"), (REAL, FORGED)):
                 ax.axvline(radius, color=colour, lw=1.4, ls="--")
                 where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
@@ -162,16 +148,3 @@ def _some(labels: np.ndarray, most: int) -> np.ndarray:
         of = np.flatnonzero(labels == label)
         kept.append(of[np.linspace(0, len(of) - 1, min(len(of), most // 2)).round().astype(int)])
     return np.concatenate(kept)
-
-
-def bare(axes: np.ndarray) -> None:
-    """Axes that hold pictures: no ticks, frame or grid."""
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-        ax.spines[:].set_visible(False)
-
-
-def _scale(fig: Figure, axes: np.ndarray) -> None:
-    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
-    fig.colorbar(scale, ax=axes, label="attention", shrink=0.8, aspect=30, pad=0.01)
