@@ -1,7 +1,7 @@
 # make study    the whole study, from nothing: environment, videos, faces, runs, tables, figures
 # make test     the tests, from nothing
 # make lab      JupyterLab on the notebooks
-# make bench    speed and memory on this machine, into benchmarks/results/
+# make bench    speed and memory on this machine, into benchmarks/results/; after `make study`, an hour
 # make lock     pin the dependencies of pyproject.toml anew
 # make clean    remove the environment and caches; data/ and results/ stay
 
@@ -40,6 +40,8 @@ lab: env
 
 bench: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/speed.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/detect.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/extraction.py
 
 lock: env
 	$(BIN)/python -m pip install -q uv

@@ -99,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("features", _features, "write where a run's features of test faces lie (a stage)")
     _run_of(sub)
 
+    command("report", _report, "write results/<preset>/report.html, the study as a page (a stage)")
+
     sub = command("readme", _readme, "rewrite the README's tables from results/")
     sub.add_argument("--check", action="store_true", help="only say whether they are up to date")
     return parser
@@ -141,7 +143,7 @@ def _check(args):
     p = load()
     d = p.data
     if d.source in datasets.FILE_SETS:
-        problems = datasets.tree(p).check(d.methods, d.high, d.low)
+        problems = datasets.tree(p).check(d.methods, d.high, d.low, jobs=p.compute.jobs)
         print(problems.to_string(index=False) if len(problems) else f"{d.root}: no problems found")
         return int(len(problems) > 0)
     found = check.survey(
@@ -268,6 +270,13 @@ def _features(args):
 
     p, paths = _paths()
     features.store(p, args.row, args.seed, paths)
+
+
+def _report(_):
+    from acfd import report
+
+    path = report.write(load())
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in a browser")
 
 
 def _readme(args):

@@ -54,7 +54,8 @@ class FaceDetector:
     """Finds faces on one thread; a compiled network is kept for each input shape seen."""
 
     def __init__(self, min_score: float, detect_size: int):
-        """min_score: in 0..1; detect_size: pixels of the longer side of what the network sees."""
+        """min_score: in 0..1; detect_size: pixels of the longer side of what the network sees, at
+        most: smaller frames are searched as they are."""
         self.min_score = min_score
         self.detect_size = detect_size
         self._core = ov.Core()
@@ -68,12 +69,11 @@ class FaceDetector:
         (the image's left one first), nose and mouth corners (the image's left one first).
         """
         height, width = rgb.shape[:2]
-        scale = self.detect_size / max(height, width)
+        scale = min(1.0, self.detect_size / max(height, width))
         inner = [max(1, round(side * scale)) for side in (height, width)]
         shape = tuple(-(-side // _MULTIPLE) * _MULTIPLE for side in inner)
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         blob = np.zeros((1, 3, *shape), np.float32)
-        small = cv2.resize(rgb, inner[::-1], interpolation=how)
+        small = cv2.resize(rgb, inner[::-1], interpolation=cv2.INTER_AREA)
         blob[0, :, : inner[0], : inner[1]] = small.transpose(2, 0, 1)
         found = self._decode(*self._run(blob))
         # x and y have scales of their own, since the inner sides were rounded
@@ -125,12 +125,6 @@ class FaceDetector:
                 points[:, ::-1].reshape(10, -1),
             ]
         ).T.astype(np.float32)
-
-
-@cache
-def detector(min_score: float, detect_size: int) -> FaceDetector:
-    """One detector a process, for all the videos that it works on."""
-    return FaceDetector(min_score, detect_size)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ SUMMARY = [
     "val_loss",
     "stopped",
     "collapsed",
+    "machine",
 ]
 
 
@@ -51,15 +52,13 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     loader = pairs.loader(data, batches, params.compute.workers)
     shown = progress and rank == 0
     bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not shown, leave=False)
-    parts, rates = [], []
+    parts = []
     for item in bar:
         about = table.index.loc[item["row"].numpy(), FROM_INDEX].reset_index(drop=True)
         batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
         one = []
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
-            began = time.perf_counter()
             found, kept = _judge(system, batch, quality, fabric)
-            rates.append(len(about) / (time.perf_counter() - began))
             known = table.masked[item["row"].numpy()]  # PBCA and IoU are of faces with a mask
             found |= {k: np.where(known, found[k], 0).astype(np.int32) for k in COUNTS}
             found = about.assign(compression=compression, **found)
@@ -80,7 +79,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
-    summary["images_per_second"] = round(float(np.median(rates)), 1)
+    summary["images_per_second"] = round(_rate(system, batch[system.judged], fabric), 1)
     with atomic(paths.metrics / "runs" / f"{row}-s{seed}.json") as f:
         f.write_text(json.dumps(summary, indent=1) + "\n")
     return scores
@@ -111,6 +110,18 @@ def _judge(system, batch: dict, quality: str, fabric) -> tuple[dict, dict]:
     return found, kept
 
 
+@torch.inference_mode()
+def _rate(system, images: torch.Tensor, fabric, rounds: int = 5) -> float:
+    """Images a second of the deployed network alone, at its best of some rounds."""
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        with fabric.autocast():
+            system.deployed(images).logits.float().cpu()  # waits for a GPU
+        seconds.append(time.perf_counter() - began)
+    return len(images) / min(seconds)
+
+
 def _sees(branch) -> bool:
     return branch is not None and branch.attention is not None
 
@@ -124,27 +135,3 @@ def _bytes(maps: torch.Tensor) -> list[bytes]:
 def unpack(maps: pd.Series, side: int) -> np.ndarray:
     """Maps of a map file as N x s x s in [0, 1]."""
     return np.stack([np.frombuffer(m, np.uint8) for m in maps]).reshape(-1, side, side) / 255
-
-
-def gallery(params: Params, paths: Paths, row: str, seed: int, each: int = 3) -> pd.DataFrame:
-    """A few test faces at low quality with their maps: forged ones from the surest to the most
-    doubted, then real ones from the best to the worst judged, each of another video.
-
-    Columns of the score and the map file; `face` is the row in the PairTable, `map_high_branch`
-    what the high-quality branch made of the same frame at high quality.
-    """
-    scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
-    sample = ["split", "method", "video", "frame"]
-    low = scores.assign(**maps[["side", "map", "mask"]])
-    high = maps[maps["compression"] == params.data.high]
-    low = low[(low["compression"] == params.data.low) & (low["split"] == "test")]
-    low = low.merge(high[[*sample, "map_high_branch"]], on=sample, validate="one_to_one")
-    index = PairTable(paths.faces).index.reset_index(names="face")
-    low = low.merge(index[[*sample, "face"]], on=sample, validate="one_to_one")
-    picked = []
-    for label, best_first in ((1, False), (0, True)):
-        of = low[low["label"] == label].sort_values("score", ascending=best_first)
-        of = of.drop_duplicates(["method", "video"])
-        spread = np.linspace(0, len(of) - 1, min(each, len(of))).round().astype(int)
-        picked.append(of.iloc[spread])
-    return pd.concat(picked, ignore_index=True)

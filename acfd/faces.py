@@ -23,18 +23,17 @@ from acfd import crops, detector, shards
 from acfd.crops import ClipError, ClipResult, Timing
 from acfd.crops import choose_frames as choose_frames  # what others ask this module for
 from acfd.datasets import FileSet
-from acfd.datasets.base import IMAGES
 from acfd.datasets.compress import at_hand
 from acfd.ffpp import Clip, Tree, TreeError
 from acfd.params import Faces, Params, digest
 from acfd.paths import atomic
 from acfd.spread import spread
-from acfd.video import VideoError
+from acfd.video import IMAGES, VideoError
 
 LEFT_OUT = "left_out.csv"
 # What a shard holds depends on this file and on crops.py too: count up when the same params would
 # give other rows.
-_RECIPE = 2
+_RECIPE = 4
 _ABANDONED = 3600  # seconds after which a half-written file is one of a run that was killed
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from safetensors.torch import save_model
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from acfd import losses, pairs, ranks
 from acfd.params import Params
@@ -164,8 +165,16 @@ class Loop:
 
     @torch.no_grad()
     def _glance(self, parts: list[dict]) -> list[tuple]:
-        """What the net says of the parts, for the critic alone."""
-        return [self.net(*self.system.inputs(part)) for part in parts]
+        """What the net says of the parts, for the critic alone: no statistics are kept of it."""
+        norms = [m for m in self.system.net.modules() if isinstance(m, _BatchNorm)]
+        kept = [m.momentum for m in norms]
+        for m in norms:
+            m.momentum = 0.0
+        try:
+            return [self.net(*self.system.inputs(part)) for part in parts]
+        finally:
+            for m, momentum in zip(norms, kept, strict=True):
+                m.momentum = momentum
 
     @torch.inference_mode()
     def validate(self, loader) -> Validation:
@@ -194,13 +203,18 @@ class Loop:
             with atomic(self.best_file) as f:
                 save_model(self.system.net, str(f))
 
-    def save(self, history: History, step: int):
-        """The whole state of the run, under a temporary name first."""
+    def save(self, history: History, step: int = 0, seconds: float = 0.0):
+        """The whole state of the run, under a temporary name first.
+
+        step, seconds: of the epoch that has begun, how many steps are done and what they took.
+        """
         if self.fabric.global_rank > 0:
             return
         state = {
             "history": history.__dict__,
             "step": step,
+            "seconds": seconds,
+            "precision": self.fabric.strategy.precision.state_dict(),  # the scale of 16-mixed
             "net": self.system.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
@@ -210,11 +224,12 @@ class Loop:
         with atomic(self.state_file) as f:
             torch.save(state, f)
 
-    def resume(self) -> tuple[History, int]:
+    def resume(self) -> tuple[History, int, float]:
+        """What `save` left: history, step and seconds; those of a new run if it left nothing."""
         found = self.state_file.stat().st_mtime_ns if self.state_file.exists() else None
         ranks.check_same(found, f"the age of {self.state_file}", self.fabric)
         if found is None:
-            return History(), 0
+            return History(), 0, 0.0
         try:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch has several, one of them pickle's
@@ -227,7 +242,8 @@ class Loop:
         if self.critic_optimiser is not None:
             self.system.critic.load_state_dict(state["critic"])
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
-        return History(**state["history"]), state["step"]
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        return History(**state["history"]), state["step"], state["seconds"]
 
 
 def _parts(batch: dict, n: int) -> list[dict]:
@@ -261,13 +277,12 @@ def _some_maps(rows, labels, m=None, target=None) -> dict[int, torch.Tensor]:
 
 
 def _attention_means(m: torch.Tensor | None, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Mean of M over forged pixels (the target's weight) and over the rest."""
+    """Mean of M over forged pixels (the target's weight) and over the rest; NaN of none."""
     if m is None:
         return {}
     target = losses.attention_target(mask, m.shape[-2:])
     m = m.detach().float()
-    tiny = 1e-6
     return {
-        "attention_inside": (m * target).sum() / (target.sum() + tiny),
-        "attention_outside": (m * (1 - target)).sum() / ((1 - target).sum() + tiny),
+        "attention_inside": (m * target).sum() / target.sum(),
+        "attention_outside": (m * (1 - target)).sum() / (1 - target).sum(),
     }

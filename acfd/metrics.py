@@ -145,8 +145,9 @@ def measure(
     """Every metric in every resample: R numbers each, the first of them the estimate.
 
     samples: one run at one compression, with the column unit. balanced_acc_val is there if a
-    threshold from validation is given (it is held fixed), pbca and iou if the run has a map. A
-    resample that has lost a class is NaN; `interval` leaves it out and counts it.
+    threshold from validation is given (it is held fixed), pbca and iou if the run has maps and the
+    forgeries have masks. A resample that has lost a class is NaN; `interval` leaves it out and
+    counts it.
     """
     frame = [samples[c].to_numpy() for c in ("label", "score", "unit")]
     by_video = videos(samples)
@@ -159,7 +160,8 @@ def measure(
     out["eer"] = _eer(*frame, weights)
     out["video_balanced_acc"] = _accuracies(*video, weights, 0.5)[1]
     out["video_auc"] = _auc(*video, weights)
-    if samples[PIXELS].to_numpy().any():
+    # real faces are compared with an empty mask: they have pixels even where no forgery has a mask
+    if samples.loc[samples["label"] == 1, PIXELS].to_numpy().any():
         out["pbca"], out["iou"] = _pixels(samples, weights)
     return out
 

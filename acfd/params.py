@@ -127,7 +127,7 @@ class Loss(Section):
     transfer_moves_high: bool
     radius_real: Weight
     radius_fake: Weight
-    metric_reduction: Reduction
+    metric_reduction: Literal["norm", "mean", "sum"]
     gradient_penalty: Weight
 
     @model_validator(mode="after")
@@ -154,7 +154,6 @@ class Train(Section):
     critic_steps: Positive
     classifier_epochs: Count
     on_collapse: Literal["stop", "go_on"]
-    checkpoint_steps: Count
     accumulate: Positive
 
 
@@ -178,6 +177,7 @@ class Compute(Section):
     jobs: Positive
     backend: Literal["joblib", "dask"]
     scheduler: str | None
+    checkpoint_steps: Count
 
 
 class Study(Section):
@@ -264,7 +264,7 @@ class Detect(Section):
     seed: Seed
     backend: Literal["auto", "openvino", "onnx", "int8", "torch"]
     frames: Count
-    detect_size: Annotated[int, Field(ge=64)]
+    detect_size: Annotated[int, Field(ge=64)] | None
     find_every: Weight
     min_face: Positive
     min_frames: Positive

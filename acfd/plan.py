@@ -16,6 +16,10 @@ FACE = 0.022  # decode, detect, crop and store one pair
 PASS = 0.062  # one Xception, forward and backward, one crop of 96 x 96
 FORWARD = 0.3  # a forward pass alone, as a part of that
 START = 12.0  # a notebook's kernel and imports
+CODED = 0.008  # code a frame of 320 x 320 and read it back, as the degraded copies are
+COPY = 0.005  # blur, noise or such on one frame, and a face cut from it
+DRAW = 20.0  # the tables and figures of a notebook, and of the calibration
+CODECS = ("h264", "h265", "av1", "double")
 # One image of each system as a part of PASS; of a two-branch system each of its two images
 COST = {"steg": 0.05, "rahmouni": 0.3, "meso4": 0.1, "mesoinception4": 0.2, "f3net": 2.5}
 
@@ -47,7 +51,7 @@ def plan(p: Params) -> str:
     def add(stage: str, what: str, seconds: float):
         nonlocal total
         total += seconds
-        lines.append(f"  {stage:<8}{what:<58}{_minutes(seconds):>9}")
+        lines.append(f"  {stage:<11}{what:<55}{_minutes(seconds):>9}")
 
     clips = faces = 0
     if p.data.source == "synthff":
@@ -68,8 +72,18 @@ def plan(p: Params) -> str:
         add("train", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
         scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * _pass(p, row))
     add("score", f"{len(p.study.rows)} rows, {p.data.high} and {p.data.low}", scoring)
-    add("table1", f"{len(p.table1.rows)} rows: tables, figures, metrics", 20 + START)
-    add("table2", f"{len(p.table2.rows)} rows: tables, figures, metrics", 20 + START)
+    for name, rows in (("table1", p.table1.rows), ("table2", p.table2.rows)):
+        add(name, f"{len(rows)} rows: tables, figures, metrics", DRAW + START)
+    add("calibrate", f"what a score of {p.detect.row} is worth", DRAW + START)
+    looked, seconds = _features(p)
+    add("features", f"{len(p.attention.rows)} rows, {looked}", seconds)
+    add("attention", "maps and features: figures, tables", 2 * DRAW + START)
+    made, seconds, crops = _copies(p)
+    add("copies", made, seconds)
+    judged = sum(START + crops * FORWARD * _pass(p, row) for row in p.robustness.rows)
+    add("robustness", f"{len(p.robustness.rows)} rows, {seeds} seed(s)", seeds * judged)
+    add("curves", "robustness: tables, figures, metrics", 2 * DRAW + START)
+    add("report", f"{paths.results}/report.html", START)
     head = f"preset {p.preset}: the tables in {paths.results}/, intermediate files in {paths.data}/"
     foot = "What is there already and up to date is not made again; interrupted, it goes on."
     if p.data.source != "synthff":
@@ -102,6 +116,35 @@ def _scored(p: Params, row: str) -> int:
     people = sum(getattr(p.synthff.identities, split) for split in p.score.splits)
     clips = people * (1 + len(of.score.methods or of.train.methods))
     return clips * min(p.faces.frames, p.synthff.frames)
+
+
+def _features(p: Params) -> tuple[str, float]:
+    """Faces that features are taken of, in words, and seconds: both states, both qualities."""
+    frames, seconds, faces = p.attention.frames, 0.0, 0
+    for row in p.attention.rows:
+        seconds += START
+        if p.data.source == "synthff":
+            of = p.for_row(row)
+            clips = p.synthff.identities.test * (1 + len(of.score.methods or of.train.methods))
+            faces = clips * min(frames, p.faces.frames, p.synthff.frames)
+            seconds += 4 * faces * FORWARD * _pass(p, row)
+    return f"{faces} test faces" if faces else f"{frames} frame(s) a test video", seconds
+
+
+def _copies(p: Params) -> tuple[str, float, int]:
+    """Degraded copies in words, their seconds, and how many faces are cut (0 if not known)."""
+    r = p.robustness
+    levels = dict(r.levels)
+    kinds = 1 + sum(map(len, levels.values()))
+    if p.data.source != "synthff":
+        return f"{kinds} levels of {r.frames} frame(s) a test video", START, 0
+    forged = min(r.forgeries or len(p.data.methods), len(p.data.methods))
+    faces = p.synthff.identities.test * (1 + forged) * min(r.frames, p.faces.frames)
+    # double codes twice
+    passes = sum(len(levels[codec]) for codec in CODECS) + len(levels["double"])
+    window = min(r.window, p.synthff.frames) * (p.synthff.size / 320) ** 2
+    seconds = START + faces * (passes * window * CODED + kinds * COPY)
+    return f"{faces} test faces at {kinds} levels", seconds, faces * kinds
 
 
 def _minutes(seconds: float) -> str:

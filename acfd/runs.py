@@ -23,6 +23,9 @@ from acfd.shards import PairTable
 from acfd.systems import System
 from acfd.train import Callback, History, TrainingError, fit, make_fabric
 
+# What of run.json's params a trained run keeps, whatever params.yaml says today.
+TRAINED_WITH = ("faces", "model", "loss", "train", "augment")
+
 
 class RunError(ValueError):
     """A run's folder that cannot be used; the message names the file."""
@@ -171,12 +174,26 @@ def _size(net: torch.nn.Module) -> int:
 def load_run(folder: Path, params: Params) -> tuple[System, dict]:
     """A trained system, in eval mode, and its run.json. Safe for files from anywhere: no pickle.
 
+    Its params are those that it was trained with, and today's (params) for everything else: which
+    data it is to judge, and keys that params.yaml has got since.
+
     Raises RunError for a folder that holds no run, or one that cannot be read.
     """
     path = folder / "run.json"
     try:
         said = json.loads(path.read_text())
-        p = Params(**said["params"])
+        raw = params.model_dump(mode="json")
+        for section in TRAINED_WITH:
+            values = said["params"][section]
+            raw[section] |= {k: v for k, v in values.items() if k in raw[section]}
+        stored = said["params"]["rows"][said["row"]]
+        # the run's sections have its row's changes already; what it is scored on is today's to say
+        today = params.rows.get(said["row"])
+        changes = {"score": today.set["score"]} if today and "score" in today.set else {}
+        raw["rows"] |= {said["row"]: stored | {"set": changes}}
+        known = dict.fromkeys([*raw["data"]["methods"], *raw["train"]["methods"]])
+        raw["data"]["methods"] = list(known)  # it may be asked about others than it was trained on
+        p = Params(**raw)
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; the stage `train` makes it: `dvc repro`") from None
     except (ValueError, KeyError, TypeError) as error:

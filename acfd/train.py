@@ -16,10 +16,10 @@ from acfd.params import Params
 from acfd.ranks import make_fabric
 from acfd.systems import System
 
-# Mean of M on forged pixels below which it has vanished, whatever else it shows: V' = V * M fades.
+# Mean of M on forged pixels below which V' = V * M has vanished, whatever else M shows.
 VANISHED = 0.05
-# A map as low as this that is no higher on forged pixels than elsewhere shows nothing either; but
-# a young one passes through here, so this alone is reported and stops no run.
+# A map as low as this that is no higher on forged pixels than elsewhere shows nothing; but a young
+# one passes through here, so this is reported and stops no run.
 FLAT_BELOW, FLAT_MARGIN = 0.15, 0.02
 TERMS = ("cls", "at", "dis", "gan")
 
@@ -52,13 +52,13 @@ def fit(
     t, c = params.train, params.compute
     fabric = fabric or make_fabric(c)
     loop = Loop(system, params, fabric, scratch)
-    history, step = loop.resume()
+    history, step, spent = loop.resume()
     pin = fabric.device.type == "cuda"
     loader = pairs.loader(data, batches, c.workers, pin)
     checks = pairs.loader(validation[0], validation[1], c.workers, pin)
 
     while not history.stopped:
-        epoch, began = len(history.epochs), time.perf_counter()
+        epoch, began = len(history.epochs), time.perf_counter() - spent
         batches.epoch, batches.start = epoch, step
         bar = tqdm(
             loader,
@@ -77,16 +77,16 @@ def fit(
             history.steps.append({"epoch": epoch + 1, "step": step + 1} | record)
             step += 1
             bar.set_postfix(loss=f"{record['loss']:.3f}")
-            if t.checkpoint_steps and step % t.checkpoint_steps == 0:
-                loop.save(history, step)
+            if c.checkpoint_steps and step % c.checkpoint_steps == 0:
+                loop.save(history, step, time.perf_counter() - began)
         ranks.share_buffers(system.net, fabric)
         found = loop.validate(checks)
         history.close_epoch(found, terms_of(system), time.perf_counter() - began)
-        step = 0
+        step, spent = 0, 0.0
         if history.best_epoch == epoch + 1:
             loop.save_best()
-        _judge(history, t)
-        loop.save(history, step)
+        _judge(history, t, params.model.attention_form)
+        loop.save(history)
         for callback in callbacks if fabric.global_rank == 0 else ():
             callback(history)
 
@@ -102,18 +102,27 @@ def terms_of(system: System) -> list[str]:
     return list(dict.fromkeys([*TERMS, *system.weights]))
 
 
-def _judge(history: History, t):
-    last = history.epochs[-1]
-    inside, outside = last["attention_inside"], last["attention_outside"]
-    # all comparisons are false for NaN: no map, no collapse
-    vanished = inside < VANISHED
-    history.collapsed = vanished or (inside < FLAT_BELOW and inside < outside + FLAT_MARGIN)
+def _judge(history: History, t, form: str):
+    """Stop or go on, by the last epoch; collapsed or not, by the one whose weights are kept.
+
+    form: model.attention_form; only of a plain product nothing is left when M is low everywhere.
+    """
+    last, kept = history.epochs[-1], history.epochs[history.best_epoch - 1]
+    vanished = form == "product" and last["attention_inside"] < VANISHED
+    history.collapsed = _shows_nothing(kept, form)
     if vanished and t.on_collapse == "stop":
         history.stopped = "collapsed"
     elif history.stale >= t.patience:
         history.stopped = f"validation loss did not fall for {t.patience} epochs"
     elif len(history.epochs) >= t.classifier_epochs + t.epochs:
         history.stopped = "all epochs done"
+
+
+def _shows_nothing(epoch: dict, form: str) -> bool:
+    inside, outside = epoch["attention_inside"], epoch["attention_outside"]
+    # all comparisons are false for NaN: no map, no collapse
+    vanished = form == "product" and inside < VANISHED
+    return vanished or (inside < FLAT_BELOW and inside < outside + FLAT_MARGIN)
 
 
 def _collapse_message(history: History) -> str:

@@ -16,6 +16,17 @@ import numpy as np
 
 from acfd.paths import atomic
 
+# Endings of files that are taken for one or the other, wherever folders are searched.
+IMAGES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
+)
+VIDEOS = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+        *(".wmv", ".flv", ".3gp", ".ogv", ".gif", ".vob", ".mxf"),
+    )
+)
+
 
 class VideoError(ValueError):
     """A video that cannot be used; the message names the file and says what was found."""
@@ -27,7 +38,7 @@ class VideoInfo:
 
     path: Path
     frames: int
-    width: int  # pixels
+    width: int  # pixels, as stored: a phone's video may be turned when it is shown
     height: int
     fps: float
     codec: str
@@ -89,6 +100,8 @@ def read_frames(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, frame) in order of time; frame: H x W x 3 RGB uint8.
 
+    Frames are turned as the file says, by a video's display matrix or an image's EXIF.
+
     indices: the frames wanted, counted from 0, in any order; None: all. The video is decoded once
     from its start, only the frames wanted are converted to RGB, and decoding stops after the last.
 
@@ -107,7 +120,7 @@ def read_frames(
         count = 0
         for frame in (decoded := _Decoded(container, stream)):
             if wanted is None or count in wanted:
-                yield count, frame.to_ndarray(format="rgb24")
+                yield count, turned(frame.to_ndarray(format="rgb24"), frame.rotation)
             count += 1
             if last is not None and count > last:
                 return
@@ -119,6 +132,12 @@ def read_frames(
                 f"expected{f' ({broken})' if broken else ''}; the video is cut short or damaged, "
                 "download or make it again"
             )
+
+
+def turned(picture: np.ndarray, rotation: float) -> np.ndarray:
+    """The picture turned counter-clockwise by the quarter turns nearest to `rotation` degrees."""
+    turns = round(rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
 class _Decoded:

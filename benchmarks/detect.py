@@ -9,15 +9,13 @@ ratio of a round. The clip is ten seconds of one generated face that moves throu
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import cv2
+import machine
 import numpy as np
 import onnxruntime
 import openvino
@@ -119,18 +117,14 @@ def main():
             "detect_every_frame": road(p, paths, row, video, 0, args.rounds),
             "detect_as_set": road(p, paths, row, video, p.detect.frames, args.rounds),
         }
-    said["machine"] = {
-        "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "torch": torch.__version__,
-        "openvino": openvino.__version__.split("-")[0],
-        "onnxruntime": onnxruntime.__version__,
-    }
-    print(json.dumps(said, indent=1))
-    target = HERE / "results" / "detect-cpu.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(said, indent=1) + "\n")
+    machine.write(
+        said,
+        HERE / "results" / "detect-cpu.json",
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        torch=torch.__version__,
+        openvino=openvino.__version__.split("-")[0],
+        onnxruntime=onnxruntime.__version__,
+    )
 
 
 if __name__ == "__main__":

@@ -9,16 +9,15 @@ those of FaceForensics++, from which the whole set is reckoned. About half an ho
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
+import machine
 import numpy as np
 
 from acfd import faces, params, synthff
@@ -208,13 +207,7 @@ def main():
         said["backends"] |= backends(p, Tree(folder / f"videos{middle}"), folder)
         said["real_size"] = real_size(p, few, args.length, folder)
         said["index_of_all"] = index_of_all(folder)
-    said["machine"] = {
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    print(json.dumps(said, indent=1))
-    args.to.parent.mkdir(parents=True, exist_ok=True)
-    args.to.write_text(json.dumps(said, indent=1) + "\n")
+    machine.write(said, args.to)
 
 
 if __name__ == "__main__":

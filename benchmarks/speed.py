@@ -6,15 +6,14 @@ make bench      or: python benchmarks/speed.py [--size 96] [--batch 32] [--round
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import platform
 import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import machine
 import numpy as np
 import torch
 
@@ -142,17 +141,14 @@ def main():
             kind: peak_memory(kind, args.size, args.batch)
             for kind in ("one plain Xception", "two branches and critic")
         }
-    said["machine"] = {
-        "cores": torch.get_num_threads(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    print(json.dumps(said, indent=1))
-    target = HERE / "results" / "cpu.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(said, indent=1) + "\n")
+    machine.write(
+        said,
+        HERE / "results" / "cpu.json",
+        threads=torch.get_num_threads(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import av
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,6 +55,16 @@ def moving(portrait: np.ndarray, frames: int, width: int, height: int) -> list[n
         frame[y : y + side, x : x + side] = face
         clip.append(np.roll(frame, 2 * n - frames, axis=1))
     return clip
+
+
+def remux(source: Path, target: Path, **options: str) -> None:
+    """The same packets in another container, or with options of the muxer."""
+    with av.open(str(source)) as read, av.open(str(target), "w", options=options) as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
 
 
 def inner_face(width: int, height: int, shift: int = 0) -> np.ndarray:

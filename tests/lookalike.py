@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-from conftest import inner_face, moving
+from conftest import inner_face, moving, remux
 
 from acfd.ffpp import REAL, Clip, Tree, write_splits
 from acfd.video import read_frames, write_video
@@ -220,13 +219,5 @@ def cut(path: Path, share: float) -> None:
 def header_first(path: Path) -> None:
     """Move an MP4's table of contents to its start, where cutting the file leaves it whole."""
     target = path.with_suffix(".first.mp4")
-    with (
-        av.open(str(path)) as old,
-        av.open(str(target), "w", options={"movflags": "faststart"}) as new,
-    ):
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(old.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                new.mux(packet)
+    remux(path, target, movflags="faststart")
     target.replace(path)

@@ -1,14 +1,18 @@
 """Stored maps: which fit best and worst, what they show on average, and looking around in them."""
 
+from pathlib import Path
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from acfd import attention, evaluate
-from acfd.attention import AttentionError, explore
+from acfd.attention import AttentionError, explore, features
 from acfd.paths import Paths
 
+TOP = Path(__file__).parents[1]
 SIDE = 4
 COLUMNS = ["split", "method", "video", "target", "source", "frame", "label"]
 
@@ -89,6 +93,58 @@ def test_best_and_worst_are_of_different_videos(params, paths):
     assert attention.extremes(ties)["overlap"].tolist() == pytest.approx([0.887, 0.1], abs=0.01)
     nothing = attention.extremes(low[low["label"] == 0])
     assert len(nothing) == 0 and "case" in nothing
+
+
+def claims(**known) -> None:
+    """The last cell of the notebook, on tables made here."""
+    cells = nbformat.read(TOP / "notebooks" / "06_attention.ipynb", as_version=4).cells
+    exec(cells[-1].source, {"np": np, "features": features} | known)
+
+
+def test_the_notebooks_claims_hold_and_can_fail(params, paths):
+    found = attention.faces(params, paths, "cls_at", 0)
+    low = found[found["compression"] == "c40"]
+    lines = [
+        {"row": "cls_at", "method": "Deepfakes", "video": v, "frame": 0, "own": float(n)}
+        | {"state": state, "quality": quality}
+        for n, v in enumerate("ab")
+        for state in features.STATES
+        for quality in features.QUALITIES
+    ]
+    setting = params.attention.model_copy(update={"rows": ["cls_at"]})
+    p = params.model_copy(update={"attention": setting})
+    sound = {
+        "p": p,
+        "at_low": low,
+        "picked": attention.extremes(low),
+        "stored": pd.DataFrame(lines),
+    }
+    claims(**sound)
+    claims(**sound | {"at_low": low.assign(iou=np.nan), "picked": attention.extremes(low[:0])})
+    wrong = attention.extremes(low[low["iou"] < 0.5])
+    with pytest.raises(AssertionError, match="a better one of Deepfakes"):
+        claims(**sound | {"picked": wrong})
+    with pytest.raises(AssertionError, match="a manipulation is missing"):
+        claims(**sound | {"picked": wrong[:0]})
+    for spoilt in (lines[:-1], [lines[0] | {"own": 7.0}, *lines[1:]]):
+        with pytest.raises(AssertionError, match="Deepfakes"):
+            claims(**sound | {"stored": pd.DataFrame(spoilt)})
+
+
+def test_the_gallery_goes_from_good_to_bad(params, paths):
+    found = attention.faces(params, paths, "cls_at", 0)
+    low = found[found["compression"] == "c40"].reset_index(drop=True)
+    low["score"] = np.linspace(0, 1, len(low))
+    picked = attention.gallery(low)
+    assert picked["label"].tolist() == [1] * 3 + [0] * 3
+    assert picked["score"][:3].is_monotonic_decreasing  # forged: the surest first
+    assert picked["score"][3:].is_monotonic_increasing  # real: the best judged first
+    assert not picked.duplicated(["method", "video"]).any()
+    for label, of in picked.groupby("label"):
+        every = low[low["label"] == label].sort_values("score", ascending=not label)
+        ends = every.drop_duplicates("video")["score"].iloc[[0, -1]].tolist()
+        assert of["score"].iloc[[0, -1]].tolist() == ends
+    assert len(attention.gallery(low, each=99)) == 8  # videos
 
 
 def test_summary_and_averages_by_hand(params, paths):

@@ -2,9 +2,11 @@
 
 import json
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import moving
 from trained import write_about, write_scores
 
 from acfd import ffpp
@@ -13,6 +15,7 @@ from acfd.deploy.calibrate import best_temperature, expected_error, log_loss, si
 from acfd.detect.media import look
 from acfd.metrics import MetricError
 from acfd.paths import Paths
+from acfd.video import write_video
 
 ROW = "cls_c40"
 
@@ -175,6 +178,31 @@ def test_without_the_videos_their_range_is_left_out(study):
     p, paths = study
     gone = p.model_copy(update={"data": p.data.model_copy(update={"root": "nowhere"})})
     assert set(calibrate.ranges(gone, paths)) == {"crop_pixels", "detail"}
+
+
+def test_bits_are_only_those_of_h264_that_was_trained_on(study, portraits, tmp_path):
+    p, paths = study
+    names = [f"{s}/{kind}/{s}" for s in ("train", "val", "test") for kind in ("real", "fake")]
+    for n, name in enumerate(names):
+        for quality, crf in (("c23", 23), ("c40", 40)):
+            path = tmp_path / quality / f"{name}.mp4"
+            write_video(path, moving(portraits[n % 3], 2, 64, 64), 25.0, crf=crf)
+    other = {"codec": "libx264rgb" if "libvpx-vp9" not in av.codecs_available else "libvpx-vp9"}
+    odd = tmp_path / "c40" / "train" / "real" / "train.mp4"
+    write_video(odd, moving(portraits[0], 2, 64, 64), 25.0, crf=5, pix_fmt="yuv420p", **other)
+    said = {"source": "folder", "root": str(tmp_path), "methods": ["Forged"]}
+    data = type(p.data)(**p.data.model_dump() | said)
+    found = calibrate.ranges(p.model_copy(update={"data": data}), paths)["bits_per_pixel"]
+    expected = [
+        look(tmp_path / q / f"{n}.mp4").bits_per_pixel
+        for q in ("c23", "c40") for n in names[:4] if tmp_path / q / f"{n}.mp4" != odd
+    ]  # fmt: skip
+    assert found == [min(expected), max(expected)]
+    # c30 is made of the stored files: of what the network saw, no stream is left
+    made = type(p.data)(**data.model_dump() | {"low": "c30"})
+    assert set(calibrate.ranges(p.model_copy(update={"data": made}), paths)) == {
+        *("crop_pixels", "detail"),
+    }
 
 
 def test_a_run_that_was_never_scored_has_no_calibration(study, small_params):

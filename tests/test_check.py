@@ -2,11 +2,10 @@
 
 import shutil
 
-import av
 import lookalike
 import numpy as np
 import pytest
-from conftest import write_clip
+from conftest import remux, write_clip
 
 from acfd import cli
 from acfd.datasets.check import CheckError, look, report, stored, survey
@@ -170,12 +169,7 @@ def test_what_is_no_video_is_an_error_that_names_it(tmp_path, content):
 
 def test_a_container_that_promises_no_number_is_read_through(mine, tmp_path):
     path = mine.video_path(clips(mine)["original/000"], "c23")
-    with av.open(str(path)) as old, av.open(str(tmp_path / "a.mkv"), "w") as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(old.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                new.mux(packet)
+    remux(path, tmp_path / "a.mkv")
     found = header(tmp_path / "a.mkv")
     assert (found.frames, found.width, found.promised) == (6, 65, 0)
 

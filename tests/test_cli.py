@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from acfd import cli, params
 from acfd.plan import clear_broken_lock, plan
@@ -24,12 +25,29 @@ def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
     if preset != "ffpp":
         minutes = [float(m) for m in re.findall(r"([\d.]+) min", said)]
         assert sum(minutes[:-1]) == pytest.approx(minutes[-1], abs=0.1 * len(minutes))
-        assert len(minutes) == 2 + len(p.study.rows) + 3 + 1
+        assert len(minutes) == 2 + len(p.study.rows) + 3 + 7 + 1
+
+
+def test_the_plan_names_every_stage_that_takes_time():
+    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
+    said = plan(params.load(TOP / "params.yaml"))
+    for name in set(stages) - {"source", "sources"}:  # these take seconds
+        assert re.search(rf"^  {name} ", said, re.MULTILINE), name
+
+
+def test_the_plan_counts_the_copies_of_a_study(make_params):
+    """24 people of the test split, each with a real video and one forged one, a frame of each; of
+    them the untouched frame and every level."""
+    levels = {family: [] for family in params.LIMITS} | {"h264": [23, 40], "jpeg": [50]}
+    p = make_params(robustness={"levels": levels, "forgeries": 1, "frames": 1})
+    assert "48 test faces at 4 levels" in plan(p)
+    p = make_params(robustness={"levels": levels, "forgeries": 0, "frames": 2})
+    assert "96 test faces at 4 levels" in plan(p)  # of one manipulation, the only one
 
 
 def test_the_plan_knows_what_a_system_costs():
     said = plan(params.load(TOP / "params.yaml"))
-    rows = ("meso4", "xception_c23", "xception_both", "f3net")
+    rows = ("rahmouni", "xception_c23", "xception_both", "f3net")
     took = [float(re.search(rf"train +{r}, .*?([\d.]+) min", said)[1]) for r in rows]
     assert took == sorted(took) and took[-1] > 3 * took[0]
 

@@ -126,6 +126,17 @@ def test_the_box_follows_a_frame_that_was_made_smaller():
     assert edge.shape == (40, 40, 3)
 
 
+def test_a_face_as_high_as_the_frame_is_cut_without_a_stretched_line():
+    frame = np.random.default_rng(0).integers(0, 256, (480, 854, 3), np.uint8)
+    box = [100.0, 0.0, 580.0, 480.0]
+    np.testing.assert_array_equal(
+        copies.cut(frame, box, 854, 96), crops.resize(frame[:, 100:580], 96)
+    )
+    (half,) = degrade.degrade([frame], "scale", 0.5, wanted=[0], fps=25.0, seed=[0])
+    assert half.shape == (240, 428, 3)  # sides are even: 428 / 854 of 480 lines would be 241
+    np.testing.assert_array_equal(copies.cut(half, box, 854, 96), crops.resize(half[:, 50:290], 96))
+
+
 @pytest.mark.parametrize(
     ("frame", "count", "length", "expected"),
     [(6, 12, 12, (0, 12)), (5, 100, 10, (0, 10)), (50, 100, 10, (45, 55)), (99, 100, 10, (90, 100)),

@@ -90,6 +90,20 @@ def test_areas_are_trapezoids_and_families_count_alike(params, paths):
         assert lines.loc[(row, "all"), "auc"] == pytest.approx((jpeg + blur) / 2)
 
 
+def test_rows_that_were_trained_on_degraded_pictures_are_marked(params, paths):
+    """By what they were trained with, whatever they are called."""
+    plain = params.rows["ours"]
+    known = {"augment": {"degrade": 0.3, "blend": 0.0}}
+    rows = params.rows | {"ours": plain.model_copy(update={"set": plain.set | known})}
+    _, table, areas = made(params.model_copy(update={"rows": rows}), paths)
+    for of in (table, areas):
+        titles = of.groupby("row")["title"].unique().str.join(",").to_dict()
+        assert titles["ours"] == plain.title + curves.AFRESH
+        assert titles["xception"] == params.rows["xception"].title
+    assert curves.title(params, "ours_plus").endswith(curves.AFRESH)
+    assert curves.title(params, "ours") == plain.title
+
+
 def test_differences_are_paired(params, paths):
     """Rows that agree on a family differ by nothing there, in every resample."""
     _, _, areas = made(params, paths)

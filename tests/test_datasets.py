@@ -20,6 +20,7 @@ from acfd.datasets.celebdf import CelebDF
 from acfd.datasets.compress import QualityError, at_hand, make, recipe
 from acfd.datasets.dfdc import DFDC
 from acfd.datasets.folder import Folder, Table
+from acfd.detect import media
 from acfd.faces import extract
 from acfd.ffpp import REAL, Tree, TreeError
 from acfd.metrics import identity_units
@@ -219,6 +220,38 @@ def test_a_folder_of_real_and_fake(tmp_path):
     touch(tmp_path, "real/3.jpg")
     with pytest.raises(TreeError, match=r"the same name as real/3.jpg; rename one"):
         Folder(tmp_path).clips(["Forged"])
+
+
+def test_what_detect_takes_a_set_takes_and_the_rest_is_named(portraits, tmp_path):
+    for n, name in enumerate(("real/a.mpg", "real/b.avif", "fake/a.mkv", "fake/c.jpe")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix in media.IMAGES:
+            kind = {".jpe": ".jpg"}.get(path.suffix, path.suffix)
+            path.write_bytes(cv2.imencode(kind, portraits[0])[1].tobytes())
+        else:
+            film(path.with_suffix(".mp4"), portraits[n % 3])
+            path.with_suffix(".mp4").rename(path)  # what is in it counts
+    touch(tmp_path, "real/a.heic", "real/notes", "fake/.DS_Store")
+    files = Folder(tmp_path, test_only=True)
+    assert {c.file for c in files.clips(["Forged"])} == {
+        *("real/a.mpg", "real/b.avif", "fake/a.mkv", "fake/c.jpe"),
+    }
+    problems, index = files.look(["Forged"], "raw", "c40", jobs=2)
+    assert problems["video"].tolist() == ["real/a.heic", "real/notes"]
+    assert "passed over: .heic is no known" in problems["what"][0]
+    assert index.set_index(["label", "video"])["frames"].to_dict() == {
+        (0, "a"): 4, (0, "b"): 1, (1, "a"): 4, (1, "c"): 1,
+    }  # fmt: skip
+
+
+def test_a_file_that_was_cut_off_is_found_without_reading_it(portraits, tmp_path):
+    for n, kind in enumerate(("real", "fake")):
+        film(tmp_path / kind / "a.mp4", portraits[n])
+    path = tmp_path / "fake" / "a.mp4"
+    path.write_bytes(path.read_bytes()[:-300])
+    (problem,) = Folder(tmp_path, test_only=True).check(["Forged"], "raw", "c40").itertuples()
+    assert problem.method == "Forged" and "a.mp4: the file is cut short" in problem.what
 
 
 def test_a_folder_with_splits_keeps_them_and_takes_validation_from_training(tmp_path):

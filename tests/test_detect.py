@@ -13,14 +13,17 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+from conftest import moving
 from ruamel.yaml import YAML
 from trained import write_calibration, write_run
 
-from acfd import cli
+from acfd import cli, crops
+from acfd.crops import ClipResult
 from acfd.detect import report
 from acfd.detect.ahead import ahead, batches
 from acfd.detect.backends import in_batches
 from acfd.detect.core import Detection, Detector
+from acfd.ffpp import REAL, Clip
 from acfd.paths import Paths
 from acfd.video import write_video
 
@@ -206,6 +209,26 @@ def test_files_that_are_written(detector, clips, tmp_path):
     # the clip is on it, and beside it the map and the chart
     picture = cv2.resize(frames[0][64:, 12:], None, fx=0.5, fy=0.5)
     assert picture.std() > 30
+
+
+def test_faces_are_searched_as_those_of_the_run_were(study, portraits, tmp_path):
+    """At the size that its faces were found at, whatever params.yaml says today."""
+    p, paths = study
+    video = tmp_path / "a.mp4"
+    frames = [np.pad(f, ((90, 90), (90, 90), (0, 0))) for f in moving(portraits[0], 8, 220, 220)]
+    write_video(video, frames, 25.0, crf=20, preset="ultrafast")
+    faces = p.faces.model_copy(update={"frames": 6})
+    result = ClipResult(Clip(REAL, "000", "000", "", "train"))
+    expected = crops.rows(dict.fromkeys(("c23", "c40"), video), faces, result)
+    boxes = [row["box"] for row in expected]
+    today = p.model_copy(update={"faces": p.faces.model_copy(update={"detect_size": 480})})
+    squares = {
+        size: [list(s.square) for s in detector(video).seen]
+        for size in (None, 320)
+        for detector in [Detector(today, paths=paths, row="meso4", detect_size=size)]
+    }
+    assert len(boxes) == 6 and squares[None] == boxes
+    assert squares[320] != boxes
 
 
 def test_settings_that_make_no_sense_are_refused(study):

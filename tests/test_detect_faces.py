@@ -8,6 +8,7 @@ from acfd import crops as training
 from acfd import shards
 from acfd.crops import ClipResult
 from acfd.detect.faces import Finder, Timing, Tracker, detail
+from acfd.detector import FaceDetector
 from acfd.ffpp import REAL, Clip
 from acfd.params import Faces
 from acfd.video import read_frames, write_video
@@ -61,8 +62,8 @@ def pan(portraits):
     return frames
 
 
-def finder(every=0.0, size=64, **changes) -> Finder:
-    said = {"margin": 1.3, "min_score": 0.5, "detect_size": 320}
+def finder(every=0.0, size=64, detect_size=320, **changes) -> Finder:
+    said = {"margin": 1.3, "detector": FaceDetector(0.5, detect_size)}
     return Finder(size=size, every=every, timing=Timing(), **(said | changes))
 
 
@@ -101,7 +102,8 @@ def test_no_frames_and_no_faces(pan):
     assert list(finder().cut(timed([np.zeros_like(pan[0])] * 3))) == []
 
 
-def test_crops_are_those_of_training_to_the_bit(portraits, tmp_path):
+@pytest.mark.parametrize("detect_size", [160, 480])  # of frames of 320
+def test_crops_are_those_of_training_to_the_bit(portraits, tmp_path, detect_size):
     """The same clip through extraction and through detection, at one size of search."""
     frames = [np.roll(portraits[1], 3 * n, axis=1) for n in range(4)]
     paths = {name: tmp_path / f"{name}.mp4" for name in ("c23", "c40")}
@@ -109,7 +111,7 @@ def test_crops_are_those_of_training_to_the_bit(portraits, tmp_path):
         write_video(path, frames, 25.0, crf=crf, preset="ultrafast")
     p = Faces(
         frames=4, choice="even", size=48, margin=1.3, mask_threshold=0.1, min_score=0.5,
-        detect_size=160,
+        detect_size=detect_size,
     )  # fmt: skip
     result = ClipResult(Clip(REAL, "000", "000", "", "train"))
     expected = list(training.rows(paths, p, result))
@@ -125,7 +127,7 @@ def test_small_frames_are_not_enlarged_for_the_search(portraits):
     small = cv2.resize(portraits[0], (120, 120), interpolation=cv2.INTER_AREA)
     find = finder(detect_size=480)
     (seen,) = find.cut([(0, 0.0, small)])
-    assert list(find.detectors) == [120]
+    assert list(find.detector._compiled) == [(128, 128)]
     assert seen.crop.shape == (64, 64, 3) and 40 < seen.side < 120
 
 

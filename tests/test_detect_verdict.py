@@ -1,15 +1,17 @@
 """From log-odds to what is said: worked out by hand, and never more than is known."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from acfd.deploy.calibrate import sigmoid
-from acfd.detect import verdict
+from acfd.detect import summary, verdict
+from acfd.detect.faces import Seen
 from acfd.detect.media import Media
-from acfd.detect.report import Flag
+from acfd.detect.report import Flag, ModelReport
 from acfd.params import Detect
 
 FIXED = {"temperature": 1.0, "low": 1.0, "high": 1.0}
@@ -103,6 +105,38 @@ def test_when_it_does_not_know_it_says_so(p):
 
 def test_a_single_image_is_not_too_few_frames(p):
     assert decide(p, [4.0], media=clip(kind="image"))[0] == "forged"
+
+
+def report_of(p, *faces):
+    """The report of a file with these faces, whose log-odds are given, 8 frames each."""
+    seen, odds = [], []
+    for n in range(8):
+        for face, logits in enumerate(faces):
+            square = np.array([0.0, 0, 99, 99])
+            seen.append(Seen(n, n / 25, face, square, (0, 0, 99, 99), 0.9, 5.0, None))
+            odds.append(logits[n])
+    judge = ModelReport(
+        run="a-s0", preset="a", title="a", system="a", folder="a", weights_sha256="",
+        backend="onnx", calibrated=True, temperature=1.0, trained_on="a",
+    )  # fmt: skip
+    frames = SimpleNamespace(chosen=range(8), lost=0, why="")
+    known = calibration(scatter=0.1)
+    return summary.of_file(clip(), frames, seen, np.array(odds), known, p, judge)
+
+
+def test_a_face_that_may_be_forged_goes_before_one_without_a_finding(p):
+    clean, open_ = np.full(8, -1.1), np.array([6, -9] * 4) + 0.1  # probabilities 0.25 and 0.20
+    found = report_of(p, clean, open_)
+    assert [f.verdict for f in found.faces] == ["no_forgery_found", "inconclusive"]
+    assert found.faces[0].probability > found.faces[1].probability
+    assert (found.verdict, found.decided_by) == ("inconclusive", 1)
+    assert found.probability == found.faces[1].probability
+    assert "face 1, the least clear of 2" in found.why
+    forged = report_of(p, clean, open_, np.full(8, 1.0))
+    assert (forged.verdict, forged.decided_by) == ("forged", 2)
+    two = report_of(p, clean, np.full(8, -3.0))
+    assert (two.verdict, two.decided_by) == ("no_forgery_found", 0)
+    assert "face 0, the most suspicious of 2" in two.why
 
 
 def codes(flags):

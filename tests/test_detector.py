@@ -63,6 +63,12 @@ def test_a_face_at_the_border_has_its_box_inside_the_frame(find, portraits):
     assert found[0, 0] >= 0 and found[0, 2] < 200
 
 
+def test_a_small_frame_is_searched_as_it_is(portraits):
+    small = cv2.resize(portraits[0], (200, 200), interpolation=cv2.INTER_AREA)
+    expected = FaceDetector(0.5, 200).detect(small)
+    assert np.array_equal(FaceDetector(0.5, 480).detect(small), expected) and len(expected) == 1
+
+
 def test_no_face_no_rows(find):
     assert find.detect(np.full((90, 160, 3), 110, np.uint8)).shape == (0, 15)
 

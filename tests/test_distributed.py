@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import trained
 import two_ranks
-from safetensors.torch import load_file
 from torch import nn
+from trained import assert_same, changed
 
 from acfd import pairs, ranks, runs, systems
 from acfd.loop import Loop
@@ -27,6 +28,7 @@ from acfd.paths import Paths
 from acfd.train import TrainingError
 
 ROW = two_ranks.ROW
+STEPS = {"checkpoint_steps": 1}
 SCRIPT = two_ranks.__file__
 TRAIN = {
     "batch": 8,
@@ -36,7 +38,6 @@ TRAIN = {
     "val_pairs": 0,
     "classifier_epochs": 1,
     "critic_steps": 2,
-    "checkpoint_steps": 1,
     "on_collapse": "go_on",
     "lr": 0.003,
     "attention_lr_scale": 1.0,
@@ -52,20 +53,13 @@ def small_net():
         yield
 
 
-def changed(p: Params, **sections) -> Params:
-    raw = p.model_dump()
-    for section, values in sections.items():
-        raw[section] |= values
-    return Params(**raw)
-
-
 @pytest.fixture(scope="module")
 def make_study(small_params, toy_faces, tmp_path_factory):
     """make_study(devices=2) -> (params, its file, paths): a folder with the toy faces."""
     from ruamel.yaml import YAML
 
     def make(**compute):
-        p = changed(small_params, train=TRAIN, score={"batch": 3}, compute=compute)
+        p = changed(small_params, train=TRAIN, score={"batch": 3}, compute=compute | STEPS)
         paths = Paths("toy", tmp_path_factory.mktemp("study"))
         paths.data.mkdir(parents=True)
         paths.faces.symlink_to(toy_faces.folder)
@@ -115,9 +109,7 @@ def two(both):
 
 def result(paths):
     folder = paths.run(ROW, 0)
-    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
-    said = json.loads((folder / "run.json").read_text())
-    return history, pd.read_csv(folder / "steps.csv"), load_file(folder / "model.safetensors"), said
+    return *trained.result(folder), json.loads((folder / "run.json").read_text())
 
 
 def scores_of(paths):
@@ -200,9 +192,7 @@ def test_a_killed_process_ends_the_job_and_it_resumes(two, make_study):
     done = start("run", file, paths.top)
     assert done.returncode == 0, done.stderr[-3000:]
     expected, found = result(two), result(paths)
-    pd.testing.assert_frame_equal(found[0], expected[0], check_exact=True)
-    pd.testing.assert_frame_equal(found[1], expected[1], check_exact=True)
-    assert all(torch.equal(found[2][k], expected[2][k]) for k in expected[2])
+    assert_same(found, expected)
 
 
 def test_the_stage_takes_over_what_several_processes_trained(small_net, two, monkeypatch):

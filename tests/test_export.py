@@ -3,11 +3,13 @@ claim that was not checked."""
 
 import hashlib
 import json
+import shutil
 
 import cv2
 import jsonschema
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 import torch
 from ruamel.yaml import YAML
@@ -114,10 +116,13 @@ def test_an_export_is_all_that_detection_needs(exported, portraits, tmp_path, mo
     assert other.report.probability == pytest.approx(found.report.probability, abs=1e-4)
 
 
-def test_without_settings_detect_makes_the_files_itself_and_takes_the_fastest(study, portraits):
+def test_without_settings_detect_makes_the_files_itself_and_takes_the_fastest(study, monkeypatch):
     p, paths = study
+    calls, about = [], export.about
+    monkeypatch.setattr(export, "about", lambda *of: calls.append(of) or about(*of))
     detector = Detector(p, paths=paths, row="meso4")
     assert detector.backend.name == "openvino"
+    assert len(calls) == 1  # a calibration may have to be computed for it
     folder = export.cached(p, paths, "meso4", 0)
     made = (folder / "model.json").stat().st_mtime_ns
     assert export.cached(p, paths, "meso4", 0) == folder
@@ -140,6 +145,39 @@ def test_what_cannot_be_had_is_said_with_what_there_is(study, exported, tmp_path
         Detector(model=exported, backend="torch")
     with pytest.raises(ExportError, match=r"model\.json"):
         Detector(model=tmp_path)
+
+
+def test_a_file_of_another_export_is_refused(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "mixed")
+    weights = tmp_path / "mixed" / "model.bin"
+    data = bytearray(weights.read_bytes())
+    data[1000] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ExportError, match=r"model\.bin: sha256 is .*, model\.json says"):
+        Detector(model=tmp_path / "mixed")
+    weights.unlink()
+    with pytest.raises(BackendError, match=r"backend openvino; there are: onnx\."):
+        Detector(model=tmp_path / "mixed")
+    assert Detector(model=tmp_path / "mixed", backend="onnx").backend.name == "onnx"
+
+
+def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
+    study, exported, tmp_path, monkeypatch
+):
+    p, paths = study
+    folder = tmp_path / "out"
+    shutil.copytree(exported, folder)
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.onnx, "export", lambda *of, **_: of[2].write_bytes(b"new weights"))
+    monkeypatch.setattr(export, "_to_openvino", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export.export(p, paths, "meso4", 0, folder)
+    assert (folder / "model.onnx").read_bytes() == b"new weights"
+    with pytest.raises(ExportError, match=r"no model\.json"):
+        Detector(model=folder)
 
 
 class Odd(nn.Module):
@@ -241,6 +279,47 @@ def test_the_command_writes_an_export_and_tells_what_int8_costs(study, monkeypat
     lost = said["auc_float32"] - said["auc_int8"]
     assert said["kept"] == (lost <= quantise.WORST)
     assert said["calibration"]["videos"]["samples"] == 16  # of the validation split
+    assert said["calibration"]["frames_a_video"] == 2  # whole ones
+    assert said["test"]["faces"] == 32
     if said["kept"]:
         detector = Detector(model="out", backend="int8")
         assert detector.calibration is None  # as that of the run, which was not scored
+
+
+def test_int8_is_made_when_it_is_asked_for(study, tmp_path, monkeypatch):
+    p, _ = study
+    paths = Paths(p.preset, tmp_path)
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(study[1].faces.resolve())
+    write_run(p, paths, "meso4")
+    write_calibration(paths, "meso4")
+    monkeypatch.setitem(quantise.add.__kwdefaults__, "worst", 2.0)
+    detector = Detector(p, paths=paths, row="meso4", backend="int8")
+    assert detector.backend.name == "int8"
+    own = detector.about["int8"]["calibration"]
+    assert detector.calibration["videos"] == own["videos"]
+    assert detector.calibration["ranges"]["detail"] == [0, 9999]  # of the run
+    # one that lost too much is not there
+    (path,) = (tmp_path / ".acfd" / "exports").glob("*/model.json")
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"int8": said["int8"] | {"kept": False}}))
+    with pytest.raises(BackendError, match=r"int8: on validation faces .* Set detect.backend"):
+        Detector(p, paths=paths, row="meso4", backend="int8")
+
+
+def test_int8_is_tried_on_whole_videos_of_both_classes():
+    lines = [
+        ("original" if v < 100 else f"m{v % 4}", str(v), int(v >= 100), f)
+        for v in range(500)
+        for f in range(4)
+    ]
+    index = pd.DataFrame(lines, columns=["method", "video", "label", "frame"])
+    found = quantise.whole_videos(index)
+    assert found.groupby(["method", "video"]).size().eq(4).all()
+    videos = found.drop_duplicates(["method", "video"])
+    assert len(found) >= 300 and len(videos) >= 40
+    assert abs((videos["label"] == 0).sum() - (videos["label"] == 1).sum()) <= 1
+    few = quantise.whole_videos(index[index["video"].isin(["0", "1", "300"])])
+    assert len(few) == 12
+    long = quantise.whole_videos(pd.concat([index] * 60))  # 240 frames each
+    assert long.drop_duplicates(["method", "video"]).shape[0] == 40

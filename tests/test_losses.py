@@ -75,7 +75,8 @@ def test_metric_hinge_by_hand():
 
 def test_metric_transfer_by_hand():
     high, low = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
-    assert losses.metric_transfer(high, low).item() == pytest.approx(1.5)
+    assert losses.metric_transfer(high, low).item() == pytest.approx(5**0.5)
+    assert losses.metric_transfer(high, low, "mean").item() == pytest.approx(1.5)
     assert losses.metric_transfer(high, low, "sum").item() == pytest.approx(3.0)
 
 

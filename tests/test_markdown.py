@@ -147,6 +147,14 @@ def test_readme_blocks(tmp_path):
     assert markdown.left_out(unseen()) in first
     assert blocks["compression-pocket"] == markdown.compression(drops())
 
+    # where Table 1 says itself what trained its rows, or that nobody knows
+    own = table1().assign(machine=["2 cores", "2 cores and a GPU"] * 6)
+    tables.write_table(own, folder / "table1.csv")
+    first = markdown.readme_blocks(tmp_path)["table1-pocket"]
+    assert "took 2.2 h in all on 2 cores and a GPU." in first
+    tables.write_table(own.assign(machine=tables.UNKNOWN), folder / "table1.csv")
+    assert "took 2.2 h in all. Saying" in markdown.readme_blocks(tmp_path)["table1-pocket"]
+
     for name, made in (("compression", drops()), ("left_out", unseen())):
         tables.write_table(made[:0], folder / f"{name}.csv")
     blocks = markdown.readme_blocks(tmp_path)

@@ -152,6 +152,9 @@ def test_a_resample_equals_the_samples_written_out():
 def test_no_map_gives_no_pixel_metrics():
     s = scored(pairs=3).assign(tp=0, fp=0, fn=0, tn=0)
     assert not {"pbca", "iou", "balanced_acc_val"} & set(m.measure(s, m.resample(3, 2)))
+    # forgeries without masks: only real faces, whose mask is empty, are compared with their maps
+    s.loc[s["label"] == 0, ["fp", "tn"]] = 3, 13
+    assert not {"pbca", "iou"} & set(m.measure(s, m.resample(3, 2)))
 
 
 def test_resamples_that_lost_a_class_are_counted_and_left_out():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from trained import assert_same, result
 
 from acfd import baselines, evaluate, runs
 from acfd.baselines.layers import Dropout
@@ -23,22 +23,11 @@ def study(small_params, toy_faces, tmp_path):
         paths.faces.symlink_to(toy_faces.folder)
         raw = small_params.model_dump()
         raw["train"] |= train
+        raw["rows"]["meso4"]["set"]["train"] |= train  # which has epochs of its own
+        raw["compute"] |= {"checkpoint_steps": 1}
         return Params(**raw), paths
 
     return make
-
-
-def result(folder):
-    """What a run leaves, without how long it took."""
-    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
-    return history, pd.read_csv(folder / "steps.csv"), load_file(folder / "model.safetensors")
-
-
-def assert_same(a, b):
-    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
-    pd.testing.assert_frame_equal(a[1], b[1], check_exact=True)
-    assert a[2].keys() == b[2].keys()
-    assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
 
 
 def test_statistics_by_hand():
@@ -139,7 +128,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("row", ["rahmouni", "meso4"])
 def test_a_run_cut_short_ends_as_a_whole_one(study, monkeypatch, row):
     """Cut after the third of four steps, in the middle of the second epoch."""
-    p, whole = study("whole", epochs=2, checkpoint_steps=1)
+    p, whole = study("whole", epochs=2)
     expected = result(runs.run(p, row, 0, whole, progress=False))
     assert len(expected[1]) == 4
 

@@ -81,6 +81,8 @@ def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypat
     with pytest.raises(KeyboardInterrupt):
         robustness.score(params, "meso4", 0, paths, progress=False)
     assert not paths.robustness("meso4", 0).exists()
+    (scratch,) = (paths.top / ".acfd" / "robustness").iterdir()
+    (scratch / ".abc.tmp.parquet").touch()  # as `atomic` leaves it when it is killed
     again = robustness.score(params, "meso4", 0, paths, progress=False)
     assert judged == [4, 2, 4, 2, 4, 2, 4, 2], "the first level was done again"
     pd.testing.assert_frame_equal(again, whole)

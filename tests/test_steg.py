@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from acfd import evaluate, runs, systems, train
+from acfd import evaluate, runs, systems
 from acfd.baselines import steg
 from acfd.params import Params
 from acfd.paths import Paths
@@ -166,30 +166,27 @@ def test_it_tells_two_blurs_apart_and_the_module_says_what_the_svm_says():
     noise = rng.integers(0, 256, (60, 32, 32, 3), np.uint8)
     faces = as_images(np.stack([cv2.blur(x, (3 + 2 * (n % 2),) * 2) for n, x in enumerate(noise)]))
     labels = torch.arange(60) % 2
-    found = {q: steg.features(faces, q) for q in steg.STEPS}
-    known, unseen = (
-        ({q: f[part] for q, f in found.items()}, labels[part])
-        for part in (slice(40), slice(40, None))
-    )
-    fitted, loss, auc = steg._try(known, unseen, 4, 0.1)
+    found = steg.features(faces, 4)
+    scaled = steg.standardise(found[:40], found[40:])
+    svm, loss, auc = steg._try(scaled, labels[:40], labels[40:], 0.1)
     assert auc == 1.0 and loss < 0.3
     branch = steg.StegBranch()
-    branch.fill(4, *fitted)
+    branch.fill(4, scaled.mean, scaled.scale, svm)
     out = branch(faces[40:])
-    mean, scale, svm = fitted
-    decision = svm.decision_function(((unseen[0][4].double() - mean) / scale).numpy())
+    decision = svm.decision_function(scaled.val.numpy())
     difference = (out.logits[:, 1] - out.logits[:, 0]).detach()
     np.testing.assert_allclose(difference, decision, rtol=1e-4, atol=1e-4)
     assert torch.equal(out.score > 0.5, labels[40:] == 1)
 
 
 def test_a_pattern_that_never_comes_does_no_harm():
-    flat = {q: torch.full((8, 162), 1 / 81) for q in steg.STEPS}
-    for f in flat.values():
-        f[4:, 0] += 0.1
+    flat = torch.full((8, 162), 1 / 81)
+    flat[4:, 0] += 0.1
     labels = torch.tensor([0] * 4 + [1] * 4)
-    (_, scale, svm), _, auc = steg._try((flat, labels), (flat, labels), 1, 1.0)
-    assert auc == 1.0 and (scale[1:] == 1).all() and np.isfinite(svm.coef_).all()
+    scaled = steg.standardise(flat, flat)
+    svm, _, auc = steg._try(scaled, labels, labels, 1.0)
+    assert auc == 1.0 and (scaled.scale[1:] == 1).all() and np.isfinite(svm.coef_).all()
+    assert scaled.train[:, 0].tolist() == pytest.approx([-1] * 4 + [1] * 4, abs=1e-6)
 
 
 def test_what_cannot_be_fitted_is_said(study, tmp_path):
@@ -205,4 +202,16 @@ def test_what_cannot_be_fitted_is_said(study, tmp_path):
         rows.rows[1] = np.array(forged, int)
         with pytest.raises(ValueError, match=rf"too few faces for the SVM: {says}"):
             system.fit(None, rows, None, p.for_row("steg"), 0, tmp_path, progress=False)
-    assert not list(tmp_path.rglob("state.pt")) and train.TERMS[0] == "cls"
+    assert not list(tmp_path.rglob("state.pt"))
+    # nothing was fitted either: the network is the one that it was
+    assert int(system.deployed.quantiser) == 1 and not system.deployed.mean.any()
+
+
+def test_several_processes_are_refused(study, monkeypatch):
+    """Each would fit the whole; it is said before any face is read."""
+    p, paths = study("a")
+    fabric = runs.make_fabric(p.compute)
+    fake = SimpleNamespace(global_rank=1, world_size=2, device=fabric.device)
+    monkeypatch.setattr(runs, "make_fabric", lambda _: fake)
+    with pytest.raises(runs.TrainingError, match="steg is not trained by gradients"):
+        runs.run(p, "steg", 0, paths, progress=False)

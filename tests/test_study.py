@@ -97,6 +97,7 @@ def test_one_command_makes_everything(copy):
     ):
         assert (results / "figures" / f"{name}.png").stat().st_size > 5000
     assert set(json.loads((results / "metrics" / "table2.json").read_text())) == set(ROWS)
+    assert "(not made yet)" not in (results / "report.html").read_text()
     for row in ROWS + SYSTEMS:
         assert len(pd.read_parquet(results / "scores" / f"{row}-s0.parquet")) > 0
     executed = copy / "results" / "smoke" / "notebooks" / "05_table2.ipynb"
@@ -158,7 +159,7 @@ def test_an_experiment_takes_a_param_from_the_command_line(copy):
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(["git", *identity, "commit", "-qm", "study"], cwd=copy, check=True)
     output = run(copy, "dvc", "exp", "run", "-S", "table2.bootstrap=150")
-    assert ran(output) == {"table2@smoke"}
+    assert ran(output) == {"table2@smoke", "report@smoke"}
     assert "bootstrap: 150" in (copy / "params.yaml").read_text()
 
 

@@ -140,6 +140,24 @@ def test_markdown(paths):
     assert "(collapsed in 1 of 2 seeds) | – |" in lines[4]
 
 
+def test_the_machines_are_those_that_trained(paths):
+    p = study()
+    names = {"cls_at": "a GPU", "cls_c40": "2 cores"}
+    for row in ROWS:
+        for seed in SEEDS:
+            path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+            said = json.loads(path.read_text()) | {"seconds": 10.4}
+            path.write_text(json.dumps(said | ({"machine": names[row]} if row in names else {})))
+    facts = tables.study_facts(p, paths)
+    assert facts == {
+        "preset": "pocket",
+        "machine": "2 cores and a GPU and unknown machines",
+        "seconds": 62,
+    }
+    infos = [tables.load_run_info(paths, "eq5_literal", seed) for seed in SEEDS]
+    assert tables.machines(infos) == tables.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [

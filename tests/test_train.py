@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from trained import CHILD, assert_same, changed, result
 
-from acfd import attention, evaluate, losses, params, runs, systems, tables, train
+from acfd import attention, evaluate, loop, losses, runs, systems, tables, train
 from acfd.paths import Paths
 from acfd.shards import PairTable
 from acfd.train import TrainingError
@@ -28,26 +28,6 @@ def study(small_params, toy_faces, tmp_path):
     paths.data.mkdir(parents=True)
     paths.faces.symlink_to(toy_faces.folder)
     return small_params, paths
-
-
-def changed(p: params.Params, **sections) -> params.Params:
-    raw = p.model_dump()
-    for section, values in sections.items():
-        raw[section] |= values
-    return params.Params(**raw)
-
-
-def result(folder):
-    """What a run leaves, without how long it took."""
-    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
-    steps = pd.read_csv(folder / "steps.csv")
-    return history, steps, load_file(folder / "model.safetensors")
-
-
-def assert_same(a, b):
-    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
-    pd.testing.assert_frame_equal(a[1], b[1], check_exact=True)
-    assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -117,28 +97,17 @@ def test_same_seed_same_bits_other_seed_other_bits(study, tmp_path):
     assert other[0]["train_loss"][0] != first[0]["train_loss"][0]
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from acfd import params, runs
-from acfd.paths import Paths
-from acfd.shards import PairTable
-p = params.load(sys.argv[1])
-runs.run(p, "cls_at_dis_gan", 0, Paths("toy", Path(sys.argv[2])), progress=False)
-"""
-
-
 def test_a_killed_run_ends_as_an_unkilled_one(study, write_params, tmp_path):
     """kill -9 twice, at the end of an epoch and in the middle of one."""
     p, paths = study
-    p = changed(p, train={"epochs": 2, "checkpoint_steps": 1})
+    p = changed(p, train={"epochs": 2}, compute={"checkpoint_steps": 1})
     file = write_params(p)
     whole = tmp_path / "whole"
     Paths("toy", whole).data.mkdir(parents=True)
     Paths("toy", whole).faces.symlink_to(paths.faces.resolve())
     expected = result(runs.run(p, "cls_at_dis_gan", 0, Paths("toy", whole), progress=False))
 
-    command = [sys.executable, "-c", CHILD, str(file), str(paths.top)]
+    command = [sys.executable, "-c", CHILD, str(file), str(paths.top), "cls_at_dis_gan"]
     killed_at = []
     for steps_wanted in (1, 3):
         child = subprocess.Popen(command)
@@ -180,6 +149,7 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
     """With the threshold above every map, each run counts as one whose map has vanished."""
     monkeypatch.setattr(train, "VANISHED", 1.1)
     p, paths = study
+    p = changed(p, model={"attention_form": "product"})
     with pytest.raises(TrainingError, match=r"after epoch 1 .*loss\.attention to bce"):
         runs.run(p, "cls_at", 0, paths, progress=False)
     assert not (paths.run("cls_at", 0) / "run.json").exists()
@@ -204,8 +174,24 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
 def test_what_counts_as_collapsed(small_params, inside, outside, collapsed, stops):
     last = {"attention_inside": inside, "attention_outside": outside}
     history = train.History(epochs=[last], best_epoch=1)
-    train._judge(history, small_params.train)
+    train._judge(history, small_params.train, "product")
     assert (history.collapsed, history.stopped == "collapsed") == (collapsed, stops)
+
+
+def test_a_normalised_map_may_be_low(small_params):
+    """V * M / mean(M) does not fade with M; flat, it shows nothing either way."""
+    low, flat = ({"attention_inside": 0.04, "attention_outside": o} for o in (0.001, 0.04))
+    for epoch, collapsed in ((low, False), (flat, True)):
+        history = train.History(epochs=[epoch], best_epoch=1)
+        train._judge(history, small_params.train, "normalised")
+        assert (history.collapsed, history.stopped) == (collapsed, "")
+
+
+def test_collapsed_is_said_of_the_weights_that_are_kept(small_params):
+    sound, flat = ({"attention_inside": i, "attention_outside": 0.1} for i in (0.6, 0.1))
+    history = train.History(epochs=[sound, flat], best_epoch=1)
+    train._judge(history, small_params.train, "normalised")
+    assert not history.collapsed
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(study):
@@ -248,3 +234,39 @@ def test_row_terms_are_eq_1(small_params):
 def test_no_faces_of_a_kind_is_named(toy_faces):
     with pytest.raises(ValueError, match=r"no forged faces in the test split for FaceSwap"):
         runs.subset(toy_faces, "test", ["FaceSwap"])
+
+
+def test_what_a_run_is_scored_on_is_todays_choice(study):
+    """A run keeps what it was trained with; methods, splits and new keys come from params.yaml."""
+    p, paths = study
+    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    path = folder / "run.json"
+    said = json.loads(path.read_text())
+    del said["params"]["augment"]["flip"]  # a key that the version of then did not have
+    path.write_text(json.dumps(said))
+    today = changed(p, score={"splits": ["test"]}, train={"lr": 1.0})
+    system, _ = runs.load_run(folder, today)
+    assert system.params.train.lr == p.train.lr
+    scores = evaluate.score(today, "cls_c40", 0, paths, progress=False)
+    assert set(scores["split"]) == {"test"}
+    # a set that the run was not trained on, and whose forgeries the toy faces lack
+    known = {"methods": ["Deepfakes", "FaceSwap"]}
+    other = changed(today, data=known, score={"methods": ["FaceSwap"]})
+    with pytest.raises(ValueError, match="no forged faces in the test split for FaceSwap"):
+        evaluate.score(other, "cls_c40", 0, paths, progress=False)
+
+
+def test_a_glance_for_the_critic_leaves_no_trace_in_batch_norms(study):
+    """In parts, a batch is seen twice; running statistics move once, as of the net's own look."""
+    p, paths = study
+    p = changed(p, train={"accumulate": 2, "batch": 8})
+    system = systems.make(p, "cls_at_dis_gan", 0, weights=None)
+    state = loop.Loop(system, system.params, train.make_fabric(p.compute), paths.top)
+    system.net.train()
+    before = {k: v.clone() for k, v in system.net.state_dict().items() if "running" in k}
+    images = torch.rand(8, 3, 64, 64)
+    batch = {"high": images, "low": images, "label": torch.arange(8) % 2}
+    state._glance(loop._parts(batch, 2))
+    after = system.net.state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in before.items())
+    assert all(m.momentum for m in system.net.modules() if hasattr(m, "momentum"))

@@ -3,6 +3,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from conftest import remux
 
 from acfd.video import VideoError, probe, read_frames, write_video
 
@@ -29,15 +30,7 @@ def good(tmp_path):
 
 def with_index_first(source, target):
     """The same packets with the index in front, as a download that breaks off would have it."""
-    with (
-        av.open(str(source)) as read,
-        av.open(str(target), "w", options={"movflags": "faststart"}) as written,
-    ):
-        stream = written.add_stream_from_template(read.streams.video[0])
-        for packet in read.demux(read.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                written.mux(packet)
+    remux(source, target, movflags="faststart")
 
 
 def test_raw_gives_the_very_pixels_back_at_an_odd_size(tmp_path):

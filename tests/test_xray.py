@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from trained import CHILD, assert_same, result
 
 from acfd import evaluate, params, runs, systems
 from acfd.backbone import WeightsError
@@ -30,7 +30,7 @@ def study(make_params, toy_faces, tmp_path):
     paths.data.mkdir(parents=True)
     paths.faces.symlink_to(toy_faces.folder)
     p = make_params(
-        compute={"workers": 0, "accelerator": "cpu"},
+        compute={"workers": 0, "accelerator": "cpu", "checkpoint_steps": 1},
         faces={"size": 64},
         score={"batch": 16},
     )
@@ -41,16 +41,6 @@ def with_row(p: params.Params, row: str = ROW, **train) -> params.Params:
     raw = p.model_dump()
     raw["rows"][row]["set"]["train"] |= train
     return params.Params(**raw)
-
-
-def result(folder):
-    steps = pd.read_csv(folder / "steps.csv")
-    return steps, load_file(folder / "model.safetensors")
-
-
-def assert_same(a, b):
-    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
-    assert all(torch.equal(a[1][k], b[1][k]) for k in a[1])
 
 
 def batch(soft: torch.Tensor) -> dict:
@@ -182,19 +172,9 @@ def test_it_trains_scores_and_is_read_again(study):
     assert np.allclose(drawn, norm, atol=0.005)
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from acfd import params, runs
-from acfd.paths import Paths
-p = params.load(sys.argv[1])
-runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
-"""
-
-
 def test_same_seed_same_bits_also_after_a_kill(study, write_params, tmp_path):
     p, paths = study
-    p = with_row(p, epochs=2, checkpoint_steps=1)
+    p = with_row(p, epochs=2)
     whole = Paths("toy", tmp_path / "whole")
     whole.data.mkdir(parents=True)
     whole.faces.symlink_to(paths.faces.resolve())

@@ -1,4 +1,5 @@
-"""A study with a run that was not trained, for tests of what comes after training."""
+"""Runs in tests: how two are compared, one in a process of its own, and folders of runs that were
+not trained, for tests of what comes after training."""
 
 from __future__ import annotations
 
@@ -8,12 +9,45 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import load_file, save_model
 
 from acfd import systems
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
+
+# Trains one run; arguments: params.yaml, the study's folder, the row.
+CHILD = """
+import sys
+from pathlib import Path
+from acfd import params, runs
+from acfd.paths import Paths
+p = params.load(sys.argv[1])
+runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
+"""
+
+
+def changed(p: Params, **sections: dict) -> Params:
+    """p with other values in some sections: changed(p, train={"epochs": 1})."""
+    raw = p.model_dump()
+    for section, values in sections.items():
+        raw[section] |= values
+    return Params(**raw)
+
+
+def result(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, torch.Tensor]]:
+    """What a run leaves, without how long it took: history, steps, weights."""
+    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
+    steps = pd.read_csv(folder / "steps.csv")
+    return history, steps, load_file(folder / "model.safetensors")
+
+
+def assert_same(a: tuple, b: tuple) -> None:
+    """Two results, to the bit."""
+    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
+    pd.testing.assert_frame_equal(a[1], b[1], check_exact=True)
+    assert a[2].keys() == b[2].keys()
+    assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
 
 
 def write_run(p: Params, paths: Paths, row: str, seed: int = 0, bias: float = 0.0) -> Path:

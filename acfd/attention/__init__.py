@@ -48,6 +48,21 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     return found
 
 
+def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:
+    """A few faces to be shown: forged ones from the surest to the most doubted, then real ones from
+    the best to the worst judged, `each` of either, of different videos.
+
+    found: one compression of `faces`.
+    """
+    picked = []
+    for label, best_first in ((1, False), (0, True)):
+        of = found[found["label"] == label]
+        of = of.sort_values("score", ascending=best_first, kind="stable")
+        of = of.drop_duplicates(["method", "video"])
+        picked.append(of.iloc[np.linspace(0, len(of) - 1, min(each, len(of))).round().astype(int)])
+    return pd.concat(picked, ignore_index=True)
+
+
 def extremes(found: pd.DataFrame, each: int = 1) -> pd.DataFrame:
     """The `each` best and the `each` worst forged faces of every method by IoU, of other videos.
 
@@ -67,7 +82,7 @@ def extremes(found: pd.DataFrame, each: int = 1) -> pd.DataFrame:
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """How well the maps fit, a line a (compression, method): faces, iou (cells of all faces pooled;
-    NaN for real ones, of which nothing is forged), and the mean of each branch's map over forged
+    NaN where nothing is forged or no mask is known), and the mean of each branch's map over forged
     cells (inside) and over the others (outside), each cell as far as it is forged."""
     side = int(found["side"].iloc[0])
     lines = []
@@ -76,7 +91,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
         forged = mask.sum() > 0
         counts = of[["tp", "fp", "fn"]].sum()
         line = {"compression": compression, "method": method, "faces": len(of)}
-        line["iou"] = counts["tp"] / counts.sum() if forged else np.nan
+        line["iou"] = counts["tp"] / counts.sum() if forged and counts.any() else np.nan
         for branch in ("high_branch", "low_branch"):
             m = unpack(of[branch], side)
             line[f"{branch}_inside"] = (m * mask).sum() / mask.sum() if forged else np.nan

@@ -8,6 +8,7 @@ a high-pass filter leaves of the grey image.
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -125,14 +126,12 @@ class StegSystem(ClassifierSystem):
         steps are the (quantiser, C) tried, each with the loss on the training faces.
 
         Every training face is read once, as stored; the seed decides nothing. It takes so little
-        time that nothing is kept in scratch: a killed run starts anew. With several processes each
-        fits the same.
+        time that nothing is kept in scratch: a killed run starts anew. It runs in one process.
         Raises ValueError for too few faces, and where forgeries are made afresh.
         """
         fabric, began = fabric or make_fabric(params.compute), time.perf_counter()
         rows = _checked(batches.rows, params)
-        show = progress and fabric.global_rank == 0
-        reading = {"fabric": fabric, "params": params, "show": show}
+        reading = {"fabric": fabric, "params": params, "show": progress}
         stored = pairs.Pairs(data.table, None, seed)
         known = pairs.InOrder(rows, params.score.batch)
         train = _collect(stored, known, params.train.qualities, "train", **reading)
@@ -140,14 +139,16 @@ class StegSystem(ClassifierSystem):
 
         history, best = History(), None
         tries = [(quantiser, cost) for quantiser in STEPS for cost in COSTS]
-        for quantiser, cost in tqdm(tries, desc="SVM", disable=not show, leave=False):
-            fitted, loss, auc = _try(train, val, quantiser, cost)
+        for quantiser, cost in tqdm(tries, desc="SVM", disable=not progress, leave=False):
+            if cost == COSTS[0]:
+                scaled = standardise(train[0][quantiser], val[0][quantiser])
+            svm, loss, auc = _try(scaled, train[1], val[1], cost)
             record = {"loss": self.params.loss.cls * loss, "cls": loss}
             record |= {"quantiser": quantiser, "cost": cost, "val_auc": auc}
             history.steps.append({"epoch": 1, "step": len(history.steps) + 1} | record)
             if best is None or auc > best["val_auc"]:  # of equals the first, which is the smaller
                 best = record
-                self.deployed.fill(quantiser, *fitted)
+                self.deployed.fill(quantiser, scaled.mean, scaled.scale, svm)
         fabric.to_device(self.net)
         loop = Loop(self, params, fabric, scratch)
         found = loop.validate(pairs.loader(*validation, params.compute.workers))
@@ -191,17 +192,29 @@ def _collect(data, batches, qualities, name, *, fabric, params, show):
     return {q: torch.cat(parts) for q, parts in found.items()}, torch.cat(labels)
 
 
-def _try(train, val, quantiser: int, cost: float):
-    """((mean, scale, SVM), loss on the training faces, AUC on the validation faces)."""
-    (known, labels), (unseen, unseen_labels) = train, val
-    scale, mean = torch.std_mean(known[quantiser].double(), dim=0, correction=0)
+class Scaled(NamedTuple):
+    """Standardised features (float64) of training and validation faces, and by what: 162 each."""
+
+    mean: Tensor
+    scale: Tensor
+    train: Tensor
+    val: Tensor
+
+
+def standardise(train: Tensor, val: Tensor) -> Scaled:
+    """Features N x 162 and M x 162, so that those of training have mean 0 and deviation 1."""
+    scale, mean = torch.std_mean(train.double(), dim=0, correction=0)
     scale[scale < 1e-12] = 1  # a pattern that no training face has, or all alike
-    x, unseen = ((f[quantiser].double() - mean) / scale for f in (known, unseen))
+    return Scaled(mean, scale, *((f.double() - mean) / scale for f in (train, val)))
+
+
+def _try(scaled: Scaled, labels: Tensor, val_labels: Tensor, cost: float):
+    """(SVM, loss on the training faces, AUC on the validation faces)."""
     # the primal problem has 163 unknowns, however many faces there are, and no random order
     svm = LinearSVC(C=cost, class_weight="balanced", dual=False, max_iter=10_000)
-    svm.fit(x.numpy(), labels.numpy())
-    decision = torch.from_numpy(svm.decision_function(x.numpy()))
+    svm.fit(scaled.train.numpy(), labels.numpy())
+    decision = torch.from_numpy(svm.decision_function(scaled.train.numpy()))
     each = F.softplus(torch.where(labels == 1, -decision, decision))
     loss = float(sum(each[labels == k].mean() for k in (0, 1)) / 2)
-    auc = float(roc_auc_score(unseen_labels, svm.decision_function(unseen.numpy())))
-    return (mean, scale, svm), loss, auc
+    auc = float(roc_auc_score(val_labels, svm.decision_function(scaled.val.numpy())))
+    return svm, loss, auc

@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import joblib
 import pandas as pd
 
 from acfd.datasets import compress
+from acfd.datasets.headers import header
 from acfd.ffpp import REAL, SPLITS, Clip, TreeError
-from acfd.video import VideoError, VideoInfo, probe
+from acfd.video import IMAGES, VideoError, VideoInfo, probe
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")  # videos of one frame
 SHARES = {"train": 0.72, "val": 0.14, "test": 0.14}  # as the official split of FaceForensics++
+_MP4 = (".mp4", ".m4v", ".mov", ".3gp")  # whose boxes say how long the file must be
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}")
 
 
@@ -101,7 +102,7 @@ class FileSet:
         if Path(clip.file).is_absolute():
             raise TreeError(f"{clip.file}: an absolute path, which cannot be found below {folder}")
         path = folder / clip.file
-        others = (path.with_suffix(e) for e in IMAGES if path.suffix.lower() in IMAGES)
+        others = (path.with_suffix(e) for e in sorted(IMAGES) if path.suffix.lower() in IMAGES)
         return next((p for p in (path, *others) if p.is_file()), path)
 
     def mask_path(self, clip: FileClip) -> None:
@@ -112,42 +113,58 @@ class FileSet:
         """How a quality is made of the stored files; None: it is there."""
         return None if (self.folder / quality).is_dir() else compress.recipe(quality)
 
-    def index(self, methods: Iterable[str], high: str, low: str) -> pd.DataFrame:
-        """One row a clip: who, split, label, frames, width, height, fps, bytes_high, bytes_low.
+    def passed_over(self) -> list[tuple[str, str, str]]:
+        """(file, method, why) of what lies among the set's files and is not taken."""
+        return []
 
-        A file that is missing or unreadable has zeros there, a quality that is made has 0 bytes.
-        """
-        rows = []
-        for clip in self.clips(methods):
-            row = {name: getattr(clip, name) for name in ("method", "video", "target", "source")}
-            row |= {"split": clip.split, "label": clip.label}
-            info = _try_probe(self.video_path(clip, high))
-            for name in ("frames", "width", "height", "fps"):
-                row[name] = getattr(info, name) if isinstance(info, VideoInfo) else 0
-            for name, quality in (("bytes_high", high), ("bytes_low", low)):
-                path = self.video_path(clip, quality)
-                there = self.recipe(quality) is None and path.is_file()
-                row[name] = path.stat().st_size if there else 0
-            rows.append(row)
-        return pd.DataFrame(rows).astype({"fps": float})
+    def look(
+        self, methods: Iterable[str], high: str, low: str, *, jobs: int = 1
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What is wrong, and what is there, in one pass over the files, on `jobs` processes.
 
-    def check(self, methods: Iterable[str], high: str, low: str) -> pd.DataFrame:
-        """What is wrong, one row a problem: video, method, what. Every file is read through.
+        The first has one row a problem: video, method, what. The second has one row a clip: who,
+        split, label, frames, width, height, fps, bytes_high, bytes_low; a file that is missing or
+        unreadable has zeros there, a quality that is made has 0 bytes.
 
         Raises TreeError if it is no such set, QualityError for a quality that cannot be had.
         """
-        for quality in (high, low):
-            self.recipe(quality)
-        problems = []
-        for clip in self.clips(methods):
-            for path in dict.fromkeys(self.video_path(clip, q) for q in (high, low)):
-                info = _try_probe(path)
+        made = {quality: self.recipe(quality) is not None for quality in (high, low)}
+        clips = self.clips(methods)
+        paths = [{q: self.video_path(clip, q) for q in (high, low)} for clip in clips]
+        files = list(dict.fromkeys(path for of in paths for path in of.values()))
+        parallel = joblib.Parallel(n_jobs=jobs)
+        found = dict(zip(files, parallel(joblib.delayed(_look)(file) for file in files)))
+        rows, problems = [], []
+        for clip, of in zip(clips, paths):
+            row = {name: getattr(clip, name) for name in ("method", "video", "target", "source")}
+            row |= {"split": clip.split, "label": clip.label}
+            info = found[of[high]]
+            for name in ("frames", "width", "height", "fps"):
+                row[name] = getattr(info, name) if isinstance(info, VideoInfo) else 0
+            for name, quality in (("bytes_high", high), ("bytes_low", low)):
+                there = not made[quality] and of[quality].is_file()
+                row[name] = of[quality].stat().st_size if there else 0
+            rows.append(row)
+            for path in dict.fromkeys(of.values()):
+                info = found[path]
                 if isinstance(info, VideoError):
                     problems.append((clip.video, clip.method, str(info)))
                 elif info.frames < info.promised:
                     what = f"{path}: cut short: {info.frames} frames of {info.promised}"
                     problems.append((clip.video, clip.method, what))
-        return pd.DataFrame(problems, columns=["video", "method", "what"], dtype=object)
+        problems += self.passed_over()
+        return (
+            pd.DataFrame(problems, columns=["video", "method", "what"], dtype=object),
+            pd.DataFrame(rows).astype({"fps": float}),
+        )
+
+    def index(self, methods: Iterable[str], high: str, low: str) -> pd.DataFrame:
+        """What is there, as `look` says it."""
+        return self.look(methods, high, low)[1]
+
+    def check(self, methods: Iterable[str], high: str, low: str, *, jobs: int = 1) -> pd.DataFrame:
+        """What is wrong, as `look` says it."""
+        return self.look(methods, high, low, jobs=jobs)[0]
 
 
 def divide(
@@ -261,8 +278,9 @@ def check_unique(clips: list[FileClip]) -> None:
             raise TreeError(f"{clip.file}: the same name as {other}; rename one of the two")
 
 
-def _try_probe(path: Path) -> VideoInfo | VideoError:
+def _look(path: Path) -> VideoInfo | VideoError:
+    """What an MP4's header promises, if the file is whole; any other file is read through."""
     try:
-        return probe(path)
+        return header(path) if path.suffix.lower() in _MP4 else probe(path)
     except VideoError as error:
         return error

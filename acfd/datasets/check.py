@@ -152,10 +152,10 @@ def look(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, list[Clip]]:
     d = params.data
     tree = datasets.tree(params)
     if isinstance(tree, datasets.FileSet):
-        problems = tree.check(d.methods, d.high, d.low)
+        problems, index = tree.look(d.methods, d.high, d.low, jobs=params.compute.jobs)
         bad = set(zip(problems["method"], problems["video"]))
         sound = [c for c in tree.clips(d.methods) if (c.method, c.video) not in bad]
-        return problems, tree.index(d.methods, d.high, d.low), sound
+        return problems, index, sound
     found = survey(
         tree, d.methods, d.high, d.low, wanted=params.faces.frames, jobs=params.compute.jobs
     )

@@ -15,12 +15,14 @@ Files of one name in real/ and fake/ count as one person: a forgery is often nam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from acfd.datasets.base import IMAGES, VIDEOS, FileClip, FileSet, check_unique, clip_of
+from acfd.datasets.base import FileClip, FileSet, check_unique, clip_of
 from acfd.ffpp import REAL, SPLITS, TreeError
+from acfd.video import IMAGES, VIDEOS
 
 FORGED = "Forged"
 LABELS = {"real": REAL, "fake": FORGED}
@@ -34,14 +36,11 @@ class Folder(FileSet):
 
     def listed(self) -> list[FileClip]:
         clips = []
-        for split in ("", *SPLITS):
-            for name, method in LABELS.items():
-                folder = self.stored / split / name
-                for path in sorted(folder.rglob("*")):
-                    if path.suffix.lower() in VIDEOS + IMAGES and path.is_file():
-                        file = str(path.relative_to(self.stored))
-                        called = str(Path(split) / path.relative_to(folder))
-                        clips.append(clip_of(method, file, name=called, split=split))
+        for path, folder, split, method in self._files():
+            if path.suffix.lower() in VIDEOS | IMAGES:
+                file = str(path.relative_to(self.stored))
+                called = str(Path(split) / path.relative_to(folder))
+                clips.append(clip_of(method, file, name=called, split=split))
         if not clips:
             raise TreeError(
                 f"{self.stored}: no videos or images in its folders real and fake (or train/real, "
@@ -50,6 +49,26 @@ class Folder(FileSet):
             )
         check_unique(clips)
         return clips
+
+    def passed_over(self) -> list[tuple[str, str, str]]:
+        return [
+            (
+                *(str(path.relative_to(self.stored)), method),
+                f"{path}: passed over: {path.suffix or 'a name without ending'} is no known video "
+                "or image; convert it, or move it away",
+            )
+            for path, _, _, method in self._files()
+            if path.suffix.lower() not in VIDEOS | IMAGES
+        ]
+
+    def _files(self) -> Iterator[tuple[Path, Path, str, str]]:
+        """Every file that is not hidden: where it is, below which folder, its split, its method."""
+        for split in ("", *SPLITS):
+            for name, method in LABELS.items():
+                folder = self.stored / split / name
+                for path in sorted(folder.rglob("*")):
+                    if path.is_file() and not path.name.startswith("."):
+                        yield path, folder, split, method
 
 
 class Table(FileSet):

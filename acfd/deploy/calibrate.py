@@ -209,8 +209,9 @@ def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
     """[least, most] of what can be measured on an input, over training and validation videos.
 
     crop_pixels: side of the square that is cut, in pixels of the video; detail: see
-    `detect.faces.detail`, both of which leave 1 % out at either end; bits_per_pixel: of the
-    streams, both compressions, as far as the videos are still there.
+    `detect.faces.detail`, both of which leave 1 % out at either end; bits_per_pixel: of the H.264
+    streams of both compressions, if the videos are still there and no compression was made in
+    extraction, of which no stream is left.
     """
     from acfd.detect.faces import detail
     from acfd.shards import PairTable
@@ -219,7 +220,7 @@ def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
     index = table.index
     rows = index.index[index["split"].isin(["train", "val"])].to_numpy()
     sides, details = [], []
-    for i in _spread(rows, _CROPS):
+    for i in spread(rows, _CROPS):
         pair = table.read(int(i))
         sides.append(float(pair["box"][2] - pair["box"][0]))
         details += [detail(pair["high"]), detail(pair["low"])]
@@ -232,24 +233,30 @@ def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
 def _bits_per_pixel(params: Params) -> list[float]:
     """Of a sample of videos, measured as `acfd detect` measures those of a user."""
     from acfd import datasets
-    from acfd.detect.media import MediaError, look
+    from acfd.detect.media import look
 
     try:
         tree = datasets.tree(params)
         clips = [c for c in tree.clips(params.data.methods) if c.split in ("train", "val")]
+        if isinstance(tree, datasets.FileSet) and any(
+            tree.recipe(quality) for quality in (params.data.high, params.data.low)
+        ):
+            return []  # those of the stored files alone would make all others look too small
     except (OSError, ValueError):
         return []  # moved away after the faces were cut
     found = []
-    for clip in _spread(clips, _VIDEOS):
+    for clip in spread(clips, _VIDEOS):
         for quality in (params.data.high, params.data.low):
             try:
-                found.append(look(tree.video_path(clip, quality)).bits_per_pixel)
-            except MediaError:
-                continue  # a quality that was made for the extraction alone, or a damaged file
+                media = look(tree.video_path(clip, quality))
+            except ValueError:
+                continue  # missing or damaged: left out of the training too
+            if media.kind == "video" and media.codec == "h264":
+                found.append(media.bits_per_pixel)
     return found
 
 
-def _spread(items: Sequence, most: int) -> list:
+def spread(items: Sequence, most: int) -> list:
     """At most `most` of them, evenly spaced."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 

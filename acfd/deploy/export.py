@@ -22,6 +22,7 @@ import numpy as np
 
 import acfd
 from acfd import detector
+from acfd.deploy.card import card
 from acfd.params import Params, ParamsError, digest
 from acfd.paths import Paths, atomic
 
@@ -50,14 +51,12 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     faces = trained["faces"]
     calibration = calibrate.of_run(params, paths, row, seed)
     weights = folder / "model.safetensors"
-    with weights.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     run = {k: said[k] for k in ("row", "title", "seed", "preset", "key", "versions")}
     run |= {"system": trained["rows"][row]["system"], "folder": folder.as_posix()}
     return {
         "format": FORMAT,
         "acfd": acfd.__version__,
-        "run": run | {"weights_sha256": sha256},
+        "run": run | {"weights_sha256": _sha256(weights)},
         "input": {
             "name": "faces",
             "shape": ["N", faces["size"], faces["size"], 3],
@@ -87,71 +86,35 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     }
 
 
-def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, Any]:
-    """The model card: what it was trained on, how well it does, what it is not for.
-
-    said: a run's run.json; calibration: from `calibrate.of_run`, or None.
-    """
-    p = said["params"]
-    data, people = p["data"], p["synthff"]["identities"]
-    made = data["source"] == "synthff"
-    system = p["rows"][said["row"]]["system"]
-    # a two-branch system is used by the branch that saw the low quality
-    qualities = ["low"] if system == "two_branch" else p["train"]["qualities"]
-    return {
-        "name": f"acfd {said['preset']} {said['row']}-s{said['seed']}",
-        "is": f"{said['title']}: one frame's face crop in, probability of forged out",
-        "parameters": said["deployed_parameters"],
-        "trained_on": {
-            "data": (
-                f"SynthFF: {people['train']} generated people, forgeries that imitate artefacts of "
-                f"{', '.join(p['train']['methods'])}"
-                if made
-                else f"the videos at data.root ({data['source']})"
-            ),
-            "forgeries": p["train"]["methods"],
-            "compression": [data[q] for q in qualities],
-            "blended_afresh": p["augment"]["blend"],
-            "degraded": p["augment"]["degrade"],
-            "crop_pixels": p["faces"]["size"],
-            "people_val": people["val"] if made else None,
-            "people_test": people["test"] if made else None,
-        },
-        "results": (calibration or {}).get("test"),
-        "use": "research on forged faces; a hint where to look, beside other evidence",
-        "not_for": [
-            "proof: no result here says that a video is genuine",
-            "forgeries of kinds that it was not trained on, of which nothing is known",
-            "voices, whole generated pictures, edits outside faces",
-            *(["real people: it saw generated ones alone"] if made else []),
-            "decisions on people without a human who looks at the evidence",
-        ],
-        "licence": (
-            "code Apache-2.0; ImageNet and the face generator behind SynthFF are for research"
-            if made
-            else "code Apache-2.0; the terms of the data set that it was trained on"
-        ),
-    }
-
-
 def export(
-    params: Params, paths: Paths, row: str, seed: int, folder: Path, *, int8: bool = False
+    params: Params,
+    paths: Paths,
+    row: str,
+    seed: int,
+    folder: Path,
+    *,
+    int8: bool = False,
+    said: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
 
-    int8: model-int8.onnx as well, see `quantise.add`.
+    int8: model-int8.onnx as well, see `quantise.add`. said: what `about` says of the run, if known.
 
-    Every file is tried on a few crops and must give PyTorch's scores within TOLERANCE. Raises
-    ExportError if one does not, or if a part of the network has no counterpart in ONNX.
+    The model.json of an older export there goes first, the new one is written last: where one is,
+    it is that of the files beside it. Every file is tried on a few crops and must give PyTorch's
+    scores within TOLERANCE. Raises ExportError if one does not, or if a part of the network has no
+    counterpart in ONNX.
     """
     import torch
 
     from acfd.deploy import quantise
-    from acfd.detect.backends import FILES, Torch, in_batches, of_files
+    from acfd.detect.backends import FILES, OF_BACKEND, Torch, in_batches, of_files
 
-    said = about(params, paths, row, seed)
+    said = dict(said or about(params, paths, row, seed))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (ABOUT, FILES["int8"]):
+        (folder / name).unlink(missing_ok=True)
     size = said["input"]["shape"][1]
     judge = judge_of(params, _run(params, paths, row, seed))
     crops = _crops(size)
@@ -175,7 +138,6 @@ def export(
     except Exception as error:
         raise ExportError(f"{row}-s{seed} cannot be written as ONNX: {_cause(error)}") from error
     _to_openvino(folder)
-    said["files"] = {}
     said["difference"] = {}
     for name in ("onnx", "openvino"):
         found, found_maps = in_batches(of_files(folder, name), crops, 4)
@@ -188,13 +150,11 @@ def export(
                 f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
             )
         said["difference"][name] = worst
-    names = ["model.onnx", "model.xml", "model.bin"]
-    (folder / quantise.FILE).unlink(missing_ok=True)
+    names = [*OF_BACKEND["onnx"], *OF_BACKEND["openvino"]]
     if int8:
         said["int8"] = quantise.add(params, paths, row, seed, folder)
         names += [quantise.FILE] * said["int8"]["kept"]
-    for name in names:
-        said["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    said["files"] = {name: _sha256(folder / name) for name in names}
     with atomic(folder / ABOUT) as path:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     return said
@@ -210,35 +170,63 @@ def _to_openvino(folder: Path):
         xml.with_suffix(".bin").replace(folder / "model.bin")
 
 
-def cached(params: Params, paths: Paths, row: str, seed: int) -> Path:
-    """A folder as `export` writes it, made once for each state of a run, in the scratch folder."""
-    said = about(params, paths, row, seed)
+def cached(
+    params: Params,
+    paths: Paths,
+    row: str,
+    seed: int,
+    *,
+    int8: bool = False,
+    said: dict[str, Any] | None = None,
+) -> Path:
+    """A folder as `export` writes it, made once for each state of a run, in the scratch folder.
+
+    int8, said: as for `export`; the files with int8 have a folder of their own.
+    """
+    said = said or about(params, paths, row, seed)
     key = digest([_RECIPE, said["run"]["weights_sha256"], said["run"]["key"], said["input"]])
-    folder = paths.scratch("exports", f"{row}-s{seed}-{key}")
+    name = f"{row}-s{seed}-{key}"
+    folder = paths.scratch("exports", name + "-int8" * int8)
     if not (folder / ABOUT).is_file():
-        export(params, paths, row, seed, folder)
+        export(params, paths, row, seed, folder, int8=int8, said=said)
         for other in folder.parent.glob(f"{row}-s{seed}-*"):
-            if other != folder:
+            if not other.name.startswith(name):
                 shutil.rmtree(other, ignore_errors=True)  # of the run before
     return folder
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """model.json of an exported folder.
+
+    Raises ExportError if there is none, or if a file is not the one that it was written with.
+    """
+    path = folder / ABOUT
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        known = said.get("format") == FORMAT
+    except (OSError, ValueError, AttributeError):
+        known = False
+    if not known:
+        raise ExportError(
+            f"{folder}: no {ABOUT} of format {FORMAT} in it; give a folder that `acfd export` wrote"
+        )
+    for name, expected in said["files"].items():
+        file = folder / name
+        # whoever needs one backend alone may leave the files of the others behind
+        if file.is_file() and (found := _sha256(file)) != expected:
+            raise ExportError(
+                f"{file}: sha256 is {found}, {ABOUT} says {expected}; it belongs to another export "
+                "or was damaged in copying: copy the folder again, or write it with `acfd export`"
+            )
+    return said
+
+
 def judge_of(params: Params, folder: Path):
     """A run's deployed branch as an `nn.Module` from bytes to log-odds: see `Judge`."""
-    from safetensors.torch import load_model
-
-    from acfd import systems
     from acfd.deploy.judge import Judge
+    from acfd.runs import load_run
 
-    said = json.loads((folder / "run.json").read_text())
-    # keys that params.yaml has got since the run was trained come from today's params
-    raw = params.model_dump()
-    for section, values in said["params"].items():
-        if isinstance(raw.get(section), dict) and section != "rows":
-            raw[section] |= {k: v for k, v in values.items() if k in raw[section]}
-    raw["rows"] |= {said["row"]: said["params"]["rows"][said["row"]]}
-    system = systems.make(Params(**raw), said["row"], said["seed"], weights=None)
-    load_model(system.net, folder / "model.safetensors")
+    system, _ = load_run(folder, params)
     return Judge(system.deployed).eval()
 
 
@@ -253,6 +241,11 @@ def _run(params: Params, paths: Paths, row: str, seed: int) -> Path:
             f"--seed (or detect.row in params.yaml); there are: {', '.join(there) or 'none'}"
         )
     return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _score(logit: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ from acfd.shards import PairTable
 
 FILE = FILES["int8"]
 WORST = 0.01  # AUC that may be lost
-_RANGES, _JUDGED = 64, 300  # faces, at two compressions, to read ranges from and to try it on
+_RANGES = 64  # faces, at two compressions, to read ranges from
+_FACES, _VIDEOS = 300, 40  # at least so many to try it on, in whole videos, half of them real
 _BATCH = 8
 
 
@@ -35,45 +36,67 @@ def add(
     """Write model-int8.onnx beside the model.onnx that `export.export` left in `folder`, if it
     loses at most `worst` of the AUC; returns what model.json says of it.
 
-    It is tried on faces of the test split at both compressions. Rounding moves single scores by
-    far more than it costs in AUC, so it has temperatures of its own, from the validation split.
-    Raises ShardError without faces.
+    It is tried on whole videos of the validation split at both compressions; what it costs on the
+    test split is told and decides nothing. Rounding moves single scores by far more than it costs
+    in AUC, so it has temperatures of its own, for frames and for videos, from the same validation
+    videos. Raises ShardError without faces.
     """
     p = params.for_row(row)
     table = PairTable(paths.faces)
     methods = p.score.methods or p.train.methods
+    names = {"high": p.data.high, "low": p.data.low}
 
-    def faces(split: str, most: int) -> pd.DataFrame:
-        """Rows of a score file without scores, and their crops."""
-        rows = subset(table, split, methods)[0]
-        rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-        pairs = [table.read(int(i)) for i in rows]
-        index = table.index.loc[rows]
-        parts = [("high", p.data.high), ("low", p.data.low)]
-        return pd.concat(
-            [index.assign(compression=c, crop=[x[q] for x in pairs]) for q, c in parts],
-            ignore_index=True,
-        )
+    rows = calibrate.spread(subset(table, "train", methods)[0], _RANGES)
+    pairs = [table.read(int(i)) for i in rows]
+    quantise(folder / "model.onnx", np.stack([x[q] for q in names for x in pairs]), folder / FILE)
+    networks = {"float32": Onnx(folder / "model.onnx"), "int8": Onnx(folder / FILE)}
 
-    def scores(of: pd.DataFrame, name: str) -> np.ndarray:
-        odds, _ = in_batches(Onnx(folder / name), np.stack(of["crop"]), _BATCH)
-        return calibrate.sigmoid(odds)
+    def tried(split: str) -> dict[str, pd.DataFrame]:
+        """A score file of some videos of a split, by each network."""
+        chosen = whole_videos(table.index.loc[subset(table, split, methods)[0]])
+        found = {name: [] for name in networks}
+        for _, video in chosen.groupby(["method", "video"], sort=False):
+            pairs = [table.read(int(i)) for i in video.index]  # hundreds are memory for nothing
+            for quality, compression in names.items():
+                crops = np.stack([x[quality] for x in pairs])
+                for name, network in networks.items():
+                    score = calibrate.sigmoid(in_batches(network, crops, _BATCH)[0])
+                    found[name].append(video.assign(compression=compression, score=score))
+        return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
 
-    quantise(folder / "model.onnx", np.stack(faces("train", _RANGES)["crop"]), folder / FILE)
-    test, val = faces("test", _JUDGED), faces("val", _JUDGED)
-    before, after = (scores(test, name) for name in ("model.onnx", FILE))
-    frames = calibrate.samples(val.assign(score=scores(val, FILE)))
-    found = {
-        "faces": len(test),
-        "auc_float32": metrics.auc(test["label"], before),
-        "auc_int8": metrics.auc(test["label"], after),
-        "mean_difference": float(np.abs(before - after).mean()),
-        "calibration": calibrate.temperatures(frames),
+    val, test = tried("val"), tried("test")
+    found = _compared(val) | {
+        "test": _compared(test),
+        "calibration": calibrate.temperatures(calibrate.samples(val["int8"])),
     }
     found["kept"] = found["auc_float32"] - found["auc_int8"] <= worst
     if not found["kept"]:
         (folder / FILE).unlink()
     return found
+
+
+def whole_videos(index: pd.DataFrame) -> pd.DataFrame:
+    """The rows of some videos of an index, every frame of them: evenly spaced ones, as many real
+    as forged if there are, _VIDEOS or more, until they have _FACES faces."""
+    frames = index.groupby(["method", "video"]).size().mean()
+    wanted = max(_VIDEOS, int(np.ceil(_FACES / frames)))
+    chosen = []
+    for _, of in index.groupby("label"):
+        videos = list(dict.fromkeys(zip(of["method"], of["video"])))
+        chosen += calibrate.spread(videos, -(-wanted // 2))
+    kept = set(chosen)
+    return index[[at in kept for at in zip(index["method"], index["video"])]]
+
+
+def _compared(scores: dict[str, pd.DataFrame]) -> dict[str, float]:
+    label = scores["int8"]["label"]
+    before, after = (scores[name]["score"] for name in ("float32", "int8"))
+    return {
+        "faces": len(label),
+        "auc_float32": metrics.auc(label, before),
+        "auc_int8": metrics.auc(label, after),
+        "mean_difference": float(np.abs(before - after).mean()),
+    }
 
 
 def quantise(model: Path, crops: np.ndarray, target: Path) -> Path:

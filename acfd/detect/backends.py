@@ -15,6 +15,9 @@ from typing import Protocol
 import numpy as np
 
 FILES = {"openvino": "model.xml", "onnx": "model.onnx", "int8": "model-int8.onnx"}
+# all that a backend needs
+OF_BACKEND = {name: [file] for name, file in FILES.items()}
+OF_BACKEND["openvino"].append("model.bin")
 
 
 class BackendError(RuntimeError):
@@ -92,13 +95,13 @@ def of_files(folder: Path, name: str = "auto", threads: int = 0) -> Backend:
     """The backend of that name for a folder that `acfd export` wrote; auto: OpenVINO, which is the
     fastest with the scores of PyTorch (benchmarks/results/detect-cpu.json)."""
     name = "openvino" if name == "auto" else name
-    path = folder / FILES.get(name, "")
-    if name not in FILES or not path.is_file():
-        there = [n for n, file in FILES.items() if (folder / file).is_file()]
+    there = [n for n, of in OF_BACKEND.items() if all((folder / file).is_file() for file in of)]
+    if name not in there:
         raise BackendError(
             f"{folder}: no files for the backend {name}; there are: {', '.join(there) or 'none'}. "
             "Set detect.backend to auto, or write them with `acfd export` (--int8)"
         )
+    path = folder / FILES[name]
     return OpenVINO(path, threads) if name == "openvino" else Onnx(path, threads)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -96,7 +95,7 @@ class Detector:
         """settings: keys of the section `detect`, in place of what it says."""
         if model is not None:
             self.folder = Path(model)
-            self.about = _exported(self.folder)
+            self.about = export.read(self.folder)
             run = {"row": self.about["run"]["row"], "seed": self.about["run"]["seed"]}
             self.settings = Detect(**(self.about["detect"] | run | settings))
             self.backend = backends.of_files(self.folder, self.settings.backend)
@@ -112,7 +111,10 @@ class Detector:
             self.about["calibration"] |= self.about["int8"]["calibration"]
         self.calibration = self.about["calibration"]
         self.model = summary.model(self.about, self.folder, self.backend.name)
-        self._finders: dict[int, FaceDetector] = {}  # a network is compiled once for each size
+        boxes = self.about["input"]["boxes"]
+        # boxes are a few percent larger or smaller in a search at another size
+        size = self.settings.detect_size or boxes["detect_size"]
+        self._detector = FaceDetector(boxes["min_score"], size)
 
     def __call__(self, path: Path | str, progress: bool = False) -> Detection:
         """Judge one file. A file that cannot be judged gives a report that says why, no error."""
@@ -131,10 +133,7 @@ class Detector:
 
     def _judge(self, about: Media, timing: Timing, progress: bool) -> Detection:
         p, cut = self.settings, self.about["input"]
-        finder = Finder(
-            cut["margin"], cut["shape"][1], cut["boxes"]["min_score"],
-            p.detect_size, p.find_every, timing, self._finders,
-        )  # fmt: skip
+        finder = Finder(cut["margin"], cut["shape"][1], self._detector, p.find_every, timing)
         chosen = media.choose(about, p.frames)
         frames = Frames(about, chosen)
         bar = tqdm(
@@ -181,29 +180,23 @@ class Detector:
         gpu = name == "auto" and _gpu()
         if name == "torch" or gpu:
             return backends.Torch(export.judge_of(p, self.folder), "cuda" if gpu else "cpu")
+        int8 = name == "int8"
         try:
-            files = export.cached(p, paths, row, seed)
+            files = export.cached(p, paths, row, seed, int8=int8, said=self.about)
         except export.ExportError:
             if name != "auto":
                 raise
             # a part of the network that ONNX does not know: it runs as it was trained
             return backends.Torch(export.judge_of(p, self.folder))
+        if int8:
+            self.about["int8"] = quantised = export.read(files)["int8"]
+            if not quantised["kept"]:
+                raise backends.BackendError(
+                    f"detect.backend int8: on validation faces it has an AUC of "
+                    f"{quantised['auc_int8']:.3f}, {quantised['auc_float32']:.3f} without rounding;"
+                    " that is too much to lose. Set detect.backend to auto"
+                )
         return backends.of_files(files, name)
-
-
-def _exported(folder: Path) -> dict[str, Any]:
-    path = folder / export.ABOUT
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        known = about.get("format") == export.FORMAT
-    except (OSError, ValueError, AttributeError):
-        known = False
-    if not known:
-        raise export.ExportError(
-            f"{folder}: no {export.ABOUT} of format {export.FORMAT} in it; give a folder that "
-            "`acfd export` wrote"
-        )
-    return about
 
 
 def _gpu() -> bool:

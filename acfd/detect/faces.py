@@ -105,11 +105,9 @@ class Finder:
 
     margin: float
     size: int
-    min_score: float
-    detect_size: int
+    detector: FaceDetector
     every: float  # seconds
     timing: Timing
-    detectors: dict[int, FaceDetector] = field(default_factory=dict)  # by size, kept for all files
 
     def cut(self, frames: Iterable[tuple[int, float, np.ndarray]]) -> Iterator[Seen]:
         """(index, seconds, H x W x 3 RGB uint8) -> every face of every frame."""
@@ -123,7 +121,7 @@ class Finder:
                 waiting.append((index, moment, picture))
                 continue
             with self.timing.stage("find"):
-                found = self._find(picture)
+                found = self.detector.detect(picture)
             faces = tracker.update(moment, found[:, :4])
             after = dict(zip(faces, found[:, :4]))
             for i, m, p in waiting:
@@ -135,12 +133,6 @@ class Finder:
             for face, row in sorted(zip(faces, found), key=lambda pair: pair[0]):
                 yield self._seen(index, moment, picture, face, row[:4], float(row[4]))
             before, since = after, moment
-
-    def _find(self, picture: np.ndarray) -> np.ndarray:
-        size = min(self.detect_size, max(picture.shape[:2]))
-        if size not in self.detectors:
-            self.detectors[size] = FaceDetector(self.min_score, size)
-        return self.detectors[size].detect(picture)
 
     def _seen(self, index, moment, picture, face, box, confidence) -> Seen:
         with self.timing.stage("crop"):

@@ -1,7 +1,7 @@
 """Anybody's images and videos: what a file holds, and which of its frames to take.
 
-`acfd.video` reads the study's own videos, where a damaged one is left out. Here a file is used as
-far as it goes, frames are chosen by time (phones film at a variable rate) and turned upright.
+`acfd.video` reads the videos of a data set, where a damaged one is left out. Here a file is used as
+far as it goes, frames are chosen by time (phones film at a variable rate), pixels made square.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
-IMAGES = {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2"}
-VIDEOS = {
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
-    *(".wmv", ".flv", ".3gp", ".ogv", ".gif", ".vob", ".mxf"),
-}
+from acfd.video import IMAGES, VIDEOS, turned
+
 _HDR = {16, 18}  # transfer curves PQ and HLG (ITU-T H.273)
 
 
@@ -196,8 +193,7 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
     if wide != 1:
         size = (max(1, round(picture.shape[1] * wide)), picture.shape[0])
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+    return turned(picture, frame.rotation)
 
 
 def _look_image(path: Path) -> Media:

@@ -101,7 +101,7 @@ class Report(Record):
     why: str
     probability: Probability | None = Field(description="of the face that decided")
     interval: tuple[Probability, Probability] | None
-    decided_by: int | None = Field(description="the face with the highest probability")
+    decided_by: int | None = Field(description="number of the face whose verdict is the file's")
     faces: list[FaceReport]
     flags: list[Flag] = Field(description="of the whole file")
     media: MediaReport | None = Field(description="null if the file could not be read")

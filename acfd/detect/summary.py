@@ -23,6 +23,9 @@ from acfd.detect.report import (
 )
 from acfd.params import Detect
 
+# A file is not called clean while one of its faces may be forged.
+_RANK = {"no_forgery_found": 0, "inconclusive": 1, "forged": 2}
+
 
 def model(about: dict[str, Any], folder: Path, backend: str) -> ModelReport:
     """What judges, from a run's model.json."""
@@ -52,7 +55,8 @@ def of_file(
 ) -> Report:
     """The report; seen: every face of every frame; odds: log-odds of those of p.min_face and more.
 
-    The file's verdict is that of its most suspicious face that was seen for long enough.
+    Of the faces that were seen for long enough, one decides: a forged one before one of which
+    nothing is certain, and that before one without a finding; then the higher probability.
     """
     ranges = (calibration or {}).get("ranges", {})
     flags = verdict.media_flags(media, frames.lost, frames.why, ranges)
@@ -85,10 +89,12 @@ def of_file(
     if not enough:
         most = max(faces, key=lambda f: f.frames)
         return plain(media.path, "inconclusive", most.why, judge, **more)
-    worst = max(enough, key=lambda f: (f.verdict == "forged", f.probability))
+    worst = max(enough, key=lambda f: (_RANK[f.verdict], f.probability))
     why, others = worst.why, len(faces) - len(enough)
     if len(enough) > 1:
-        why = f"face {worst.face}, the most suspicious of {len(enough)}: {why}"
+        most = worst.probability == max(f.probability for f in enough)
+        which = "most suspicious" if most else "least clear"
+        why = f"face {worst.face}, the {which} of {len(enough)}: {why}"
     if others:
         text = f"{others} more face(s) seen too briefly, or too small, to be judged"
         more["flags"] = [*flags, Flag(code="unjudged_faces", outside=False, text=text)]

@@ -6,6 +6,8 @@ curves    AUC and balanced accuracy by level, from the stored scores
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import torch
@@ -54,9 +56,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     found.insert(1, "seed", seed)
     with atomic(paths.robustness(row, seed)) as f:
         found.to_parquet(f, index=False, compression="zstd")
-    for path in kept:
-        path.unlink()
-    scratch.rmdir()
+    shutil.rmtree(scratch)  # with what a kill left half-written
     return found
 
 

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from acfd import degrade, shards
+from acfd.crops import resize
 from acfd.datasets import FileSet
 from acfd.degrade import NONE
 from acfd.faces import choose_frames
@@ -46,7 +47,7 @@ SCHEMA = pa.schema(
 NOTE = "made.json"
 # What a shard holds depends on this file and degrade.py too: count up when the same params would
 # give other rows.
-_RECIPE = 1
+_RECIPE = 2
 
 Step = tuple[str, float]  # family, level
 
@@ -134,14 +135,11 @@ def cut(frame: np.ndarray, box: list[float], width: int, size: int) -> np.ndarra
     box: x0, y0, x1, y1 in pixels of the video, which was `width` wide.
     """
     factor = frame.shape[1] / width
-    side = max(1, round((box[2] - box[0]) * factor))
+    # rounding may not lead outside of a face as high as the frame
+    side = min(max(1, round((box[2] - box[0]) * factor)), *frame.shape[:2])
     x, y = (round(v * factor) for v in box[:2])
     x, y = min(x, frame.shape[1] - side), min(y, frame.shape[0] - side)
-    face = frame[y : y + side, x : x + side]
-    if side == size:
-        return face
-    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-    return cv2.resize(face, (size, size), interpolation=how)
+    return resize(frame[y : y + side, x : x + side], size)
 
 
 def window(frame: int, count: int, length: int) -> range:
@@ -198,7 +196,7 @@ def _faces(
         if family != NONE:
             fps = info.fps or 25.0
             done = degrade.degrade(frames, family, level, wanted=[at], fps=fps, seed=noise)
-        yield (family, level), cut(done[0], box, info.width, size)
+        yield (family, level), cut(done[0], box, frames[at].shape[1], size)
 
 
 def _key(shard: Path) -> str:

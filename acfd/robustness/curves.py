@@ -20,6 +20,7 @@ SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is know
 FACTS = ["target", "source", "split", "label", "made_of"]
 MEASURES = ["auc", "balanced_acc"]
 ALL = "all"  # the mean over families
+AFRESH = " †"  # behind the title of a row that was trained on degraded pictures too
 
 Replicates = dict[tuple[str, str, float], dict[str, np.ndarray]]  # row, family, level -> S x R each
 
@@ -89,6 +90,16 @@ def resampled(params: Params, scores: pd.DataFrame) -> tuple[Draws, Replicates]:
     return draws, found
 
 
+def title(params: Params, row: str) -> str:
+    """A row's title, marked with AFRESH if its training degraded pictures by itself.
+
+    Both augment.blend and augment.degrade do: some of the families tested here are then known to
+    it, as acfd.fresh compresses, scales and blurs.
+    """
+    augment = params.for_row(row).augment
+    return params.rows[row].title + (AFRESH if augment.blend or augment.degrade else "")
+
+
 def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
     """A line a (row, family, level), the untouched frame (level NaN) first, with intervals.
 
@@ -101,7 +112,7 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
     for row in params.robustness.rows:
         for family, levels in families(params, scores).items():
             for position, at in enumerate(_points(family, levels)):
-                line = {"row": row, "title": params.rows[row].title, "family": family}
+                line = {"row": row, "title": title(params, row), "family": family}
                 line |= {"position": position, "level": at[1] if position else np.nan}
                 for m in MEASURES:
                     line |= columns(m, draws.summary(found[row, *at][m]))
@@ -132,7 +143,7 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
     lines = []
     for row in r.rows:
         for family in (ALL, *shapes):
-            line = {"row": row, "title": params.rows[row].title, "family": family}
+            line = {"row": row, "title": title(params, row), "family": family}
             for m in MEASURES:
                 own, reference = area[row, family, m], area[r.reference, family, m]
                 line |= columns(m, draws.summary(own))

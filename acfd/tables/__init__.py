@@ -28,7 +28,8 @@ MEASURES = [
 DIFFERENCES = ["balanced_acc", "auc"]
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
-TEXT += ["ours", "seen_row", "seen_title"]
+TEXT += ["ours", "seen_row", "seen_title", "machine"]
+UNKNOWN = "unknown machines"  # of runs whose summary does not say
 
 
 class TableError(ValueError):
@@ -222,11 +223,18 @@ def paper_columns(params: Params, row: str) -> dict[str, float]:
     return {f"paper_{m}": np.nan if v is None else v for m, v in said.items()}
 
 
-def study_facts(params: Params, paths: Paths, machine: str) -> dict:
-    """What stands below the README's table: where it was made, and the seconds of all training."""
+def machines(infos: Iterable[dict]) -> str:
+    """What trained these runs (`load_run_info`), joined: each machine once, UNKNOWN last."""
+    names = dict.fromkeys(info.get("machine", UNKNOWN) for info in infos)
+    return " and ".join(sorted(names, key=lambda name: name == UNKNOWN))
+
+
+def study_facts(params: Params, paths: Paths) -> dict:
+    """What stands below the README's table: what trained Table 2, and in how many seconds."""
     runs = [(row, seed) for row in params.table2.rows for seed in params.study.seeds]
-    seconds = sum(load_run_info(paths, *run)["seconds"] for run in runs)
-    return {"preset": params.preset, "machine": machine, "seconds": round(seconds)}
+    infos = [load_run_info(paths, *run) for run in runs]
+    seconds = round(sum(info["seconds"] for info in infos))
+    return {"preset": params.preset, "machine": machines(infos), "seconds": seconds}
 
 
 def table2(params: Params, paths: Paths) -> pd.DataFrame:
@@ -263,18 +271,36 @@ def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[d
     lines = []
     for row in setting.rows:
         line = first_columns(params, paths, row, compression, draws)
-        found = {m: draws.summary(replicates[row].get(m)) for m in MEASURES}
-        for m in MEASURES:
-            line |= columns(m, found[m])
-        for m in DIFFERENCES:
-            to = replicates[setting.reference][m]
-            line |= columns(f"diff_{m}", draws.difference(replicates[row][m], to))
+        line |= measured(draws, replicates, row, MEASURES, {"diff": setting.reference})
         line |= paper_columns(params, row)
-        line |= {"reference": setting.reference, "resamples": setting.bootstrap}
-        line |= {"confidence": setting.confidence}
-        line["left_out"] = max(f.left_out for f in found.values())
-        lines.append(line)
+        lines.append(line | last_columns(setting, line.pop("left_out")))
     return lines
+
+
+def measured(
+    draws: Draws, replicates: dict[str, dict], row: str, names: list[str], others: dict[str, str]
+) -> dict[str, float]:
+    """A row's measures with intervals, its paired differences (DIFFERENCES) and left_out, the most
+    resamples that lost a class.
+
+    replicates: row -> what `Draws.measure` found; names: measures, NaN where they are not among
+    these; others: how a difference's columns begin -> the row that it is to.
+    """
+    found = {m: draws.summary(replicates[row].get(m)) for m in names}
+    line = {}
+    for m in names:
+        line |= columns(m, found[m])
+    for name, other in others.items():
+        for m in DIFFERENCES:
+            difference = draws.difference(replicates[row][m], replicates[other][m])
+            line |= columns(f"{name}_{m}", difference)
+    return line | {"left_out": max(f.left_out for f in found.values())}
+
+
+def last_columns(setting: Table, left_out: int) -> dict:
+    """What a line of Table 1 or 2 ends with."""
+    line = {"reference": setting.reference, "resamples": setting.bootstrap}
+    return line | {"confidence": setting.confidence, "left_out": left_out}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from acfd.tables import DIFFERENCES, TableError, read_table, row_title
+from acfd.tables import DIFFERENCES, UNKNOWN, TableError, read_table, row_title
 from acfd.tables import table1 as t1
 
 README_PRESETS = ("pocket", "full")
@@ -18,30 +18,30 @@ TABLES = ("table1", "compression", "left_out", "table2")
 def table2(table: pd.DataFrame) -> str:
     """Table 2 at low quality, in percent, each number with its interval."""
     low = _low(table)
-    reference = _title(low, low["reference"].iloc[0])
+    reference = title_of(low, low["reference"].iloc[0])
     head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", "AUC"]
     head += [f"{m}, difference to “{reference}”" for m in ("Balanced ACC", "AUC")]
     lines = []
     for _, line in low.iterrows():
         cells = [row_title(line), _paper(line)]
-        cells += [_percent(line, m) for m in ("acc", "balanced_acc", "auc")]
-        lines.append(cells + [_percent(line, f"diff_{m}", "{:+.1f}") for m in DIFFERENCES])
-    return _grid(head, lines)
+        cells += [percent(line, m) for m in ("acc", "balanced_acc", "auc")]
+        lines.append(cells + [percent(line, f"diff_{m}", "{:+.1f}") for m in DIFFERENCES])
+    return grid(head, lines)
 
 
 def table1(table: pd.DataFrame) -> str:
     """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
     low = _low(table[table["method"] == t1.ALL])
-    reference = _title(low, low["reference"].iloc[0])
+    reference = title_of(low, low["reference"].iloc[0])
     head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", f"AUC, {low['compression'].iloc[0]}"]
     head += [f"AUC, difference to “{reference}”", "Training", "Parameters"]
     lines = []
     for _, line in low.iterrows():
         cells = [row_title(line), _paper(line)]
-        cells += [_percent(line, m) for m in ("acc", "balanced_acc", "auc")]
-        cells += [_percent(line, "diff_auc", "{:+.1f}"), _duration(line["train_seconds"])]
+        cells += [percent(line, m) for m in ("acc", "balanced_acc", "auc")]
+        cells += [percent(line, "diff_auc", "{:+.1f}"), duration(line["train_seconds"])]
         lines.append([*cells, _count(line["parameters"])])
-    return _grid(head, lines)
+    return grid(head, lines)
 
 
 def methods(table: pd.DataFrame) -> str:
@@ -51,9 +51,9 @@ def methods(table: pd.DataFrame) -> str:
     lines = []
     for _, of_row in low.groupby("row", sort=False):
         of = of_row.set_index("method")
-        cells = [_percent(of.loc[name], "auc") for name in names]
+        cells = [percent(of.loc[name], "auc") for name in names]
         lines.append([row_title(of_row.iloc[0]), *cells])
-    return _grid(["Row", *names], lines)
+    return grid(["Row", *names], lines)
 
 
 def compression(drops: pd.DataFrame) -> str:
@@ -62,13 +62,13 @@ def compression(drops: pd.DataFrame) -> str:
     head = ["Row", "Trained on", f"AUC, {first['high']}", f"AUC, {first['low']}", "Lost"]
     reference = first["reference"]
     compared = reference in set(drops["row"])
-    head += [f"Lost, difference to “{_title(drops, reference)}”"] if compared else []
+    head += [f"Lost, difference to “{title_of(drops, reference)}”"] if compared else []
     lines = []
     for _, line in drops.iterrows():
         cells = [row_title(line), line["trained_on"]]
-        cells += [_percent(line, m) for m in ("auc_high", "auc_low", "drop_auc")]
-        lines.append(cells + ([_percent(line, "diff_drop_auc", "{:+.1f}")] if compared else []))
-    return _grid(head, lines)
+        cells += [percent(line, m) for m in ("auc_high", "auc_low", "drop_auc")]
+        lines.append(cells + ([percent(line, "diff_drop_auc", "{:+.1f}")] if compared else []))
+    return grid(head, lines)
 
 
 def left_out(table: pd.DataFrame) -> str:
@@ -76,9 +76,9 @@ def left_out(table: pd.DataFrame) -> str:
     head = ["Row", "Never saw", "Tested at", "AUC", "AUC of the row that saw it", "Difference"]
     lines = []
     for _, line in table.iterrows():
-        cells = [row_title(line), line["method"], line["compression"], _percent(line, "auc")]
-        lines.append([*cells, _percent(line, "seen_auc"), _percent(line, "diff_auc", "{:+.1f}")])
-    return _grid(head, lines)
+        cells = [row_title(line), line["method"], line["compression"], percent(line, "auc")]
+        lines.append([*cells, percent(line, "seen_auc"), percent(line, "diff_auc", "{:+.1f}")])
+    return grid(head, lines)
 
 
 def replace_between_markers(text: str, name: str, new: str) -> str:
@@ -112,18 +112,13 @@ def readme_blocks(results_root: Path) -> dict[str, str]:
             blocks[f"compression-{preset}"] = compression(found["compression"])
         if "table2" in found:
             table = found["table2"]
-            blocks[f"table2-{preset}"] = f"{table2(table)}\n\n{_caption(table, facts)}"
+            blocks[f"table2-{preset}"] = f"{table2(table)}\n\n{caption(table, facts)}"
     return blocks
 
 
 def _table1_block(found: dict[str, pd.DataFrame], facts: dict) -> str:
     table = found["table1"]
-    low = _low(table[table["method"] == t1.ALL])
-    seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
-    if "machine" in facts:
-        facts = facts | {"seconds": seconds}
-    share = f"{100 * low['always_forged'].iloc[0]:.0f} %"
-    parts = [table1(table), f"{_caption(low, facts)} Saying “forged” always has an ACC of {share}."]
+    parts = [table1(table), table1_caption(table, facts)]
     parts += ["AUC by manipulation:", methods(table)]
     if len(found.get("left_out", ())):
         parts += ["AUC on a manipulation that was left out of the training:"]
@@ -131,7 +126,21 @@ def _table1_block(found: dict[str, pd.DataFrame], facts: dict) -> str:
     return "\n\n".join(parts)
 
 
-def _caption(table: pd.DataFrame, study: dict) -> str:
+def table1_caption(table: pd.DataFrame, facts: dict) -> str:
+    """What stands below Table 1; facts: those of metrics/study.json."""
+    low = _low(table[table["method"] == t1.ALL])
+    seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
+    if "machine" in low:
+        names = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
+        facts = {"machine": " and ".join(names), "seconds": seconds}
+    elif "machine" in facts:
+        facts = facts | {"seconds": seconds}
+    share = f"{100 * low['always_forged'].iloc[0]:.0f} %"
+    return f"{caption(low, facts)} Saying “forged” always has an ACC of {share}."
+
+
+def caption(table: pd.DataFrame, study: dict) -> str:
+    """What stands below a table: how its intervals were made, and how long the training took."""
     line = table.iloc[0]
     seeds = line["seeds"].split()
     if len(seeds) == 1:
@@ -144,7 +153,8 @@ def _caption(table: pd.DataFrame, study: dict) -> str:
         f"{line['compression']}); {covers}."
     )
     if "machine" in study and "seconds" in study:
-        said += f" Training took {_duration(study['seconds'])} in all on {study['machine']}."
+        where = "" if study["machine"] == UNKNOWN else f" on {study['machine']}"
+        said += f" Training took {duration(study['seconds'])} in all{where}."
     return said
 
 
@@ -153,13 +163,15 @@ def _low(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["compression"] == table["compression"].iloc[0]]
 
 
-def _title(table: pd.DataFrame, row: str) -> str:
+def title_of(table: pd.DataFrame, row: str) -> str:
+    """The title of a row of a table."""
     return table.loc[table["row"] == row, "title"].iloc[0]
 
 
-def _grid(head: list[str], lines: Iterable[list[str]]) -> str:
+def grid(head: list[str], lines: Iterable[list[str]]) -> str:
+    """A Markdown table: the first column of text, the others of numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    head, *lines = [[cell.replace("|", "\\|") for cell in line] for line in [head, *lines]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
 
 
@@ -170,7 +182,8 @@ def _paper(line: pd.Series) -> str:
     return " / ".join("–" if pd.isna(value) else f"{value:.2f}" for value in said)
 
 
-def _percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
+def percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
+    """A measure of a table's line with its interval, such as 70.0 (56.8 to 82.8)."""
     if pd.isna(line[name]):
         return "–"
     value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
@@ -185,7 +198,8 @@ def _count(number: float) -> str:
     return f"{number:.0f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words, such as 45 s, 13 min or 2.5 h."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

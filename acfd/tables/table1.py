@@ -44,8 +44,9 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     diff_m is the paired difference to params.table1.reference, diff_ours_m that to
     params.table1.ours (empty in those rows themselves). `always_forged` is the accuracy of saying
     "forged" always; parameters are those of what is deployed; train_seconds and images_per_second
-    are means over seeds. paper_acc and paper_auc (percent) stand where the paper has the number:
-    all manipulations at low quality. `left_out` counts the resamples that lost a class.
+    are means over seeds, machine is what trained. paper_acc and paper_auc (percent) stand where the
+    paper has the number: all manipulations at low quality. `left_out` counts the resamples that
+    lost a class.
 
     Raises TableError for what `tables.load_rows` does, and for samples that are not there at both
     qualities.
@@ -73,19 +74,12 @@ def _lines(params, paths, compression: str, method: str, part: dict, draws: Draw
         line = tables.first_columns(params, paths, row, compression, draws)
         line |= {"method": method, "trained_on": trained_on(params, row)}
         line |= {"frames": len(label), "always_forged": float(label.mean())}
-        found = {m: draws.summary(replicates[row].get(m)) for m in MEASURES}
-        for m in MEASURES:
-            line |= columns(m, found[m])
-        for name, other in (("diff", setting.reference), ("diff_ours", setting.ours)):
-            for m in DIFFERENCES:
-                difference = draws.difference(replicates[row][m], replicates[other][m])
-                line |= columns(f"{name}_{m}", difference)
+        others = {"diff": setting.reference, "diff_ours": setting.ours}
+        line |= tables.measured(draws, replicates, row, MEASURES, others)
         paper = tables.paper_columns(params, row)
         line |= paper if headline else dict.fromkeys(paper, np.nan)
-        line |= costs(params, paths, row)
-        line |= {"reference": setting.reference, "ours": setting.ours}
-        line |= {"resamples": setting.bootstrap, "confidence": setting.confidence}
-        line["left_out"] = max(f.left_out for f in found.values())
+        line |= costs(params, paths, row) | {"ours": setting.ours}
+        line |= tables.last_columns(setting, line.pop("left_out"))
         lines.append(line)
     return lines
 
@@ -192,8 +186,11 @@ def trained_on(params: Params, row: str) -> str:
     return " + ".join(getattr(params.data, q) for q in ("high", "low") if q in qualities)
 
 
-def costs(params: Params, paths: Paths, row: str) -> dict[str, float]:
-    """COSTS of a row, the mean over its seeds. Raises TableError if a run does not say one."""
+def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
+    """COSTS of a row, the mean over its seeds, and the machine that trained it.
+
+    Raises TableError if a run does not say one of COSTS.
+    """
     runs = [tables.load_run_info(paths, row, seed) for seed in params.study.seeds]
     for seed, run in zip(params.study.seeds, runs):
         missing = [key for key in COSTS.values() if key not in run]
@@ -202,7 +199,8 @@ def costs(params: Params, paths: Paths, row: str) -> dict[str, float]:
                 f"{paths.metrics / 'runs' / f'{row}-s{seed}.json'}: no {', '.join(missing)}; make "
                 "it again with the stage `score`"
             )
-    return {name: float(np.mean([run[key] for run in runs])) for name, key in COSTS.items()}
+    means = {name: float(np.mean([run[key] for run in runs])) for name, key in COSTS.items()}
+    return means | {"machine": tables.machines(runs)}
 
 
 def to_json(table: pd.DataFrame, drops: pd.DataFrame) -> dict:

@@ -1,0 +1,91 @@
+"""A set whose forgeries have no masks, from scores to tables and notebooks."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd import evaluate, runs, tables
+from acfd.attention import features
+from acfd.ffpp import Clip
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.shards import encode_png, write_index, write_shard
+from acfd.tables import table1
+
+TOP = Path(__file__).parents[1]
+ROWS = ["xception", "ours"]
+
+
+@pytest.fixture(scope="module")
+def params(small_params) -> Params:
+    """As docs/extraction.md says for a set without masks."""
+    raw = small_params.model_dump(mode="json")
+    raw["loss"] |= {"at": 0.0, "gan": 0.0}
+    raw["train"] |= {"epochs": 1, "epoch_pairs": 4, "val_pairs": 4}
+    raw["study"] |= {"rows": ROWS, "seeds": [0]}
+    small = {"bootstrap": 20}
+    raw["table1"] |= {"rows": ROWS, "compression": ROWS, "left_out": []} | small
+    raw["table2"] |= {"rows": ROWS, "reference": "xception"} | small
+    raw["robustness"] |= {"rows": ROWS}
+    raw["attention"] |= {"rows": ["ours"], "frames": 1}
+    raw["detect"] |= {"row": "ours"}
+    return Params(**raw)
+
+
+@pytest.fixture(scope="module")
+def paths(params, toy_faces, tmp_path_factory) -> Paths:
+    """Runs, scores and features of the toy faces, of whose forgeries no mask is known."""
+    paths = Paths(params.preset, tmp_path_factory.mktemp("maskless"))
+    index = toy_faces.index
+    for name, of in index.groupby("shard", sort=False):
+        at = of.iloc[0]
+        clip = Clip(*(at[c] for c in ("method", "video", "target", "source", "split")))
+        pairs = [toy_faces.read(i) for i in of.index]
+        for pair in pairs:  # as the extraction leaves what it knows nothing of: empty
+            pair["mask"] = np.zeros_like(pair["mask"])
+            pair["landmarks"] = pair["landmarks"].ravel()
+            pair |= {k: encode_png(pair[k]) for k in ("high", "low", "mask")}
+        write_shard(paths.faces / name, clip, pairs, "toy", {})
+    write_index(paths.faces, index.assign(masked=index["label"] == 0))
+    for row in ROWS:
+        runs.run(params, row, 0, paths, progress=False)
+        evaluate.score(params, row, 0, paths, progress=False)
+    features.store(params, "ours", 0, paths, progress=False)
+    return paths
+
+
+def test_tables_leave_the_maps_out(params, paths):
+    scores = pd.read_parquet(paths.scores("ours", 0))
+    pixels = scores.groupby("label")[["tp", "fp", "fn", "tn"]].sum().sum(axis=1)
+    assert pixels[0] > 0 and pixels[1] == 0  # real faces have maps, and an empty mask
+    two = tables.table2(params, paths)
+    assert two["row"].tolist() == ROWS * 2 and two[["acc", "auc"]].notna().all(axis=None)
+    assert two[["pbca", "iou", "pbca_lo", "iou_hi"]].isna().all(axis=None)
+    one = table1.table1(params, paths)
+    assert one[["acc", "auc"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["04_table1", "05_table2", "06_attention"])
+def test_notebooks_go_on_without_masks(
+    params, paths, write_params, tmp_path, monkeypatch, name, capsys
+):
+    write_params(params)
+    shutil.copy(tmp_path / "params.yaml", paths.top)
+    monkeypatch.chdir(paths.top)
+    known = {}
+    for cell in nbformat.read(TOP / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, known)
+    figures = paths.figures / name[3:]
+    assert (
+        (figures / {"06_attention": "averages"}.get(name, name[3:])).with_suffix(".png").is_file()
+    )
+    if name == "06_attention":
+        assert "have no masks" in capsys.readouterr().out
+        assert not (figures / "cases.png").exists()
+        fit = tables.read_table(paths.tables / "attention.csv")
+        assert fit["iou"].isna().all() and np.isfinite(fit["low_branch_outside"]).all()
