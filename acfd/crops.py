@@ -70,6 +70,7 @@ def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[d
     names = list(paths)
     masked = len(names) > 2
     readers = [read_frames(path, chosen) for path in paths.values()]
+    find = _detector(faces.min_score, faces.detect_size)
     track: np.ndarray | None = None
     for frame in chosen:
         with result.timing.stage("decode"):
@@ -81,8 +82,7 @@ def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[d
                     f"{_size(pictures[0])}; one box cannot cut both, make or download them again"
                 )
         with result.timing.stage("detect"):
-            size = min(faces.detect_size, max(pictures[0].shape[:2]))
-            found = _detector(faces.min_score, size).detect(pictures[0])
+            found = find.detect(pictures[0])
         boxes = found[:, :4]
         grey = cv2.cvtColor(pictures[2], cv2.COLOR_RGB2GRAY) if masked else None
         if not len(boxes):

@@ -136,7 +136,7 @@ def work(output: str) -> set[str]:
 
 def test_an_edited_row_trains_alone(copy):
     text = (copy / "params.yaml").read_text()
-    old = "set: {train: {methods: [Deepfakes], qualities: [low]}}"
+    old = "set: {train: {methods: [Deepfakes], qualities: [low], epochs: 2}}"
     assert text.count(old) == 1
     new = "set: {train: {methods: [Deepfakes], qualities: [low], epochs: 1}}"
     (copy / "params.yaml").write_text(text.replace(old, new))

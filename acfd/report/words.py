@@ -139,7 +139,8 @@ FIGURES = {
         ),
         "robustness/areas": (
             "Areas under the curves, a line a system, and differences by family.",
-            "The area under each curve, and paired differences to the reference.",
+            "The area under each curve, and paired differences to the reference. A row marked † was "
+            "trained on degraded pictures too.",
         ),
         "robustness/copies": (
             "A real face and forgeries at the strongest level of every degradation.",

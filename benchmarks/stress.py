@@ -1,0 +1,214 @@
+"""Kill `dvc repro` again and again at random moments; what comes out must be what an unkilled one
+makes. Also: two repros at once, and a folder of videos that vanishes.
+
+    python benchmarks/stress.py --kills 20
+
+Both studies are of the smoke preset, in copies of the project in a temporary folder. Takes about
+20 minutes on 2 cores; writes benchmarks/results/stress.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import torch
+from machine import write
+from safetensors.torch import load_file
+
+TOP = Path(__file__).parents[1]
+# They say how long something took, or on what.
+OF_THE_MOMENT = ["seconds", "images_per_second", "machine", "train_seconds"]
+
+
+def copy(folder: Path) -> Path:
+    """The project's files as git would take them, in a new repository, at the smoke preset."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=TOP,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+        if (TOP / name).is_file() and not name.startswith("results/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(TOP / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run(["acfd", "preset", "smoke"], cwd=folder, env=environment(folder), check=True)
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
+
+
+def start(folder: Path, log: Path) -> subprocess.Popen:
+    with log.open("w") as f:
+        return subprocess.Popen(
+            ["dvc", "repro"], cwd=folder, env=environment(folder), stdout=f, stderr=f
+        )
+
+
+def kill_all(folder: Path):
+    """kill -9 of every process that works in the folder: DVC, stages, kernels, their workers."""
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder):
+                process.send_signal(signal.SIGKILL)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            continue
+
+
+def stage_of(log: Path) -> str:
+    """The stage that was at work when a log broke off."""
+    found = re.findall(r"Running stage '([a-z0-9_]+)", log.read_text(errors="replace"))
+    return found[-1] if found else "dvc itself"
+
+
+def killed(folder: Path, kills: int, rng: random.Random, most: float) -> Counter:
+    """Run the study with so many kills, then to its end; returns the stages that were killed."""
+    log, hit = folder.parent / "killed.log", Counter()
+    while True:
+        # as `make study` does: it clears what a kill left of DVC's lock
+        subprocess.run(
+            ["acfd", "plan"], cwd=folder, env=environment(folder), check=True, capture_output=True
+        )
+        child = start(folder, log)
+        try:
+            child.wait(None if sum(hit.values()) >= kills else rng.uniform(3, most))
+        except subprocess.TimeoutExpired:
+            kill_all(folder)
+            child.wait()
+            hit[stage_of(log)] += 1
+            print(f"kill {sum(hit.values())}: {stage_of(log)}", flush=True)
+            continue
+        if child.returncode:
+            sys.exit(f"the study did not go on:\n{log.read_text(errors='replace')[-5000:]}")
+        return hit
+
+
+def differences(a: Path, b: Path) -> list[str]:
+    """What is not the same in two finished studies, but for times."""
+    found = []
+    names = [
+        {
+            str(p.relative_to(top))
+            for part in ("data/smoke", "results/smoke")
+            for p in _files(top / part)
+        }
+        for top in (a, b)
+    ]
+    found += [f"only in one: {name}" for name in sorted(names[0] ^ names[1])]
+    for name in sorted(names[0] & names[1]):
+        one, other = a / name, b / name
+        if one.suffix == ".ipynb" or name.endswith("report.html"):
+            continue  # outputs with times in them
+        if not _same(one, other):
+            found.append(f"differs: {name}")
+    return found
+
+
+def _files(folder: Path):
+    return (p for p in folder.rglob("*") if p.is_file())
+
+
+def _same(a: Path, b: Path) -> bool:
+    if a.read_bytes() == b.read_bytes():
+        return True
+    if a.suffix == ".safetensors":
+        x, y = load_file(a), load_file(b)
+        return x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x)
+    if a.suffix in (".csv", ".parquet"):
+        read = pd.read_csv if a.suffix == ".csv" else pd.read_parquet
+        return _timeless(read(a)).equals(_timeless(read(b)))
+    if a.suffix == ".json":
+        x, y = (_plain(json.loads(p.read_text())) for p in (a, b))
+        return x == y
+    return False
+
+
+def _timeless(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=OF_THE_MOMENT, errors="ignore")
+
+
+def _plain(said):
+    if isinstance(said, dict):
+        return {k: _plain(v) for k, v in said.items() if k not in OF_THE_MOMENT}
+    return said
+
+
+def two_at_once(folder: Path) -> dict:
+    """A second repro while one is at work: refused with DVC's words, and the first goes on."""
+    (folder / "data" / "smoke" / "runs").rename(folder / "runs-away")
+    shutil.rmtree(folder / ".dvc" / "cache", ignore_errors=True)
+    log = folder.parent / "first.log"
+    first = start(folder, log)
+    time.sleep(15)
+    second = subprocess.run(
+        ["dvc", "repro"], cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+    first.wait()
+    shutil.rmtree(folder / "runs-away")
+    return {
+        "first_exit": first.returncode,
+        "second_exit": second.returncode,
+        "second_said": (second.stderr or second.stdout).strip().splitlines()[-1][:200],
+    }
+
+
+def vanished(folder: Path) -> dict:
+    """The videos vanish below the extraction of faces: an error that names them."""
+    videos, away = folder / "data" / "smoke" / "videos", folder / "away"
+    videos.rename(away)
+    shutil.rmtree(folder / "data" / "smoke" / "faces")
+    done = subprocess.run(
+        ["acfd", "faces"], cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+    away.rename(videos)
+    return {"exit": done.returncode, "said": done.stderr.strip().splitlines()[-1][:300]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=float, default=25.0, help="seconds before a kill, at most")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        whole, cut = copy(top / "whole" / "acfd"), copy(top / "cut" / "acfd")
+        began = time.perf_counter()
+        child = start(whole, top / "whole.log")
+        if child.wait():
+            sys.exit((top / "whole.log").read_text()[-5000:])
+        seconds = time.perf_counter() - began
+        hit = killed(cut, args.kills, random.Random(args.seed), args.most)
+        said = {
+            "kills": sum(hit.values()),
+            "killed_in": dict(hit.most_common()),
+            "differences": differences(whole, cut),
+            "unkilled_seconds": round(seconds),
+            "two_repros_at_once": two_at_once(cut),
+            "vanished_videos": vanished(whole),
+        }
+    write(said, TOP / "benchmarks" / "results" / "stress.json")
+    if said["differences"] or said["kills"] < args.kills:
+        sys.exit("what came out is not what an unkilled study makes, or it ended before all kills")
+
+
+if __name__ == "__main__":
+    main()
