@@ -139,8 +139,8 @@ FIGURES = {
         ),
         "robustness/areas": (
             "Areas under the curves, a line a system, and differences by family.",
-            "The area under each curve, and paired differences to the reference. A row marked † was "
-            "trained on degraded pictures too.",
+            "The area under each curve, and paired differences to the reference. Rows marked † "
+            "were trained on degraded pictures.",
         ),
         "robustness/copies": (
             "A real face and forgeries at the strongest level of every degradation.",
