@@ -10,10 +10,10 @@ from acfd.params import Params
 from acfd.paths import Paths
 
 # Seconds of both cores of a 2-core machine (AVX2, no GPU), from benchmarks/: rough on purpose.
-PERSON = 1.2  # three portraits of one generated person
-CLIP_FRAME = 0.02  # film, forge and encode one frame of 320 x 320
+PERSON = 0.7  # three portraits of one generated person
+CLIP_FRAME = 0.016  # film, forge and encode one frame of 320 x 320
 FACE = 0.022  # decode, detect, crop and store one pair
-PASS = 0.062  # one Xception, forward and backward, one crop of 96 x 96
+PASS = 0.04  # one Xception, forward and backward, one crop of 96 x 96
 FORWARD = 0.3  # a forward pass alone, as a part of that
 START = 12.0  # a notebook's kernel and imports
 CODED = 0.008  # code a frame of 320 x 320 and read it back, as the degraded copies are
