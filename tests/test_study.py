@@ -5,20 +5,19 @@ One long test module in order: each test goes on from the state that the one bef
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import nbformat
 import pandas as pd
+import project
 import pytest
+from project import environment, run
 
 from acfd import tables
 
-TOP = Path(__file__).parents[1]
 ROWS = ["cls_c40", "cls_at_dis_gan"]
 SYSTEMS = ["steg", "xception", "ours"]
 WORK = ("videos", "faces", "train", "score", "copies", "robustness", "features")  # what takes hours
@@ -26,35 +25,7 @@ WORK = ("videos", "faces", "train", "score", "copies", "robustness", "features")
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The project's files as git would take them, in a new repository, at the smoke preset."""
-    folder = tmp_path_factory.mktemp("study") / "acfd"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-        cwd=TOP,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().rstrip("\0").split("\0"):
-        if (TOP / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(TOP / name, folder / name)
-    shutil.rmtree(folder / "results", ignore_errors=True)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    run(folder, "acfd", "preset", "smoke")
-    return folder
-
-
-def environment(folder: Path) -> dict:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
-
-
-def run(folder: Path, *command: str) -> str:
-    done = subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
-    return done.stdout + done.stderr
+    return project.copy(tmp_path_factory.mktemp("study") / "acfd")
 
 
 def ran(output: str) -> set[str]:

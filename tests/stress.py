@@ -1,17 +1,16 @@
 """Kill `dvc repro` again and again at random moments; what comes out must be what an unkilled one
 makes. Also: two repros at once, and a folder of videos that vanishes.
 
-    python benchmarks/stress.py --kills 20
+    python tests/stress.py --kills 20
 
 Both studies are of the smoke preset, in copies of the project in a temporary folder. Takes about
-20 minutes on 2 cores; writes benchmarks/results/stress.json.
+20 minutes on 2 cores; prints what it found as JSON. Not part of the test suite.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import shutil
@@ -26,34 +25,11 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
-from machine import write
+from project import copy, environment, run
 from safetensors.torch import load_file
 
-TOP = Path(__file__).parents[1]
 # They say how long something took, or on what.
 OF_THE_MOMENT = ["seconds", "images_per_second", "machine", "train_seconds"]
-
-
-def copy(folder: Path) -> Path:
-    """The project's files as git would take them, in a new repository, at the smoke preset."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-        cwd=TOP,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().rstrip("\0").split("\0"):
-        if (TOP / name).is_file() and not name.startswith("results/"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(TOP / name, folder / name)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    subprocess.run(["acfd", "preset", "smoke"], cwd=folder, env=environment(folder), check=True)
-    return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "PYTHONPATH": str(folder)}
 
 
 def start(folder: Path, log: Path) -> subprocess.Popen:
@@ -84,9 +60,7 @@ def killed(folder: Path, kills: int, rng: random.Random, most: float) -> Counter
     log, hit = folder.parent / "killed.log", Counter()
     while True:
         # as `make study` does: it clears what a kill left of DVC's lock
-        subprocess.run(
-            ["acfd", "plan"], cwd=folder, env=environment(folder), check=True, capture_output=True
-        )
+        run(folder, "acfd", "plan")
         child = start(folder, log)
         try:
             child.wait(None if sum(hit.values()) >= kills else rng.uniform(3, most))
@@ -205,7 +179,7 @@ def main():
             "two_repros_at_once": two_at_once(cut),
             "vanished_videos": vanished(whole),
         }
-    write(said, TOP / "benchmarks" / "results" / "stress.json")
+    print(json.dumps(said, indent=1))
     if said["differences"] or said["kills"] < args.kills:
         sys.exit("what came out is not what an unkilled study makes, or it ended before all kills")
 
