@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("faces", _faces, "extract the faces, or a part of them as one of several jobs")
     sub.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts")
 
-    sub = command("strip", _strip, "copy a notebook without outputs (a stage)")
+    sub = command("strip", _strip, "copy a folder's notebooks without outputs (a stage)")
     sub.add_argument("source", type=Path)
-    sub.add_argument("target", type=Path)
+    sub.add_argument("target", type=Path, help="may be the same folder")
 
     sub = command("sources", _sources, "write what code each run depends on (a stage)")
     sub.add_argument("folder", type=Path)
@@ -186,7 +186,7 @@ def _faces(args):
 def _strip(args):
     from acfd import notebook
 
-    notebook.strip(args.source, args.target)
+    notebook.strip_all(args.source, args.target)
 
 
 def _sources(args):
@@ -259,17 +259,17 @@ def _copies(_):
 
 
 def _robustness(args):
-    from acfd import robustness
+    from acfd.robustness import score
 
     p, paths = _paths()
-    robustness.score(p, args.row, args.seed, paths)
+    score.score(p, args.row, args.seed, paths)
 
 
 def _features(args):
-    from acfd.attention import features
+    from acfd.attention import extract
 
     p, paths = _paths()
-    features.store(p, args.row, args.seed, paths)
+    extract.store(p, args.row, args.seed, paths)
 
 
 def _report(_):

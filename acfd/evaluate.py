@@ -14,9 +14,8 @@ from acfd import losses, pairs, ranks
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.runs import load_run, subset
-from acfd.shards import PairTable
+from acfd.shards import FROM_INDEX, PairTable
 
-FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 COUNTS = ["tp", "fp", "fn", "tn"]
 SUMMARY = [
     "parameters",
@@ -130,8 +129,3 @@ def _bytes(maps: torch.Tensor) -> list[bytes]:
     """B x 1 x s x s in [0, 1] -> B strings of s * s bytes."""
     levels = (maps.clamp(0, 1) * 255).round().to(torch.uint8)
     return [m.numpy().tobytes() for m in levels]
-
-
-def unpack(maps: pd.Series, side: int) -> np.ndarray:
-    """Maps of a map file as N x s x s in [0, 1]."""
-    return np.stack([np.frombuffer(m, np.uint8) for m in maps]).reshape(-1, side, side) / 255

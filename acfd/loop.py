@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import save_model
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from acfd import losses, pairs, ranks
 from acfd.params import Params
@@ -42,11 +44,16 @@ class History:
 
     @property
     def stale(self) -> int:
-        """Epochs since the validation loss last fell."""
-        return len(self.epochs) - self.best_epoch
+        """Epochs since the validation loss last fell; 0 before an epoch that may be kept."""
+        return len(self.epochs) - self.best_epoch if self.best_epoch else 0
 
-    def close_epoch(self, found: Validation, terms: Sequence[str], seconds: float):
-        """Add an epoch: the means of its steps' losses, and what the validation found."""
+    def close_epoch(
+        self, found: Validation, terms: Sequence[str], seconds: float, whole: bool = True
+    ):
+        """Add an epoch: the means of its steps' losses, and what the validation found.
+
+        whole: did it train all weights? Only such an epoch can be the best.
+        """
         epoch = len(self.epochs) + 1
         steps = pd.DataFrame([s for s in self.steps if s["epoch"] == epoch])
         row = {"epoch": epoch, "step": len(self.steps), "train_loss": steps["loss"].mean()}
@@ -55,7 +62,7 @@ class History:
         row |= {"attention_inside": math.nan, "attention_outside": math.nan} | found.rates
         self.epochs.append({k: float(v) for k, v in row.items()} | {"seconds": seconds})
         self.maps += [{"epoch": epoch, "face": face, "map": m} for face, m in found.maps.items()]
-        if found.rates["val_loss"] < self.best_loss:
+        if whole and found.rates["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = found.rates["val_loss"], epoch
 
 
@@ -88,6 +95,11 @@ class Loop:
         ranks.share_batch_norm(system.net, fabric)
         if c.channels_last:
             system.net.to(memory_format=torch.channels_last)
+        self.average = None
+        if t.average:
+            mean = get_ema_multi_avg_fn(t.average)
+            self.average = AveragedModel(system.net, multi_avg_fn=mean, use_buffers=True)
+            fabric.to_device(self.average)
         optimiser = torch.optim.Adam(system.groups(), weight_decay=t.weight_decay, fused=True)
         self.plain = torch.compile(system.net) if c.compile else system.net
         self.net, self.optimiser = fabric.setup(self.plain, optimiser)
@@ -133,6 +145,10 @@ class Loop:
                 said |= _attention_means(seen[0].attention, part["mask"])
             records.append(said)
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(system.net)
+            if self.classifier_only:  # the mean begins with the first step that moves all weights
+                self.average.n_averaged.zero_()
         record |= {k: torch.stack([r[k].float() for r in records]).mean() for k in records[0]}
         values = torch.stack([v.float() for v in record.values()])
         values = self.fabric.all_reduce(values, reduce_op="mean").tolist()  # one transfer
@@ -176,6 +192,19 @@ class Loop:
             for m, momentum in zip(norms, kept, strict=True):
                 m.momentum = momentum
 
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """For its time, system.net is the network that is validated and kept: the running mean of
+        the weights, if there is one, with the buffers of process 0."""
+        live = self.system.net
+        if self.average is not None:
+            self.system.net = self.average.module
+            ranks.share_buffers(self.system.net, self.fabric)
+        try:
+            yield
+        finally:
+            self.system.net = live
+
     @torch.inference_mode()
     def validate(self, loader) -> Validation:
         """Judge one quality by the deployed branch; both classes weigh the same."""
@@ -218,6 +247,8 @@ class Loop:
             "net": self.system.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         if self.critic_optimiser is not None:
             state["critic"] = self.system.critic.state_dict()
             state["critic_optimiser"] = self.critic_optimiser.state_dict()
@@ -239,6 +270,8 @@ class Loop:
             ) from None
         self.system.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         if self.critic_optimiser is not None:
             self.system.critic.load_state_dict(state["critic"])
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])

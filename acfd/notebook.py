@@ -7,10 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
-import papermill
+# With this package, jsonschema builds grammars of internationalised addresses as it is imported:
+# three seconds a stage, and no notebook has such addresses.
+sys.modules.setdefault("rfc3987_syntax", None)
 
-from acfd.paths import atomic
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
+
+from acfd.paths import atomic  # noqa: E402
 
 
 class NotebookError(RuntimeError):
@@ -27,6 +31,18 @@ def strip(source: Path, target: Path):
     clean(notebook)
     with atomic(target) as f:
         nbformat.write(notebook, f)
+
+
+def strip_all(source: Path, target: Path):
+    """`strip` every notebook of a folder; of those that are gone from it, the copy goes too."""
+    names = {path.name for path in source.glob("*.ipynb")}
+    if not names:
+        raise NotebookError(f"no notebooks in {source}; run from the project's top folder")
+    for name in sorted(names):
+        strip(source / name, target / name)
+    for path in target.glob("*.ipynb"):
+        if path.name not in names:
+            path.unlink()
 
 
 def clean(notebook: nbformat.NotebookNode):

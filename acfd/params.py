@@ -154,6 +154,7 @@ class Train(Section):
     critic_steps: Positive
     classifier_epochs: Count
     on_collapse: Literal["stop", "go_on"]
+    average: Annotated[float, Field(ge=0, lt=1)]
     accumulate: Positive
 
 

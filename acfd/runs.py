@@ -218,15 +218,3 @@ def machine() -> str:
         return torch.cuda.get_device_name()
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{torch.get_num_threads()} CPU cores ({platform.machine()}, {capability})"
-
-
-def histories(params: Params, paths: Paths, name: str) -> pd.DataFrame:
-    """history.csv ("history") or steps.csv ("steps") of every run of Table 2, with row and seed."""
-    parts = []
-    for row in params.table2.rows:
-        for seed in params.study.seeds:
-            part = pd.read_csv(paths.run(row, seed) / f"{name}.csv")
-            part.insert(0, "row", row)
-            part.insert(1, "seed", seed)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)

@@ -42,7 +42,8 @@ def fit(
 ) -> History:
     """Train until the epochs are over or the validation loss has stopped falling.
 
-    The best weights by validation loss end up in `system.net` and in scratch/best.safetensors.
+    The best weights by validation loss end up in `system.net` and in scratch/best.safetensors: of
+    an epoch that trained all of them, and their running mean if params.train.average says so.
     scratch also holds the resume state: called again with the same arguments after a kill at any
     moment, it goes on and ends with the same result.
 
@@ -80,11 +81,13 @@ def fit(
             if c.checkpoint_steps and step % c.checkpoint_steps == 0:
                 loop.save(history, step, time.perf_counter() - began)
         ranks.share_buffers(system.net, fabric)
-        found = loop.validate(checks)
-        history.close_epoch(found, terms_of(system), time.perf_counter() - began)
+        with loop.judged():
+            found = loop.validate(checks)
+            whole = epoch >= t.classifier_epochs
+            history.close_epoch(found, terms_of(system), time.perf_counter() - began, whole)
+            if history.best_epoch == epoch + 1:
+                loop.save_best()
         step, spent = 0, 0.0
-        if history.best_epoch == epoch + 1:
-            loop.save_best()
         _judge(history, t, params.model.attention_form)
         loop.save(history)
         for callback in callbacks if fabric.global_rank == 0 else ():

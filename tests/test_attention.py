@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from acfd import attention, evaluate
+from acfd import attention
 from acfd.attention import AttentionError, explore, features
 from acfd.paths import Paths
 
@@ -72,7 +72,7 @@ def test_faces_join_scores_maps_and_pictures(params, paths, toy_faces):
     for r in found.itertuples():
         pair = toy_faces.index.loc[r.face]
         assert (pair["video"], pair["frame"], pair["label"]) == (r.video, r.frame, r.label)
-        high = evaluate.unpack(pd.Series([r.high_branch]), SIDE)[0]
+        high = attention.unpack(pd.Series([r.high_branch]), SIDE)[0]
         assert high[0, 0] == pytest.approx(0.25, abs=0.01)  # at both compressions: it saw c23
     forged = found[(found["label"] == 1) & (found["compression"] == "c40")]
     assert forged["iou"].tolist() == [n / 8 for n in range(8)]

@@ -65,7 +65,7 @@ def crop(store: Copies, video: str, family: str, level: float) -> np.ndarray:
     of = store.index
     at = of[(of["video"] == video) & (of["family"] == family) & (of["level"] == level)]
     assert len(at) == 1
-    return store[at.index[0]].numpy().transpose(1, 2, 0)
+    return store[at.index[0]].transpose(1, 2, 0)
 
 
 def files(paths: Paths) -> dict:

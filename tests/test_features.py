@@ -10,7 +10,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from acfd import systems
-from acfd.attention import features
+from acfd.attention import extract, features
 from acfd.model import Output
 from acfd.paths import Paths
 from acfd.systems import System
@@ -82,7 +82,7 @@ class Two(nn.Module):
 
 def test_each_branch_sees_its_own_quality(toy_faces, small_params):
     rows = np.array([3, 0])
-    found = features.extract(System(small_params, Two()), toy_faces, rows, small_params)
+    found = extract.extract(System(small_params, Two()), toy_faces, rows, small_params)
     for quality, factor in (("high", 1), ("low", 10)):
         pictures = np.stack([toy_faces.read(i)[quality] for i in rows])
         expected = factor * (pictures.mean((1, 2)) / 127.5 - 1)
@@ -111,7 +111,7 @@ def test_stored_is_enough_for_every_figure(paths, toy_faces, small_params):
     p = small_params.model_copy(
         update={"attention": small_params.attention.model_copy(update={"frames": 1})}
     )
-    features.store(p, "meso4", 0, paths, progress=False)
+    extract.store(p, "meso4", 0, paths, progress=False)
     stored = pd.read_parquet(paths.features("meso4", 0))
     assert len(stored) == 8 * 2 * 2 and set(stored["split"]) == {"test"}  # 4 real, 4 forged videos
     assert stored.groupby(["state", "quality"])["label"].sum().tolist() == [4] * 4

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from acfd import evaluate, runs, tables
-from acfd.attention import features
+from acfd.attention import extract
 from acfd.ffpp import Clip
 from acfd.params import Params
 from acfd.paths import Paths
@@ -54,7 +54,7 @@ def paths(params, toy_faces, tmp_path_factory) -> Paths:
     for row in ROWS:
         runs.run(params, row, 0, paths, progress=False)
         evaluate.score(params, row, 0, paths, progress=False)
-    features.store(params, "ours", 0, paths, progress=False)
+    extract.store(params, "ours", 0, paths, progress=False)
     return paths
 
 

@@ -50,7 +50,27 @@ def test_in_git_without_outputs_and_readable(path, tmp_path):
 def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
     stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
     names = [p.stem for p in NOTEBOOKS if p.stem != "08_detect"]
-    assert names == sorted(stages["source"]["matrix"]["notebook"])
+    found = {stages[stage]["cmd"].split("acfd notebook ")[-1].split()[0] for stage in stages}
+    assert set(names) == {name for name in found if name[0].isdigit()}
+    for stage in stages.values():
+        if "acfd notebook " in stage["cmd"]:
+            assert f"data/notebooks/{stage['cmd'].split()[4]}.ipynb" in stage["deps"]
+
+
+def test_a_folder_of_notebooks_is_stripped_as_a_whole(written, tmp_path):
+    path = written("n = 1")
+    copies = tmp_path / "copies"
+    written("n = 2").rename(tmp_path / "gone.ipynb")
+    written("n = 1")
+    notebook.strip_all(tmp_path, copies)
+    assert {p.name for p in copies.iterdir()} == {"some.ipynb", "gone.ipynb"}
+    (tmp_path / "gone.ipynb").unlink()
+    notebook.strip_all(tmp_path, copies)
+    assert [p.name for p in copies.iterdir()] == ["some.ipynb"]
+    assert (copies / "some.ipynb").read_bytes() == path.read_bytes()
+    with pytest.raises(notebook.NotebookError, match="no notebooks in"):
+        notebook.strip_all(tmp_path / "nowhere", copies)
+    assert (copies / "some.ipynb").exists()
 
 
 def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):

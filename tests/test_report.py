@@ -240,13 +240,6 @@ def test_what_an_interval_says(low, high, word):
     assert headline.reading(low, high).startswith(word)
 
 
-def test_it_says_which_rows_were_hardly_trained(top, results):
-    path = results.metrics / "runs" / "xception-s0.json"
-    for epoch, said in ((1, True), (2, False)):  # the first trains the classifier alone
-        path.write_text(json.dumps({"epochs": 9, "best_epoch": epoch}))
-        assert ("trained the new classifier alone" in make(top)) == said
-
-
 def test_a_title_is_text(top, results):
     write_table(table1(EVIL), results.tables / "table1.csv")
     text = (top / "params.yaml").read_text()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
-from acfd import robustness, shards, systems
+from acfd import shards, systems
 from acfd.paths import Paths
-from acfd.robustness import copies
+from acfd.robustness import copies, score
 from acfd.robustness.copies import Copies
 
 SIZE = 48
@@ -50,7 +50,7 @@ def paths(tmp_path, params) -> Paths:
 
 
 def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
-    found = robustness.score(params, "meso4", 0, paths, progress=False)
+    found = score.score(params, "meso4", 0, paths, progress=False)
     stored = pd.read_parquet(paths.robustness("meso4", 0))
     pd.testing.assert_frame_equal(found, stored)
     assert len(found) == 18 and found["score"].dtype == np.float32
@@ -59,7 +59,7 @@ def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
     store = Copies(paths.copies)
     for i, at in store.index.iterrows():
         with torch.inference_mode():
-            expected = float(net(store[i][None].float() / 127.5 - 1).score)
+            expected = float(net(torch.from_numpy(store[i])[None].float() / 127.5 - 1).score)
         keys = ["family", "level", "method", "video", "frame"]
         line = found[(found[keys] == at[keys]).all(axis=1)]
         assert len(line) == 1 and line["score"].item() == pytest.approx(expected, abs=1e-5)
@@ -67,9 +67,9 @@ def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
 
 
 def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypatch):
-    whole = robustness.score(params, "meso4", 0, paths, progress=False)
+    whole = score.score(params, "meso4", 0, paths, progress=False)
     paths.robustness("meso4", 0).unlink()
-    judge, judged = robustness._judge, []
+    judge, judged = score._judge, []
 
     def stops(system, images, *rest):
         judged.append(len(images))
@@ -77,26 +77,26 @@ def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypat
             raise KeyboardInterrupt
         return judge(system, images, *rest)
 
-    monkeypatch.setattr(robustness, "_judge", stops)
+    monkeypatch.setattr(score, "_judge", stops)
     with pytest.raises(KeyboardInterrupt):
-        robustness.score(params, "meso4", 0, paths, progress=False)
+        score.score(params, "meso4", 0, paths, progress=False)
     assert not paths.robustness("meso4", 0).exists()
     (scratch,) = (paths.top / ".acfd" / "robustness").iterdir()
     (scratch / ".abc.tmp.parquet").touch()  # as `atomic` leaves it when it is killed
-    again = robustness.score(params, "meso4", 0, paths, progress=False)
+    again = score.score(params, "meso4", 0, paths, progress=False)
     assert judged == [4, 2, 4, 2, 4, 2, 4, 2], "the first level was done again"
     pd.testing.assert_frame_equal(again, whole)
     assert not list((paths.top / ".acfd" / "robustness").iterdir()), "scratch is left behind"
 
 
 def test_scores_of_other_copies_are_not_taken_over(params, paths, monkeypatch):
-    robustness.score(params, "meso4", 0, paths, progress=False)
+    score.score(params, "meso4", 0, paths, progress=False)
     keys = Copies(paths.copies).keys()
     assert keys == [f"key{n}" for n in range(6)]
     store = Copies(paths.copies)
     crops = {(*at, 1): shards.encode_png(np.zeros((SIZE, SIZE, 3), np.uint8)) for at in LEVELS}
     copies.write_shard(paths.copies / store.index["shard"][0], "another", crops)
     assert Copies(paths.copies).keys() != keys
-    found = robustness.score(params, "meso4", 0, paths, progress=False)
+    found = score.score(params, "meso4", 0, paths, progress=False)
     black = found[found["video"] == "0"]["score"]
     assert black.max() == black.min() and len(found["score"].unique()) > 10

@@ -18,8 +18,9 @@ from project import environment, run
 
 from acfd import tables
 
-ROWS = ["cls_c40", "cls_at_dis_gan"]
+pytestmark = pytest.mark.timeout(1800)  # two dozen stages, each a process of its own
 SYSTEMS = ["steg", "xception", "ours"]
+ROWS = ["xception", "ours"]  # of Table 2
 WORK = ("videos", "faces", "train", "score", "copies", "robustness", "features")  # what takes hours
 
 
@@ -69,7 +70,7 @@ def test_one_command_makes_everything(copy):
         assert (results / "figures" / f"{name}.png").stat().st_size > 5000
     assert set(json.loads((results / "metrics" / "table2.json").read_text())) == set(ROWS)
     assert "(not made yet)" not in (results / "report.html").read_text()
-    for row in ROWS + SYSTEMS:
+    for row in SYSTEMS:
         assert len(pd.read_parquet(results / "scores" / f"{row}-s0.parquet")) > 0
     executed = copy / "results" / "smoke" / "notebooks" / "05_table2.ipynb"
     outputs = [c for c in nbformat.read(executed, as_version=4).cells if c.get("outputs")]
@@ -98,7 +99,7 @@ def test_opening_and_running_a_notebook_makes_nothing_stale(copy):
         cell.outputs = [nbformat.v4.new_output("stream", text="some output\n")]
     nb.metadata["language_info"]["version"] = "3.99"
     nbformat.write(nb, path)
-    assert ran(run(copy, "dvc", "repro")) == {"source@03_train"}
+    assert ran(run(copy, "dvc", "repro")) == {"notebooks"}
 
 
 def work(output: str) -> set[str]:
@@ -107,12 +108,12 @@ def work(output: str) -> set[str]:
 
 def test_an_edited_row_trains_alone(copy):
     text = (copy / "params.yaml").read_text()
-    old = "set: {train: {methods: [Deepfakes], qualities: [low], epochs: 2}}"
+    old = "set: {train: {qualities: [low], classifier_epochs: 1}}"
     assert text.count(old) == 1
-    new = "set: {train: {methods: [Deepfakes], qualities: [low], epochs: 1}}"
+    new = "set: {train: {qualities: [low], classifier_epochs: 0}}"
     (copy / "params.yaml").write_text(text.replace(old, new))
     output = run(copy, "dvc", "repro")
-    assert work(output) == {"train@smoke-cls_c40-0", "score@smoke-cls_c40-0"}
+    assert work(output) == {"train@smoke-xception-0", "score@smoke-xception-0"}
     assert {"table1@smoke", "table2@smoke"} <= ran(output)
 
 
@@ -144,7 +145,7 @@ def test_a_wrong_key_stops_before_anything_runs(copy):
     path = copy / "params.yaml"
     path.write_text(path.read_text().replace("  lr: 0.0001", "  lr: 0.0001\n  lrr: 0.1"))
     done = subprocess.run(
-        ["acfd", "score", "--row", "cls_c40", "--seed", "0"],
+        ["acfd", "score", "--row", "xception", "--seed", "0"],
         cwd=copy,
         env=environment(copy),
         capture_output=True,

@@ -72,7 +72,7 @@ def test_maps_are_kept_by_epoch(study):
     stored = stored[stored["compression"] == "c40"].set_index(["method", "video", "frame"])
     wanted = stored.loc[pd.MultiIndex.from_frame(index[stored.index.names]), "map"]
     best = json.loads((folder / "run.json").read_text())["best_epoch"]
-    assert np.abs(epochs[best] - evaluate.unpack(wanted, 4)).max() <= 1.01 / 255
+    assert np.abs(epochs[best] - attention.unpack(wanted, 4)).max() <= 1.01 / 255
     runs.run(p, "cls_c40", 0, paths, progress=False)
     with pytest.raises(attention.AttentionError, match="cls_c40 has none"):
         attention.by_epoch(paths, "cls_c40", 0)
@@ -143,6 +143,41 @@ def test_early_stop(study):
     said = json.loads((folder / "run.json").read_text())
     assert said["epochs"] < 30 and said["stopped"].startswith("validation loss did not fall")
     assert said["epochs"] - said["best_epoch"] == 1
+
+
+def test_an_epoch_of_the_classifier_alone_is_never_kept(study):
+    p, paths = study
+    p = changed(p, train={"classifier_epochs": 2, "epochs": 1, "patience": 1})
+    for lr in (1e-4, 0.1):  # as it is and such that the loss rises
+        folder = runs.run(changed(p, train={"lr": lr}), "cls_c40", 0, paths, progress=False)
+        said = json.loads((folder / "run.json").read_text())
+        assert said["epochs"] == said["best_epoch"] == 3
+
+
+def test_what_is_kept_is_the_running_mean_of_the_weights(study, monkeypatch):
+    """Of all steps since all weights are trained, up to the epoch that is kept."""
+    p, paths = study
+    p = changed(p, train={"classifier_epochs": 1, "average": 0.7})
+    seen, take = [], loop.Loop.step
+
+    def step(self, *args):
+        record = take(self, *args)
+        net = self.system.net.state_dict()
+        seen.append({k: v.clone() for k, v in net.items() if v.is_floating_point()})
+        return record
+
+    monkeypatch.setattr(loop.Loop, "step", step)
+    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    history, steps, kept = result(folder)
+    best = history["val_loss"][1:].idxmin() + 1
+    chosen = [s for s, epoch in zip(seen, steps["epoch"]) if 1 < epoch <= best]
+    mean = chosen[0]
+    for weights in chosen[1:]:
+        mean = {k: 0.7 * mean[k] + 0.3 * weights[k] for k in mean}
+    assert len(chosen) >= 2
+    for name, value in mean.items():
+        assert torch.allclose(kept[name], value, rtol=1e-4, atol=1e-6), name
+    assert not torch.equal(kept["low.head.conv1.weight"], chosen[-1]["low.head.conv1.weight"])
 
 
 def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):

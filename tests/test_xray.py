@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from trained import CHILD, assert_same, result
 
-from acfd import evaluate, params, runs, systems
+from acfd import attention, evaluate, params, runs, systems
 from acfd.backbone import WeightsError
 from acfd.baselines import xray
 from acfd.baselines.xray import XrayBranch, boundary
@@ -167,7 +167,7 @@ def test_it_trains_scores_and_is_read_again(study):
     maps = pd.read_parquet(paths.maps(ROW, 0))
     assert (maps["side"] == 16).all() and maps["map"].str.len().eq(256).all()
     low = maps["compression"] == p.data.low
-    drawn = evaluate.unpack(maps.loc[low, "map"], 16).mean((1, 2))
+    drawn = attention.unpack(maps.loc[low, "map"], 16).mean((1, 2))
     norm = scores.loc[scores["compression"] == p.data.low, "norm"]
     assert np.allclose(drawn, norm, atol=0.005)
 

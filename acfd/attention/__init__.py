@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from acfd.evaluate import unpack
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
@@ -24,7 +23,7 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     Columns of the score file; face: the row in the PairTable; side: of a map, in cells; mask: the
     share of each cell that is forged; low_branch: M_L of the frame at this compression;
     high_branch: M_H of the same frame at high quality (these three are bytes, for
-    `acfd.evaluate.unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
+    `unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
     in any cell); overlap: the same without a threshold, sum of minima over sum of maxima.
     """
     scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
@@ -46,6 +45,11 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     least, most = np.minimum(said, true).sum((1, 2)), np.maximum(said, true).sum((1, 2))
     found["overlap"] = least / np.where(most > 0, most, np.nan)
     return found
+
+
+def unpack(maps: pd.Series, side: int) -> np.ndarray:
+    """Maps as `acfd.evaluate.score` stores them, as N x s x s in [0, 1]."""
+    return np.stack([np.frombuffer(m, np.uint8) for m in maps]).reshape(-1, side, side) / 255
 
 
 def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:

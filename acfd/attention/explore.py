@@ -14,7 +14,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from acfd import attention
-from acfd.evaluate import unpack
+from acfd.attention import unpack
 from acfd.figures import bare, on_face, subplots
 from acfd.params import Params
 from acfd.paths import Paths

@@ -86,7 +86,7 @@ def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> 
 def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str]) -> Figure:
     """|C| of real and forged faces, a row a branch, a column a state, with r- and r+.
 
-    stored: one run's lines of features.store. names: "high", "low" -> words. Where two radii lie
+    stored: one run's lines of extract.store. names: "high", "low" -> words. Where two radii lie
     far from the norms, the axis still reaches them.
     """
     states = list(stored["state"].unique())
@@ -115,7 +115,7 @@ def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str
 def embedding(panels: dict[str, pd.DataFrame], names: dict[str, str], most: int = 60) -> Figure:
     """Paired features in their plane: a line joins the two qualities of one face.
 
-    panels: title -> one run's lines of features.store in one state. names: "high", "low" -> words.
+    panels: title -> one run's lines of extract.store in one state. names: "high", "low" -> words.
     most: faces drawn a panel, evenly chosen, half of them real.
     """
     columns = min(2, len(panels))

@@ -60,7 +60,6 @@ def write(params: Params, top: Path = Path()) -> Path:
         params=params,
         sections=sections.of_study(params, paths),
         headlines=headline.of_study(params, paths),
-        barely_trained=headline.barely_trained(params, runs),
         runs=runs,
         done=len(seconds),
         seconds=sum(seconds),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -76,17 +75,6 @@ def _headline(table: pd.DataFrame, ours: str | None, title: str) -> list[Headlin
         values = markdown.percent(mine, m), markdown.percent(other, m)
         numbers.append(Number(name, *values, difference, read))
     return [Headline(f"{title}, {quality}", row_title(mine), row_title(other), numbers)]
-
-
-def barely_trained(params: Params, runs: list[dict[str, Any]]) -> list[str]:
-    """Titles of rows of which a run kept an epoch that trained the new classifier alone: the lowest
-    validation loss came before the network was fine-tuned. runs: from `facts.runs`."""
-    found = [
-        run["title"]
-        for run in runs
-        if (run["best_epoch"] or 1 << 30) <= params.for_row(run["row"]).train.classifier_epochs
-    ]
-    return list(dict.fromkeys(found))
 
 
 def reading(low: float, high: float) -> str:

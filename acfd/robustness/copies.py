@@ -17,8 +17,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from acfd import degrade, shards
@@ -237,8 +235,11 @@ def _remove_stale(out: Path, wanted: set[str]) -> None:
             path.unlink()
 
 
-class Copies(Dataset):
-    """Random access to the copies of a folder; item i is the crop, 3 x S x S uint8 RGB."""
+class Copies:
+    """Random access to the copies of a folder; item i is the crop, 3 x S x S uint8 RGB.
+
+    A map-style data set as torch's loaders take it, without torch for those who only look.
+    """
 
     def __init__(self, folder: Path):
         """Raises CopiesError if there is no index: the copies were not made to the end."""
@@ -258,7 +259,7 @@ class Copies(Dataset):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, i: int) -> torch.Tensor:
+    def __getitem__(self, i: int) -> np.ndarray:
         at = self.index.iloc[i]
         path = self.folder / at["shard"]
         try:
@@ -269,4 +270,4 @@ class Copies(Dataset):
             raise CopiesError(
                 f"{path}, row {at['row']}: {error}; delete the file and run `acfd copies` again"
             ) from None
-        return torch.from_numpy(picture.transpose(2, 0, 1).copy())
+        return np.ascontiguousarray(picture.transpose(2, 0, 1))

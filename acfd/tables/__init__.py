@@ -327,3 +327,15 @@ def row_title(line: pd.Series) -> str:
         return line["title"]
     some = "" if line["collapsed"] == seeds else f" in {line['collapsed']} of {seeds} seeds"
     return f"{line['title']} (collapsed{some})"
+
+
+def histories(params: Params, paths: Paths, name: str) -> pd.DataFrame:
+    """history.csv ("history") or steps.csv ("steps") of every run of Table 2, with row and seed."""
+    parts = []
+    for row in params.table2.rows:
+        for seed in params.study.seeds:
+            part = pd.read_csv(paths.run(row, seed) / f"{name}.csv")
+            part.insert(0, "row", row)
+            part.insert(1, "seed", seed)
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,76 @@
+"""Features of paired test faces, stored, so that no figure needs a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from acfd import pairs, systems
+from acfd.attention.features import QUALITIES, STATES, paired
+from acfd.faces import choose_frames
+from acfd.params import Params
+from acfd.paths import Paths, atomic
+from acfd.ranks import make_fabric
+from acfd.runs import load_run, subset
+from acfd.shards import FROM_INDEX, PairTable
+from acfd.systems import System
+
+
+def store(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
+    """Write one run's features of the test split, a line a (face, state, quality).
+
+    In two-branch systems C_h is the high-quality branch's feature of the high quality and C_l the
+    low-quality branch's of the low one; in others the one network judges both. "before" is the
+    network as training found it: ImageNet's weights. Columns, besides FROM_INDEX: state, quality,
+    norm |C|, and those of `paired`.
+    """
+    trained, _ = load_run(paths.run(row, seed), params)
+    p, wanted = trained.params, params.attention.frames
+    table = PairTable(paths.faces)
+    rows, _ = subset(table, "test", p.score.methods or p.train.methods)
+    videos = table.index.loc[rows].groupby(["method", "video"], sort=False)
+    rows = np.concatenate([v.index[choose_frames(len(v), wanted, "even")] for _, v in videos])
+    about = table.index.loc[rows, FROM_INDEX].reset_index(drop=True)
+    parts = []
+    for state in STATES:
+        system = trained if state == "after" else systems.make(p, row, seed)
+        name = f"{row} s{seed} {state}"
+        found = extract(system, table, rows, params, name if progress else None)
+        places = paired(found["high"], found["low"], about["target"].to_numpy())
+        for quality in QUALITIES:
+            norm = np.linalg.norm(found[quality], axis=1)
+            said = {"state": state, "quality": quality, "norm": norm}
+            parts.append(about.assign(**said, **places[quality]))
+    stored = pd.concat(parts, ignore_index=True)
+    stored.insert(0, "row", row)
+    stored.insert(1, "seed", seed)
+    with atomic(paths.features(row, seed)) as f:
+        stored.to_parquet(f, index=False, compression="zstd")
+    return stored
+
+
+@torch.inference_mode()
+def extract(
+    system: System, table: PairTable, rows: np.ndarray, params: Params, name: str | None = None
+) -> dict[str, np.ndarray]:
+    """Features C_h and C_l of these rows of the table: "high" and "low", N x F each.
+
+    name: what the progress bar says; None: no bar.
+    """
+    fabric = make_fabric(params.compute.model_copy(update={"devices": 1, "nodes": 1}))
+    fabric.to_device(system.net)
+    system.net.eval()
+    branches = {"high": getattr(system.net, "high", system.deployed), "low": system.deployed}
+    data = pairs.Pairs(table, None, 0)
+    loader = pairs.loader(data, pairs.InOrder(rows, params.score.batch), params.compute.workers)
+    bar = tqdm(loader, desc=f"features {name}", unit="batch", disable=name is None, leave=False)
+    found = {quality: [] for quality in QUALITIES}
+    for item in bar:
+        batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
+        for quality, branch in branches.items():
+            with fabric.autocast():
+                feature = branch(batch[quality]).feature
+            found[quality].append(feature.float().cpu().numpy())
+    return {quality: np.concatenate(parts) for quality, parts in found.items()}
