@@ -41,6 +41,7 @@ TRAIN = {
     "on_collapse": "go_on",
     "lr": 0.003,
     "attention_lr_scale": 1.0,
+    "average": 0.3,
 }
 
 
