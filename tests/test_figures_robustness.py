@@ -11,21 +11,21 @@ ROWS = ["plain", "both", "ours"]
 LEVELS = {"h264": [np.nan, 23.0, 40.0], "chroma": [np.nan, 2.0]}
 
 
-def curves() -> pd.DataFrame:
+def curves(rows=ROWS) -> pd.DataFrame:
     lines = [
         {"row": row, "title": row.upper(), "family": family, "position": k, "level": level}
         | {f"{m}{e}": 0.9 - 0.1 * k - 0.02 * i + d for m in ("auc", "balanced_acc")
            for e, d in (("", 0), ("_lo", -0.05), ("_hi", 0.04))}
-        for i, row in enumerate(ROWS)
+        for i, row in enumerate(rows)
         for family, levels in LEVELS.items()
         for k, level in enumerate(levels)
     ]  # fmt: skip
     return pd.DataFrame(lines)
 
 
-def areas() -> pd.DataFrame:
+def areas(rows=ROWS) -> pd.DataFrame:
     lines = []
-    for i, row in enumerate(ROWS):
+    for i, row in enumerate(rows):
         for family in ("all", *LEVELS):
             line = {"row": row, "title": row.upper(), "family": family, "reference": "ours"}
             line |= {"auc": 0.7 + 0.1 * i, "auc_lo": 0.6, "auc_hi": 0.95}
@@ -80,3 +80,19 @@ def test_differences_are_to_the_reference_and_systems_keep_their_colour():
     assert list(dots) == figures.COLOURS[:2]  # those of the first two rows on the left
     np.testing.assert_allclose(dots[figures.COLOURS[0]], -20)
     np.testing.assert_allclose(dots[figures.COLOURS[1]], -10)
+
+
+def test_more_systems_than_colours_stay_in_the_background():
+    rows = ["ours", *(f"other{i}" for i in range(9))]  # 10; there are 7 colours
+    axes = figures_robustness.family(curves(rows), "h264").axes
+    grey = [
+        line
+        for line in axes[0].lines
+        if line.get_color() == figures.QUIET and len(line.get_xdata()) == 3
+    ]
+    named = [line for line in axes[0].lines if line.get_label() in [row.upper() for row in rows]]
+    assert len(grey) == 3 and len(named) == 7
+    assert grey[0].get_label() == "3 more" and len(axes[0].collections) == 7
+    left, right = figures_robustness.areas(areas(rows)).axes
+    assert len(left.get_yticklabels()) == 10
+    assert len([line for line in right.lines if len(line.get_xdata()) == 3]) == 6

@@ -3,8 +3,6 @@ the areas under them. As acfd.figures, whose style they have: tables in, a close
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +11,9 @@ from acfd.degrade import FAMILIES
 from acfd.figures import COLOURS, QUIET, legend_below, percent, subplots
 from acfd.robustness.curves import ALL
 
-MARKERS = "osD^vP*X<>"
+# A system's colour and marker, by its place among the rows. Those after the last are grey, without
+# intervals and differences, which the tables have: more colours cannot be told apart.
+LOOKS = list(zip(COLOURS, "osD^vP*"))
 PANELS = [("auc", "AUC"), ("balanced_acc", "Balanced accuracy")]
 
 
@@ -69,17 +69,17 @@ def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
     names = list(dict.fromkeys(table["family"]))
     size = (11.5, max(3.2, 1.6 + 0.42 * len(names)))
     fig, axes = subplots(1, 2, size, width_ratios=[1, 1.6])
-    looks = dict(zip(every["row"], zip(cycle(COLOURS), cycle(MARKERS))))
+    looks = dict(zip(every["row"], LOOKS))
     y = np.arange(len(every))
     middle, ends = percent(every, measure)
     for i, row in enumerate(every["row"]):
-        style = dict(zip(("color", "marker"), looks[row]))
+        style = dict(zip(("color", "marker"), looks.get(row, (QUIET, "o"))))
         axes[0, 0].errorbar(middle[i], y[i], xerr=ends[:, i : i + 1], capsize=3, lw=1.5, **style)
     axes[0, 0].set_yticks(y, every["title"])
     axes[0, 0].set(title="Area, mean over families", xlabel=f"{dict(PANELS)[measure]}, percent")
     axes[0, 0].set_ylim(len(y) - 0.5, -0.5)
     axes[0, 0].axvline(50, color=QUIET, lw=1, ls=":")
-    others = [row for row in every["row"] if row != reference]
+    others = [row for row in looks if row != reference]
     for k, row in enumerate(others):
         part = table[table["row"] == row].set_index("family").loc[names]
         at = np.arange(len(names)) + (k - (len(others) - 1) / 2) * 0.7 / max(1, len(others))
@@ -100,9 +100,13 @@ def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
 
 
 def _lines(ax, rows: list, measure: str, spread: float, bars: bool = True) -> None:
-    looks = zip(cycle(COLOURS), cycle(MARKERS))
-    for k, ((_, line), (colour, marker)) in enumerate(zip(rows, looks)):
-        x = line["position"].to_numpy() + (k - (len(rows) - 1) / 2) * spread / len(rows)
+    rest = rows[len(LOOKS) :]
+    for k, (_, line) in enumerate(rest):
+        word = f"{len(rest)} more" if k == 0 else None
+        ax.plot(line["position"], percent(line, measure)[0], color=QUIET, lw=0.8, label=word)
+    named = rows[: len(LOOKS)]
+    for k, ((_, line), (colour, marker)) in enumerate(zip(named, LOOKS)):
+        x = line["position"].to_numpy() + (k - (len(named) - 1) / 2) * spread / len(named)
         middle, ends = percent(line, measure)
         style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.6}
         ax.plot(x, middle, **style, label=line["title"].iloc[0])
