@@ -199,6 +199,9 @@ class Loop:
         live = self.system.net
         if self.average is not None:
             self.system.net = self.average.module
+            for kept, now in zip(self.system.net.buffers(), live.buffers(), strict=True):
+                if not now.is_floating_point():
+                    kept.copy_(now)  # counts have no mean
             ranks.share_buffers(self.system.net, self.fabric)
         try:
             yield
