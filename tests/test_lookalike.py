@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from lookalike import METHODS
 
-from acfd import cli, evaluate, faces, runs, tables
+from acfd import cli, evaluate, faces, runs
 from acfd.datasets.check import survey
 from acfd.ffpp import REAL, Tree
 from acfd.paths import Paths
 from acfd.shards import PairTable
+from acfd.tables import table2
 from acfd.video import probe
 
 ROW = "cls_at_dis_gan"
@@ -119,7 +120,7 @@ def test_the_road(made, params, tmp_path):
     scores = evaluate.score(params, ROW, 0, paths, progress=False)
     assert np.isfinite(scores["score"]).all()
     assert set(scores["method"]) == {REAL, *METHODS}
-    lines = tables.table2(params, paths)
+    lines = table2.table2(params, paths)
     assert lines["units"].tolist() == [2, 2]
     assert lines[["acc", "auc", "iou"]].notna().all(axis=None)
 

@@ -14,7 +14,7 @@ from acfd.ffpp import Clip
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import encode_png, write_index, write_shard
-from acfd.tables import table1
+from acfd.tables import table1, table2
 
 TOP = Path(__file__).parents[1]
 ROWS = ["xception", "ours"]
@@ -62,7 +62,7 @@ def test_tables_leave_the_maps_out(params, paths):
     scores = pd.read_parquet(paths.scores("ours", 0))
     pixels = scores.groupby("label")[["tp", "fp", "fn", "tn"]].sum().sum(axis=1)
     assert pixels[0] > 0 and pixels[1] == 0  # real faces have maps, and an empty mask
-    two = tables.table2(params, paths)
+    two = table2.table2(params, paths)
     assert two["row"].tolist() == ROWS * 2 and two[["acc", "auc"]].notna().all(axis=None)
     assert two[["pbca", "iou", "pbca_lo", "iou_hi"]].isna().all(axis=None)
     one = table1.table1(params, paths)

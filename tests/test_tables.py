@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from acfd import metrics, params, tables
 from acfd.paths import Paths
-from acfd.tables import markdown
+from acfd.tables import markdown, table2
 
 TOP = Path(__file__).parent.parent
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
@@ -74,7 +74,7 @@ def change(paths, row, seed, how):
 
 
 def test_table2_numbers(paths):
-    t = tables.table2(study(), paths)
+    t = table2.table2(study(), paths)
     assert t["row"].tolist() == ROWS * 2
     assert t["compression"].tolist() == ["c40"] * 3 + ["c23"] * 3
     assert (t["units"] == 4).all() and (t["frames"] == 4 * 4 * 3).all()
@@ -109,24 +109,24 @@ def test_table2_numbers(paths):
 def test_one_seed_no_validation_one_compression(paths):
     for row in ROWS:
         change(paths, row, 0, lambda s: s[(s["split"] == "test") & (s["compression"] == "c40")])
-    t = tables.table2(study(study={"seeds": [0]}), paths)
+    t = table2.table2(study(study={"seeds": [0]}), paths)
     assert t["compression"].tolist() == ["c40"] * 3
     assert t["balanced_acc_val"].isna().all() and t["auc"].notna().all()
 
 
 def test_csv_gives_the_same_table_back(paths):
-    t = tables.table2(study(), paths)
+    t = table2.table2(study(), paths)
     tables.write_table(t, paths.tables / "table2.csv")
     back = tables.read_table(paths.tables / "table2.csv")
     pd.testing.assert_frame_equal(t, back, check_exact=True, check_dtype=False)
     assert markdown.table2(back) == markdown.table2(t)
     assert tables.to_json(back) == tables.to_json(t)
-    again = tables.table2(study(), paths)
+    again = table2.table2(study(), paths)
     pd.testing.assert_frame_equal(t, again, check_exact=True)
 
 
 def test_json_is_compact_and_plain(paths):
-    t = tables.table2(study(), paths)
+    t = table2.table2(study(), paths)
     found = json.loads(json.dumps(tables.to_json(t), allow_nan=False))
     assert list(found) == ROWS
     assert found["cls_at"]["auc"] == round(t["auc"].iloc[1], 4)
@@ -134,7 +134,7 @@ def test_json_is_compact_and_plain(paths):
 
 
 def test_markdown(paths):
-    lines = markdown.table2(tables.table2(study(), paths)).splitlines()
+    lines = markdown.table2(table2.table2(study(), paths)).splitlines()
     assert len(lines) == 5 and {line.count(" | ") for line in lines} == {6}
     assert "98.87" in lines[2] and lines[2].endswith("| – | – |")
     assert "(collapsed in 1 of 2 seeds) | – |" in lines[4]
@@ -148,7 +148,7 @@ def test_the_machines_are_those_that_trained(paths):
             path = paths.metrics / "runs" / f"{row}-s{seed}.json"
             said = json.loads(path.read_text()) | {"seconds": 10.4}
             path.write_text(json.dumps(said | ({"machine": names[row]} if row in names else {})))
-    facts = tables.study_facts(p, paths)
+    facts = table2.study_facts(p, paths)
     assert facts == {
         "preset": "pocket",
         "machine": "2 cores and a GPU and unknown machines",
@@ -190,10 +190,10 @@ def test_missing_files_name_the_stage(paths):
     info = paths.metrics / "runs" / "cls_at-s1.json"
     info.write_text('{"collapsed": "no"}')
     with pytest.raises(tables.TableError, match="collapsed is 'no', expected true or false"):
-        tables.table2(study(), paths)
+        table2.table2(study(), paths)
     info.unlink()
     with pytest.raises(tables.TableError, match=r"cls_at-s1.json: no such file; the stage `score`"):
-        tables.table2(study(), paths)
+        table2.table2(study(), paths)
 
 
 def test_rows_on_different_samples(paths):
@@ -201,7 +201,7 @@ def test_rows_on_different_samples(paths):
         change(paths, "cls_at", seed, lambda s: s[s["video"] != "011"])
     said = r"cls_at-s0 are not of the same samples: 6 only in cls_c40-s0 \(the first: original 011"
     with pytest.raises(tables.TableError, match=said):
-        tables.table2(study(), paths)
+        table2.table2(study(), paths)
 
 
 def test_low_quality_must_be_scored(paths):
@@ -209,4 +209,4 @@ def test_low_quality_must_be_scored(paths):
         for seed in SEEDS:
             change(paths, row, seed, lambda s: s[s["compression"] == "c23"])
     with pytest.raises(tables.TableError, match="no scores at c40, found c23"):
-        tables.table2(study(), paths)
+        table2.table2(study(), paths)

@@ -1,0 +1,75 @@
+"""Table 2 from score files alone: what each loss adds; and how its runs were trained."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from acfd import tables
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.tables import Draws, TableError
+
+MEASURES = [
+    *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
+    *["video_balanced_acc", "video_auc", "pbca", "iou"],
+]
+
+
+def table2(params: Params, paths: Paths) -> pd.DataFrame:
+    """Table 2: one row a (row of params.table2.rows, compression), the low quality first.
+
+    Every measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo,
+    m_hi; diff_m is the paired difference to params.table2.reference (empty in that row itself).
+    Empty (NaN) are further: balanced_acc_val if validation was not scored, pbca and iou without a
+    map, paper_acc and paper_auc (percent) where the paper has no such row. `collapsed` counts the
+    seeds whose attention map collapsed; `left_out` the resamples that lost a class.
+    Test samples are the real ones and those of the methods that the reference row is trained on.
+    """
+    setting, seeds = params.table2, params.study.seeds
+    methods = params.for_row(setting.reference).train.methods
+    loaded = tables.load_rows(paths, setting.rows, seeds, methods)
+    present = set(loaded[setting.reference]["compression"])
+    if params.data.low not in present:
+        raise TableError(
+            f"{paths.scores(setting.reference, seeds[0])}: no scores at {params.data.low}, found "
+            f"{', '.join(sorted(present))}; make it again with the stage `score`"
+        )
+    lines = []
+    for compression in (params.data.low, params.data.high):
+        if compression in present:
+            part = {r: s[s["compression"] == compression] for r, s in loaded.items()}
+            lines += _lines(params, paths, compression, part)
+    return pd.DataFrame(lines)
+
+
+def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[dict]:
+    setting = params.table2
+    draws = Draws.of(part[setting.reference], params.study.seeds, setting)
+    replicates = {r: draws.measure(s) for r, s in part.items()}
+    lines = []
+    for row in setting.rows:
+        line = tables.first_columns(params, paths, row, compression, draws)
+        line |= tables.measured(draws, replicates, row, MEASURES, {"diff": setting.reference})
+        line |= tables.paper_columns(params, row)
+        lines.append(line | tables.last_columns(setting, line.pop("left_out")))
+    return lines
+
+
+def study_facts(params: Params, paths: Paths) -> dict:
+    """What stands below the README's table: what trained Table 2, and in how many seconds."""
+    runs = [(row, seed) for row in params.table2.rows for seed in params.study.seeds]
+    infos = [tables.load_run_info(paths, *run) for run in runs]
+    seconds = round(sum(info["seconds"] for info in infos))
+    return {"preset": params.preset, "machine": tables.machines(infos), "seconds": seconds}
+
+
+def histories(params: Params, paths: Paths, name: str) -> pd.DataFrame:
+    """history.csv ("history") or steps.csv ("steps") of every run of Table 2, with row and seed."""
+    parts = []
+    for row in params.table2.rows:
+        for seed in params.study.seeds:
+            part = pd.read_csv(paths.run(row, seed) / f"{name}.csv")
+            part.insert(0, "row", row)
+            part.insert(1, "seed", seed)
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
