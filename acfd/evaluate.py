@@ -14,8 +14,10 @@ from acfd import losses, pairs, ranks
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.runs import load_run, subset
-from acfd.shards import FROM_INDEX, PairTable
+from acfd.shards import PairTable
 
+# What a stored score says of the face that it is of
+FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 COUNTS = ["tp", "fp", "fn", "tn"]
 SUMMARY = [
     "parameters",

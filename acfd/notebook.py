@@ -34,15 +34,12 @@ def strip(source: Path, target: Path):
 
 
 def strip_all(source: Path, target: Path):
-    """`strip` every notebook of a folder; of those that are gone from it, the copy goes too."""
+    """`strip` every notebook of a folder; what else is in the other one stays."""
     names = {path.name for path in source.glob("*.ipynb")}
     if not names:
         raise NotebookError(f"no notebooks in {source}; run from the project's top folder")
     for name in sorted(names):
         strip(source / name, target / name)
-    for path in target.glob("*.ipynb"):
-        if path.name not in names:
-            path.unlink()
 
 
 def clean(notebook: nbformat.NotebookNode):

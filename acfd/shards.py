@@ -29,8 +29,6 @@ INDEX_COLUMNS = (
     *("method", "video", "target", "source", "split", "label", "frame"),
     *("shard", "row"),
 )
-# What a stored score says of the face that it is of
-FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("method", "video", "target", "source", "split")),

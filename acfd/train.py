@@ -106,7 +106,8 @@ def terms_of(system: System) -> list[str]:
 
 
 def _judge(history: History, t, form: str):
-    """Stop or go on, by the last epoch; collapsed or not, by the one whose weights are kept.
+    """Stop or go on, by the last epoch; collapsed or not, by the one whose weights are kept (by the
+    last, before there is any).
 
     form: model.attention_form; only of a plain product nothing is left when M is low everywhere.
     """

@@ -58,7 +58,8 @@ def training(p: Params, table: PairTable, rounds: int) -> dict:
             plain.net.zero_grad()
 
     def our_step():
-        """As in training: loading, both branches, critic, all losses, both optimisers."""
+        """As in training: loading, both branches, critic, all losses, both optimisers, and the
+        running mean of the weights."""
         loop.step(pairs.prepare(next(loader), device, True), (0, 0, 0))
 
     fixed = pairs.prepare(next(loader), device, True)

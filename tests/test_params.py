@@ -104,7 +104,10 @@ def test_run_key_changes_with_what_is_trained_and_with_nothing_else(edit):
     assert key == params.load(edit("rows.eq5_literal.title", "x")).run_key("cls_at", 0)
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in (TOP / "presets").glob("*.yaml")))
+PRESETS = sorted(p.stem for p in (TOP / "presets").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_keeps_comments_and_pocket_undoes_it(tmp_path, name):
     file = tmp_path / "params.yaml"
     original = (TOP / "params.yaml").read_text()
@@ -116,6 +119,16 @@ def test_a_preset_keeps_comments_and_pocket_undoes_it(tmp_path, name):
     assert all(c in after for c in comments)
     params.apply_preset("pocket", file, TOP / "presets")
     assert params.load(file) == params.load(TOP / "params.yaml")
+
+
+@pytest.mark.parametrize("first", PRESETS)
+def test_any_preset_may_follow_another(tmp_path, first):
+    file = tmp_path / "params.yaml"
+    for second in PRESETS:
+        file.write_text((TOP / "params.yaml").read_text())
+        for name in (first, second):
+            params.apply_preset(name, file, TOP / "presets")
+        assert params.load(file).preset == second
 
 
 def test_committed_params_are_pocket(tmp_path):

@@ -1,6 +1,7 @@
 """dvc.yaml depends on the code that decides what its stages write, and on no title."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -72,6 +73,19 @@ def test_a_stage_depends_on_what_its_notebook_imports(stage):
     modules = imported(NOTEBOOKS[stage])
     assert len(modules) >= 3
     assert {file_of(m) for m in modules} <= code_of(stage)
+
+
+@pytest.mark.parametrize("stage", ["table1", "table2", "attention", "curves", "report"])
+def test_what_only_reads_results_imports_no_torch(stage):
+    """Seconds a stage, and a notebook that opens at once."""
+    left, found = list(imported(NOTEBOOKS[stage]) if stage in NOTEBOOKS else {stage}), set()
+    while left:
+        if (name := left.pop()) not in found:
+            found.add(name)
+            left += sources._imports(name)
+    text = "\n".join(sources._file(name).read_text() for name in found)
+    assert "import pandas" in text
+    assert not re.search(r"^(import|from) (torch|timm|lightning|safetensors)", text, re.MULTILINE)
 
 
 def test_faces_depend_on_all_that_cuts_them():

@@ -118,6 +118,15 @@ def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     assert kept.train.classifier_epochs == 0
 
 
+def test_a_tables_own_parameter_remakes_that_table(copy):
+    path = copy / "params.yaml"
+    text = path.read_text()
+    i = text.index("table2:")
+    path.write_text(text[:i] + text[i:].replace("bootstrap: 200", "bootstrap: 150", 1))
+    assert ran(run(copy, "dvc", "repro", "--dry")) == {"table2@smoke", "report@smoke"}
+    path.write_text(text)
+
+
 def test_edited_code_retrains_what_uses_it_and_a_comment_nothing(copy):
     path = copy / "acfd" / "train.py"
     path.write_text(path.read_text() + "\n# a comment more\n")

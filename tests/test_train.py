@@ -163,7 +163,7 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(study, monkeypatch):
     def step(self, *args):
         record = take(self, *args)
         net = self.system.net.state_dict()
-        seen.append({k: v.clone() for k, v in net.items() if v.is_floating_point()})
+        seen.append({k: v.clone() for k, v in net.items()})
         return record
 
     monkeypatch.setattr(loop.Loop, "step", step)
@@ -171,11 +171,13 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(study, monkeypatch):
     history, steps, kept = result(folder)
     best = history["val_loss"][1:].idxmin() + 1
     chosen = [s for s, epoch in zip(seen, steps["epoch"]) if 1 < epoch <= best]
-    mean = chosen[0]
+    mean = dict(chosen[0])
     for weights in chosen[1:]:
-        mean = {k: 0.7 * mean[k] + 0.3 * weights[k] for k in mean}
+        mean |= {k: 0.7 * mean[k] + 0.3 * v for k, v in weights.items() if v.is_floating_point()}
     assert len(chosen) >= 2
-    for name, value in mean.items():
+    counts = {k: v for k, v in chosen[-1].items() if not v.is_floating_point()}
+    assert len(counts) > 10  # of batch norm; they have no mean
+    for name, value in (mean | counts).items():
         assert torch.allclose(kept[name], value, rtol=1e-4, atol=1e-6), name
     assert not torch.equal(kept["low.head.conv1.weight"], chosen[-1]["low.head.conv1.weight"])
 

@@ -9,12 +9,13 @@ from tqdm import tqdm
 
 from acfd import pairs, systems
 from acfd.attention.features import QUALITIES, STATES, paired
+from acfd.evaluate import FROM_INDEX
 from acfd.faces import choose_frames
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.ranks import make_fabric
 from acfd.runs import load_run, subset
-from acfd.shards import FROM_INDEX, PairTable
+from acfd.shards import PairTable
 from acfd.systems import System
 
 

@@ -11,8 +11,9 @@ from acfd.degrade import FAMILIES
 from acfd.figures import COLOURS, QUIET, legend_below, percent, subplots
 from acfd.robustness.curves import ALL
 
-# A system's colour and marker, by its place among the rows. Those after the last are grey, without
-# intervals and differences, which the tables have: more colours cannot be told apart.
+# A system's colour and marker, by its place among the rows. Those after the last are grey, in
+# curves without intervals, and their differences by family are in the table alone: more colours
+# cannot be told apart.
 LOOKS = list(zip(COLOURS, "osD^vP*"))
 PANELS = [("auc", "AUC"), ("balanced_acc", "Balanced accuracy")]
 
@@ -59,7 +60,8 @@ def overview(curves: pd.DataFrame, measure: str = "auc") -> Figure:
 
 
 def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
-    """The area under each system's curves, and its paired difference to the reference by family.
+    """The area under each system's curves, and the paired difference to the reference by family of
+    those that have a colour.
 
     table: from curves.areas.
     """
@@ -88,10 +90,11 @@ def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
         style = {"color": colour, "marker": marker, "ms": 4.5, "ls": "", "capsize": 0, "lw": 1.4}
         axes[0, 1].errorbar(middle, at, xerr=ends, **style, label=part["title"].iloc[0])
     axes[0, 1].axvline(0, color="black", lw=1)
+    rest = "; grey rows: see the table" if len(every) > len(LOOKS) else ""
     words = ["all families" if n == ALL else FAMILIES[n].title for n in names]
     axes[0, 1].set_yticks(range(len(names)), words)
     axes[0, 1].axhspan(-0.5, 0.5, color="#f2f2f2", zorder=0)
-    axes[0, 1].set(title=f"Area, difference to “{title}”", xlabel="points")
+    axes[0, 1].set(title=f"Area, difference to “{title}”", xlabel="points" + rest)
     axes[0, 1].set_ylim(len(names) - 0.5, -0.5)
     for ax in axes[0]:
         ax.grid(axis="y", visible=False)

@@ -35,9 +35,10 @@ ABOUT = {
         "the ratio is the first by the second, before training (ImageNet) and after."
     ),
     "robustness": (
-        "The same test faces after degradations that no system was trained on, done to the whole "
-        "frame. An area is the mean of a measure over the levels of a family, from the untouched "
-        "frame to the strongest level; families count alike in the mean over all."
+        "The same test faces after degradations of the whole frame. Most systems were trained on "
+        "none of them but c23 and c40, those marked † on more. An area is the mean of a measure "
+        "over the levels of a family, from the untouched frame to the strongest level; families "
+        "count alike in the mean over all."
     ),
     "calibration": (
         "Log-odds of the detector are divided by a temperature that was fitted on the validation "
@@ -139,8 +140,8 @@ FIGURES = {
         ),
         "robustness/areas": (
             "Areas under the curves, a line a system, and differences by family.",
-            "The area under each curve, and paired differences to the reference. Rows marked † "
-            "were trained on degraded pictures.",
+            "The area under each curve, and paired differences to the reference (of grey rows in "
+            "the table alone). Rows marked † were trained on degraded pictures.",
         ),
         "robustness/copies": (
             "A real face and forgeries at the strongest level of every degradation.",

@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from acfd import pairs
+from acfd.evaluate import FROM_INDEX
 from acfd.params import Params, digest
 from acfd.paths import Paths, atomic
 from acfd.ranks import make_fabric
 from acfd.robustness.copies import Copies
 from acfd.runs import load_run
-from acfd.shards import FROM_INDEX
 
 
 def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
