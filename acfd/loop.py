@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from safetensors.torch import save_model
+from safetensors.torch import load_model, save_model
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -193,7 +193,7 @@ class Loop:
                 m.momentum = momentum
 
     @contextmanager
-    def judged(self) -> Iterator[None]:
+    def averaged(self) -> Iterator[None]:
         """For its time, system.net is the network that is validated and kept: the running mean of
         the weights, if there is one, with the buffers of process 0."""
         live = self.system.net
@@ -280,6 +280,18 @@ class Loop:
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         return History(**state["history"]), state["step"], state["seconds"]
+
+
+def load_weights(net: torch.nn.Module, path: Path):
+    """Load what `save_model` wrote of a net alike; RuntimeError if names or shapes are others."""
+    missing, others = load_model(net, path, strict=False)
+    # among the others are the step counts of batch norms that two branches share: known, not used
+    known = net.state_dict()
+    if unknown := [name for name in others if name not in known]:
+        raise RuntimeError(f"it has {unknown[0]}, and {len(unknown) - 1} more that the net has not")
+    if missing:
+        first = min(missing)
+        raise RuntimeError(f"it lacks {first}, and {len(missing) - 1} more that the net has")
 
 
 def _parts(batch: dict, n: int) -> list[dict]:

@@ -78,6 +78,14 @@ class OneBranch(nn.Module):
         return tuple(Output(*o) for o in zip(*parts, strict=True))
 
 
+class SharedBranch(OneBranch):
+    """E_H and E_L as one and the same branch, which sees both qualities of a batch in one pass."""
+
+    @property
+    def high(self) -> Branch:
+        return self.low
+
+
 class TwoBranch(nn.Module):
     """The paper's model: E_H sees high quality, E_L low quality; E_L alone is used at test time."""
 
@@ -119,15 +127,18 @@ def build(
     *,
     attention: bool = False,
     form: str = "product",
-    shared_tail: bool = False,
+    branches: str = "separate",
     weights: str | None = "auto",
     seed: int = 0,
 ) -> OneBranch | TwoBranch:
     """A network with ImageNet weights, the new layers drawn from `seed`.
 
-    system: "xception" or "two_branch". weights: as in `backbone.imagenet_weights`; None leaves the
-    backbone empty, for a state that is loaded next.
+    system: "xception" or "two_branch". branches: of the latter, "separate", "shared_tail" (one tail
+    and classifier for both) or "shared" (one branch for both). weights: as in
+    `backbone.imagenet_weights`; None leaves the backbone empty, for a state that is loaded next.
     """
+    if branches not in ("separate", "shared_tail", "shared"):
+        raise ValueError(f"branches {branches!r}; there are separate, shared_tail and shared")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         state = blank_weights() if weights is None else imagenet_weights(weights)
@@ -135,8 +146,10 @@ def build(
             return OneBranch(Branch(*head_and_tail(state), attention=False))
         if system == "two_branch":
             high = Branch(*head_and_tail(state), attention, form)
+            if branches == "shared":
+                return SharedBranch(high)
             low = Branch(*head_and_tail(state), attention, form)
-            if shared_tail:
+            if branches == "shared_tail":
                 low.tail, low.fc = high.tail, high.fc
             else:
                 low.fc = copy.deepcopy(high.fc)

@@ -35,11 +35,11 @@ def strip(source: Path, target: Path):
 
 def strip_all(source: Path, target: Path):
     """`strip` every notebook of a folder; what else is in the other one stays."""
-    names = {path.name for path in source.glob("*.ipynb")}
-    if not names:
+    notebooks = sorted(source.glob("*.ipynb"))
+    if not notebooks:
         raise NotebookError(f"no notebooks in {source}; run from the project's top folder")
-    for name in sorted(names):
-        strip(source / name, target / name)
+    for path in notebooks:
+        strip(path, target / path.name)
 
 
 def clean(notebook: nbformat.NotebookNode):

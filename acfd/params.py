@@ -111,7 +111,7 @@ class Model(Section):
     weights: str
     attention: bool
     attention_form: Literal["product", "normalised"]
-    shared_tail: bool
+    branches: Literal["separate", "shared_tail", "shared"]
     critic_width: Positive
     input: Count
 

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import save_model
 
 import acfd
 from acfd import pairs, sources, systems
+from acfd.loop import load_weights
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.shards import PairTable
@@ -203,7 +204,7 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
     system = systems.make(p, said["row"], said["seed"], weights=None)
     path = folder / "model.safetensors"
     try:
-        load_model(system.net, path)
+        load_weights(system.net, path)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(
             f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); train it again"

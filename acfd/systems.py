@@ -120,7 +120,7 @@ class TwoBranchSystem(System):
             "two_branch",
             attention=p.attention,
             form=p.attention_form,
-            shared_tail=p.shared_tail,
+            branches=p.branches,
             weights=weights,
             seed=seed,
         )

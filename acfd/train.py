@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from safetensors.torch import load_model
 from tqdm import tqdm
 
 from acfd import pairs, ranks
-from acfd.loop import History, Loop, TrainingError
+from acfd.loop import History, Loop, TrainingError, load_weights
 from acfd.params import Params
 from acfd.ranks import make_fabric
 from acfd.systems import System
@@ -81,7 +80,7 @@ def fit(
             if c.checkpoint_steps and step % c.checkpoint_steps == 0:
                 loop.save(history, step, time.perf_counter() - began)
         ranks.share_buffers(system.net, fabric)
-        with loop.judged():
+        with loop.averaged():
             found = loop.validate(checks)
             whole = epoch >= t.classifier_epochs
             history.close_epoch(found, terms_of(system), time.perf_counter() - began, whole)
@@ -96,7 +95,7 @@ def fit(
     if history.stopped == "collapsed":
         raise TrainingError(_collapse_message(history))
     fabric.barrier()  # until process 0 has written the best weights
-    load_model(system.net, scratch / "best.safetensors")
+    load_weights(system.net, scratch / "best.safetensors")
     return history
 
 

@@ -1,15 +1,17 @@
 """The networks: shapes at the paper's size, weights' sources, what each branch touches."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 
 from acfd import backbone, model
 from acfd.backbone import WeightsError
+from acfd.loop import load_weights
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +156,49 @@ def test_attention_forms(weights):
 
 def test_shared_tail_is_one_tail():
     two = model.build("two_branch", attention=True, weights=None)
-    one = model.build("two_branch", attention=True, shared_tail=True, weights=None)
+    one = model.build("two_branch", attention=True, branches="shared_tail", weights=None)
     assert one.high.tail is one.low.tail and two.high.tail is not two.low.tail
     count = {n: sum(p.numel() for p in net.parameters()) for n, net in (("two", two), ("one", one))}
     tail = sum(p.numel() for p in two.high.tail.parameters()) + 2 * 2048 + 2
     assert count["two"] - count["one"] == tail
+
+
+def test_shared_branches_are_one_network_that_sees_both_qualities_at_once():
+    net = model.build("two_branch", attention=True, branches="shared", weights="wheel", seed=0)
+    assert net.high is net.low
+    count = {n: sum(p.numel() for p in m.parameters()) for n, m in (("net", net), ("low", net.low))}
+    assert count["net"] == count["low"]
+    high, low = torch.randn(2, 2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    one, other = net.train()(high, low)
+    # batch norm saw the four pictures as one batch
+    norm = next(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert int(norm.num_batches_tracked) == 1
+    assert one.logits.shape == other.logits.shape == (2, 2)
+    net.eval()
+    one, other = net(high, low)
+    assert torch.allclose(one.attention, net.low(high).attention, atol=1e-5)
+    assert torch.allclose(other.logits, net.low(low).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("branches", ["separate", "shared_tail", "shared"])
+def test_branches_of_any_kind_are_kept_and_read_again(branches, tmp_path):
+    net = model.build("two_branch", attention=True, branches=branches, weights="wheel", seed=0)
+    save_model(net, str(tmp_path / "net.safetensors"))
+    again = model.build("two_branch", attention=True, branches=branches, weights=None)
+    load_weights(again, tmp_path / "net.safetensors")
+    kept, found = net.state_dict(), again.state_dict()
+    assert kept.keys() == found.keys()
+    assert all(torch.equal(kept[name], found[name]) for name in kept)
+
+
+def test_weights_of_another_net_are_refused(tmp_path):
+    build = partial(model.build, "two_branch", weights=None)
+    save_model(build(attention=True), str(tmp_path / "with.safetensors"))
+    save_model(build(), str(tmp_path / "without.safetensors"))
+    with pytest.raises(RuntimeError, match=r"it has high\.attention\.bias, and 3 more"):
+        load_weights(build(), tmp_path / "with.safetensors")
+    with pytest.raises(RuntimeError, match=r"it lacks high\.attention\.bias, and 3 more"):
+        load_weights(build(attention=True), tmp_path / "without.safetensors")
 
 
 def test_critic_is_one_convolution_over_the_concatenation():
@@ -177,3 +217,5 @@ def test_critic_is_one_convolution_over_the_concatenation():
 def test_unknown_system():
     with pytest.raises(ValueError, match="there are xception and two_branch"):
         model.build("resnet")
+    with pytest.raises(ValueError, match="there are separate, shared_tail and shared"):
+        model.build("two_branch", branches="none", weights=None)

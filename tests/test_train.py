@@ -18,7 +18,8 @@ from acfd.paths import Paths
 from acfd.shards import PairTable
 from acfd.train import TrainingError
 
-ROWS = ["cls_c40", "cls_both", "cls_at", "cls_at_dis_gan"]
+ROWS = [(row, "separate") for row in ("cls_c40", "cls_both", "cls_at", "cls_at_dis_gan")]
+ROWS += [("cls_at_dis_gan", "shared_tail"), ("cls_at_dis_gan", "shared")]
 
 
 @pytest.fixture
@@ -30,9 +31,10 @@ def study(small_params, toy_faces, tmp_path):
     return small_params, paths
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_every_row_trains_and_scores(study, row):
+@pytest.mark.parametrize(("row", "branches"), ROWS)
+def test_every_row_trains_and_scores(study, row, branches):
     p, paths = study
+    p = changed(p, model={"branches": branches})
     folder = runs.run(p, row, 0, paths, progress=False)
     history, steps, _ = result(folder)
     assert len(history) == p.train.epochs
@@ -56,6 +58,8 @@ def test_every_row_trains_and_scores(study, row):
     ce = np.where(val["label"] == 1, -np.log(val["score"]), -np.log1p(-val["score"]))
     mean = np.mean([ce[val["label"] == k].mean() for k in (0, 1)])
     assert mean == pytest.approx(said["val_loss"], rel=1e-3)
+    of_both = pd.read_parquet(paths.maps(row, 0)).get("map_high_branch", pd.Series()).notna()
+    assert of_both.any() == (side > 0)
 
 
 def test_maps_are_kept_by_epoch(study):

@@ -13,9 +13,10 @@ def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, 
     p = said["params"]
     data, people = p["data"], p["synthff"]["identities"]
     made = data["source"] == "synthff"
-    system = p["rows"][said["row"]]["system"]
-    # a two-branch system is used by the branch that saw the low quality
-    qualities = ["low"] if system == "two_branch" else p["train"]["qualities"]
+    qualities = p["train"]["qualities"]
+    if p["rows"][said["row"]]["system"] == "two_branch":
+        # it is used by the branch that saw the low quality
+        qualities = ["high", "low"] if p["model"]["branches"] == "shared" else ["low"]
     return {
         "name": f"acfd {said['preset']} {said['row']}-s{said['seed']}",
         "is": f"{said['title']}: one frame's face crop in, probability of forged out",
