@@ -48,6 +48,8 @@ def attention_transfer(
 ) -> Tensor:
     """M_L against M_H, first term of Eq. 5: attention goes from high quality to low.
 
+    kind: "l1", Eq. 5; "l2", as in the authors' released code: squared differences of the maps, each
+    scaled to a Euclidean length of one.
     moves_high: whether the term also moves M_H, which knows more; if not, M_H is a constant here.
     """
     if not moves_high:
@@ -55,7 +57,9 @@ def attention_transfer(
     if kind == "l1":
         pixels = (m_high - m_low).abs()
     elif kind == "l2":
-        pixels = (m_high - m_low).square()
+        exact = torch.promote_types(m_low.dtype, torch.float32)
+        high, low = (F.normalize(m.to(exact).flatten(1), dim=1) for m in (m_high, m_low))
+        pixels = (high - low).square()
     else:
         raise ValueError(f"loss.transfer is {kind!r}, expected l1 or l2")
     return _reduce(pixels, reduction)

@@ -60,8 +60,13 @@ def test_attention_transfer_moves_low_only_unless_told():
         assert (high.grad is not None) == moves
     a, b = torch.full((1, 1, 2, 2), 0.75), torch.full((1, 1, 2, 2), 0.25)
     assert losses.attention_transfer(a, b, "l1").item() == pytest.approx(0.5)
-    assert losses.attention_transfer(a, b, "l2").item() == pytest.approx(0.25)
+    # l2 is of maps of length one: (1, 1, 1, 1) / 2 against (1, 0, 0, 0)
+    b = torch.tensor([[[[0.25, 0.0], [0.0, 0.0]]]])
     assert losses.attention_transfer(a, b, "l2", "sum").item() == pytest.approx(1.0)
+    assert losses.attention_transfer(a, b, "l2").item() == pytest.approx(0.25)
+    assert losses.attention_transfer(a, 0.1 * a, "l2").item() == pytest.approx(0.0, abs=1e-6)
+    flat = torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)
+    assert losses.attention_transfer(a.bfloat16(), flat, "l2", "sum").item() == pytest.approx(1.0)
     with pytest.raises(ValueError, match="expected l1 or l2"):
         losses.attention_transfer(a, b, "cosine")
 
