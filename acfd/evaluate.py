@@ -23,7 +23,7 @@ SUMMARY = [
     "parameters",
     "deployed_parameters",
     "epochs",
-    "best_epoch",
+    "kept_epoch",
     "val_loss",
     "stopped",
     "collapsed",

@@ -36,8 +36,9 @@ class History:
 
     epochs: list[dict] = field(default_factory=list)
     steps: list[dict] = field(default_factory=list)
-    best_epoch: int = 0
+    best_epoch: int = 0  # the one with the lowest validation loss
     best_loss: float = math.inf
+    kept_epoch: int = 0  # the one whose weights are kept
     maps: list[dict] = field(default_factory=list)  # epoch, face (its row), map: s x s uint8
     stopped: str = ""
     collapsed: bool = False
@@ -48,11 +49,17 @@ class History:
         return len(self.epochs) - self.best_epoch if self.best_epoch else 0
 
     def close_epoch(
-        self, found: Validation, terms: Sequence[str], seconds: float, whole: bool = True
+        self,
+        found: Validation,
+        terms: Sequence[str],
+        seconds: float,
+        *,
+        whole: bool = True,
+        keep: str = "best",
     ):
         """Add an epoch: the means of its steps' losses, and what the validation found.
 
-        whole: did it train all weights? Only such an epoch can be the best.
+        whole: did it train all weights? Only such an epoch can be kept. keep: train.keep.
         """
         epoch = len(self.epochs) + 1
         steps = pd.DataFrame([s for s in self.steps if s["epoch"] == epoch])
@@ -62,8 +69,11 @@ class History:
         row |= {"attention_inside": math.nan, "attention_outside": math.nan} | found.rates
         self.epochs.append({k: float(v) for k, v in row.items()} | {"seconds": seconds})
         self.maps += [{"epoch": epoch, "face": face, "map": m} for face, m in found.maps.items()]
-        if whole and found.rates["val_loss"] < self.best_loss:
+        if not whole:
+            return
+        if found.rates["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = found.rates["val_loss"], epoch
+        self.kept_epoch = epoch if keep == "last" else self.best_epoch
 
 
 class Validation(NamedTuple):
@@ -85,7 +95,7 @@ class Loop:
         t, c = params.train, params.compute
         self.system, self.fabric = system, fabric
         self.state_file = scratch / "state.pt"
-        self.best_file = scratch / "best.safetensors"
+        self.kept_file = scratch / "kept.safetensors"
         shares = fabric.world_size * t.accumulate
         if t.batch % (2 * shares):
             raise TrainingError(
@@ -230,9 +240,9 @@ class Loop:
         # so that all processes decide on the same numbers
         return Validation(self.fabric.broadcast(rates), maps)
 
-    def save_best(self):
+    def save_kept(self):
         if self.fabric.global_rank == 0:
-            with atomic(self.best_file) as f:
+            with atomic(self.kept_file) as f:
                 save_model(self.system.net, str(f))
 
     def save(self, history: History, step: int = 0, seconds: float = 0.0):

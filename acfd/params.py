@@ -145,6 +145,7 @@ class Train(Section):
     epochs: Positive
     epoch_pairs: Count
     patience: Positive
+    keep: Literal["best", "last"]
     val_pairs: Count
     batch: Annotated[int, Field(ge=2, multiple_of=2)]
     lr: Rate

@@ -41,8 +41,9 @@ def fit(
 ) -> History:
     """Train until the epochs are over or the validation loss has stopped falling.
 
-    The best weights by validation loss end up in `system.net` and in scratch/best.safetensors: of
-    an epoch that trained all of them, and their running mean if params.train.average says so.
+    The weights that params.train.keep asks for end up in `system.net` and in
+    scratch/kept.safetensors: of an epoch that trained all of them, and their running mean if
+    params.train.average says so.
     scratch also holds the resume state: called again with the same arguments after a kill at any
     moment, it goes on and ends with the same result.
 
@@ -83,9 +84,10 @@ def fit(
         with loop.averaged():
             found = loop.validate(checks)
             whole = epoch >= t.classifier_epochs
-            history.close_epoch(found, terms_of(system), time.perf_counter() - began, whole)
-            if history.best_epoch == epoch + 1:
-                loop.save_best()
+            seconds = time.perf_counter() - began
+            history.close_epoch(found, terms_of(system), seconds, whole=whole, keep=t.keep)
+            if history.kept_epoch == epoch + 1:
+                loop.save_kept()
         step, spent = 0, 0.0
         _judge(history, t, params.model.attention_form)
         loop.save(history)
@@ -94,8 +96,8 @@ def fit(
 
     if history.stopped == "collapsed":
         raise TrainingError(_collapse_message(history))
-    fabric.barrier()  # until process 0 has written the best weights
-    load_weights(system.net, scratch / "best.safetensors")
+    fabric.barrier()  # until process 0 has written the weights
+    load_weights(system.net, loop.kept_file)
     return history
 
 
@@ -110,7 +112,7 @@ def _judge(history: History, t, form: str):
 
     form: model.attention_form; only of a plain product nothing is left when M is low everywhere.
     """
-    last, kept = history.epochs[-1], history.epochs[history.best_epoch - 1]
+    last, kept = history.epochs[-1], history.epochs[history.kept_epoch - 1]
     vanished = form == "product" and last["attention_inside"] < VANISHED
     history.collapsed = _shows_nothing(kept, form)
     if vanished and t.on_collapse == "stop":

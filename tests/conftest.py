@@ -156,7 +156,7 @@ def make_params() -> Callable[..., Params]:
 def small_params(make_params) -> Params:
     """params.yaml for training on `toy_faces`: seconds a run."""
     return make_params(
-        train={"epochs": 2, "epoch_pairs": 8, "batch": 4, "patience": 2},
+        train={"epochs": 2, "epoch_pairs": 8, "batch": 4, "patience": 2, "keep": "best"},
         augment={"crop": 0.05},
         model={"weights": "wheel", "critic_width": 8},
         compute={"workers": 0, "accelerator": "cpu"},

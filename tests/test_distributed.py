@@ -157,7 +157,7 @@ def test_validation_and_early_stop_are_the_same(one, two):
     expected, expected_steps, _, expected_said = result(one)
     assert expected_said["stopped"].startswith("validation loss did not fall")
     assert 3 <= len(expected) < TRAIN["epochs"]
-    for key in ("stopped", "best_epoch", "epochs", "collapsed"):
+    for key in ("stopped", "kept_epoch", "epochs", "collapsed"):
         assert said[key] == expected_said[key]
     columns = ["train_loss", "train_gan", "critic_loss", "val_loss", "val_auc"]
     np.testing.assert_allclose(history[columns], expected[columns], rtol=2e-3, atol=1e-5)

@@ -288,7 +288,7 @@ def test_other_figures_are_folded(top, results):
 
 
 def write_run(paths: Paths, row: str, seconds: float, p: params.Params, seed: int = 0):
-    scored = {"seconds": seconds, "epochs": 3, "best_epoch": 2, "stopped": "x", "collapsed": True}
+    scored = {"seconds": seconds, "epochs": 3, "kept_epoch": 2, "stopped": "x", "collapsed": True}
     (paths.metrics / "runs").mkdir(parents=True, exist_ok=True)
     (paths.metrics / "runs" / f"{row}-s{seed}.json").write_text(json.dumps(scored))
     folder = paths.run(row, seed)

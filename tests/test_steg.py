@@ -127,7 +127,7 @@ def test_it_fits_scores_and_repeats(study, qualities):
     history, steps = (pd.read_csv(folder / f"{n}.csv") for n in ("history", "steps"))
     said = json.loads((folder / "run.json").read_text())
     state = load_file(folder / "model.safetensors")
-    assert said["best_epoch"] == said["epochs"] == 1 and said["parameters"] == 2 * 163
+    assert said["kept_epoch"] == said["epochs"] == 1 and said["parameters"] == 2 * 163
     assert said["val_loss"] == history["val_loss"][0] and not said["collapsed"]
 
     # quantiser and C: the first of the best

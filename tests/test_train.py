@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from trained import CHILD, assert_same, changed, result
 
 from acfd import attention, evaluate, loop, losses, runs, systems, tables, train
@@ -44,7 +45,7 @@ def test_every_row_trains_and_scores(study, row, branches):
         assert history[f"train_{term}"].notna().all() == (term in terms.split())
     assert ("critic" in steps) == (row == "cls_at_dis_gan")
     said = json.loads((folder / "run.json").read_text())
-    assert said["best_epoch"] == history["val_loss"].idxmin() + 1
+    assert said["kept_epoch"] == history["val_loss"].idxmin() + 1
     assert not list((paths.top / ".acfd").rglob("state.pt"))  # nothing left to resume
 
     scores = evaluate.score(p, row, 0, paths, progress=False)
@@ -75,7 +76,7 @@ def test_maps_are_kept_by_epoch(study):
     stored = pd.read_parquet(paths.maps("cls_at", 0))
     stored = stored[stored["compression"] == "c40"].set_index(["method", "video", "frame"])
     wanted = stored.loc[pd.MultiIndex.from_frame(index[stored.index.names]), "map"]
-    best = json.loads((folder / "run.json").read_text())["best_epoch"]
+    best = json.loads((folder / "run.json").read_text())["kept_epoch"]
     assert np.abs(epochs[best] - attention.unpack(wanted, 4)).max() <= 1.01 / 255
     runs.run(p, "cls_c40", 0, paths, progress=False)
     with pytest.raises(attention.AttentionError, match="cls_c40 has none"):
@@ -146,7 +147,7 @@ def test_early_stop(study):
     folder = runs.run(p, "cls_c40", 0, paths, progress=False)
     said = json.loads((folder / "run.json").read_text())
     assert said["epochs"] < 30 and said["stopped"].startswith("validation loss did not fall")
-    assert said["epochs"] - said["best_epoch"] == 1
+    assert said["epochs"] - said["kept_epoch"] == 1
 
 
 def test_an_epoch_of_the_classifier_alone_is_never_kept(study):
@@ -155,7 +156,26 @@ def test_an_epoch_of_the_classifier_alone_is_never_kept(study):
     for lr in (1e-4, 0.1):  # as it is and such that the loss rises
         folder = runs.run(changed(p, train={"lr": lr}), "cls_c40", 0, paths, progress=False)
         said = json.loads((folder / "run.json").read_text())
-        assert said["epochs"] == said["best_epoch"] == 3
+        assert said["epochs"] == said["kept_epoch"] == 3
+
+
+def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch):
+    p, paths = study
+    validate, rising = loop.Loop.validate, iter([1.0, 2.0])
+
+    def worse(self, loader):
+        found = validate(self, loader)
+        return found._replace(rates=found.rates | {"val_loss": next(rising)})
+
+    monkeypatch.setattr(loop.Loop, "validate", worse)
+    p = changed(p, train={"epochs": 2, "patience": 2, "keep": "last"})
+    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    said, history = json.loads((folder / "run.json").read_text()), result(folder)[0]
+    assert said["kept_epoch"] == said["epochs"] == 2 and said["val_loss"] == 2.0
+    # the network is that epoch's: it judges as it did when it was validated
+    scores = evaluate.score(p, "cls_c40", 0, paths, progress=False)
+    val = scores[(scores["split"] == "val") & (scores["compression"] == "c40")]
+    assert roc_auc_score(val["label"], val["score"]) == pytest.approx(history["val_auc"].iloc[-1])
 
 
 def test_what_is_kept_is_the_running_mean_of_the_weights(study, monkeypatch):
@@ -214,7 +234,7 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
 )
 def test_what_counts_as_collapsed(small_params, inside, outside, collapsed, stops):
     last = {"attention_inside": inside, "attention_outside": outside}
-    history = train.History(epochs=[last], best_epoch=1)
+    history = train.History(epochs=[last], kept_epoch=1)
     train._judge(history, small_params.train, "product")
     assert (history.collapsed, history.stopped == "collapsed") == (collapsed, stops)
 
@@ -223,14 +243,14 @@ def test_a_normalised_map_may_be_low(small_params):
     """V * M / mean(M) does not fade with M; flat, it shows nothing either way."""
     low, flat = ({"attention_inside": 0.04, "attention_outside": o} for o in (0.001, 0.04))
     for epoch, collapsed in ((low, False), (flat, True)):
-        history = train.History(epochs=[epoch], best_epoch=1)
+        history = train.History(epochs=[epoch], kept_epoch=1)
         train._judge(history, small_params.train, "normalised")
         assert (history.collapsed, history.stopped) == (collapsed, "")
 
 
 def test_collapsed_is_said_of_the_weights_that_are_kept(small_params):
     sound, flat = ({"attention_inside": i, "attention_outside": 0.1} for i in (0.6, 0.1))
-    history = train.History(epochs=[sound, flat], best_epoch=1)
+    history = train.History(epochs=[sound, flat], kept_epoch=1)
     train._judge(history, small_params.train, "normalised")
     assert not history.collapsed
 

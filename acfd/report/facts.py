@@ -111,7 +111,7 @@ def runs(params: Params, paths: Paths) -> list[dict[str, Any]]:
     """Every run that study.rows and study.seeds ask for, in their order.
 
     row, title, seed, name; seconds (of its training, None if it is not there yet), epochs,
-    best_epoch, stopped, collapsed, machine, torch (None where nothing says it); changed: keys of
+    kept_epoch, stopped, collapsed, machine, torch (None where nothing says it); changed: keys of
     OF_A_RUN in which the run, if its folder is here, differs from params.yaml as it is now.
     """
     found = []
@@ -124,7 +124,7 @@ def runs(params: Params, paths: Paths) -> list[dict[str, Any]]:
             then = _run_params(own.get("params", {}))
             line = {"row": row, "title": params.rows[row].title, "seed": seed, "name": name}
             line["seconds"] = own.get("train_seconds", scored.get("seconds"))
-            for key in ("epochs", "best_epoch", "stopped", "collapsed", "machine"):
+            for key in ("epochs", "kept_epoch", "stopped", "collapsed", "machine"):
                 line[key] = own.get(key, scored.get(key))
             line["torch"] = own.get("versions", {}).get("torch")
             line["changed"] = [k for k in now if k in then and then[k] != now[k]]

@@ -130,7 +130,7 @@ def _name(rows: pd.DataFrame) -> str:
 
 
 def load_run_info(paths: Paths, row: str, seed: int) -> dict:
-    """What the stage `score` says of a run: collapsed, best_epoch, epochs, seconds, ..."""
+    """What the stage `score` says of a run: collapsed, kept_epoch, epochs, seconds, ..."""
     path = paths.metrics / "runs" / f"{row}-s{seed}.json"
     try:
         info = json.loads(path.read_text())
