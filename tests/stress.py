@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 
 # They say how long something took, or on what.
 OF_THE_MOMENT = ["seconds", "images_per_second", "machine", "train_seconds"]
+TIMES_DRAWN = ("table1/cost.png", "table1/cost.svg")  # a figure of such columns
 
 
 def start(folder: Path, log: Path) -> subprocess.Popen:
@@ -89,7 +90,7 @@ def differences(a: Path, b: Path) -> list[str]:
     found += [f"only in one: {name}" for name in sorted(names[0] ^ names[1])]
     for name in sorted(names[0] & names[1]):
         one, other = a / name, b / name
-        if one.suffix == ".ipynb" or name.endswith("report.html"):
+        if one.suffix == ".ipynb" or name.endswith(("report.html", *TIMES_DRAWN)):
             continue  # outputs with times in them
         if not _same(one, other):
             found.append(f"differs: {name}")
