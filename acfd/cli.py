@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from acfd import mend
 from acfd import params as params_module
 from acfd.params import ParamsError, load
 from acfd.paths import Paths
@@ -14,6 +15,7 @@ from acfd.paths import Paths
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
+        mend.keep()
         return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -124,11 +126,11 @@ def _paths() -> tuple[params_module.Params, Paths]:
 
 
 def _plan(_):
-    from acfd.plan import clear_broken_lock, plan
+    from acfd.plan import plan
 
     print(plan(load()))
-    if clear_broken_lock():
-        print("cleared a lock file of DVC's that a killed run had left half-written")
+    for done in mend.mend():
+        print(done)
 
 
 def _preset(args):

@@ -96,6 +96,8 @@ class FaceDetector:
                 "INFERENCE_NUM_THREADS": 1,
                 "NUM_STREAMS": 1,
                 "INFERENCE_PRECISION_HINT": "f32",
+                # pinned, the one thread of every process would wait for the same core
+                "ENABLE_CPU_PINNING": False,
             }
             self._compiled[shape] = self._core.compile_model(model, "CPU", options)
         model = self._compiled[shape]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
-
 from acfd.params import Params
 from acfd.paths import Paths
 
@@ -22,25 +18,6 @@ DRAW = 20.0  # the tables and figures of a notebook, and of the calibration
 CODECS = ("h264", "h265", "av1", "double")
 # One image of each system as a part of PASS; of a two-branch system each of its two images
 COST = {"steg": 0.05, "rahmouni": 0.3, "meso4": 0.1, "mesoinception4": 0.2, "f3net": 2.5}
-
-
-def clear_broken_lock(dvc: Path = Path(".dvc")) -> bool:
-    """Remove DVC's rwlock file if a kill -9 left it half-written; returns whether it did.
-
-    DVC writes it in place, and refuses to start if it is not whole. A DVC at work may be writing
-    it just now, so it is looked at twice.
-    """
-    path = dvc / "tmp" / "rwlock"
-    for pause in (1.0, 0.0):
-        try:
-            json.loads(path.read_text())
-            return False
-        except FileNotFoundError:
-            return False
-        except ValueError:
-            time.sleep(pause)
-    path.unlink(missing_ok=True)
-    return True
 
 
 def plan(p: Params) -> str:

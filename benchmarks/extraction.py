@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import machine
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 
 from acfd import faces, params, synthff
 from acfd.crops import ClipResult
@@ -74,6 +75,8 @@ def alone(function, *args):
 def _extract(p: Params, tree: Tree, out: Path) -> dict:
     began = faces.peak_memory()
     index, left_out, timing = faces.extract(p, tree, out, progress=False)
+    # joblib keeps its processes for five idle minutes, and this one cannot end before they do
+    get_reusable_executor().shutdown()
     return {
         "seconds": round(timing.wall, 1),
         "pairs": len(index),

@@ -1,7 +1,8 @@
 """Kill `dvc repro` again and again at random moments; what comes out must be what an unkilled one
 makes. Also: two repros at once, and a folder of videos that vanishes.
 
-    python tests/stress.py --kills 20
+    python tests/stress.py --kills 20 --most 40
+    python tests/stress.py --kills 20 --most 6 --within score table1 features robustness
 
 Both studies are of the smoke preset, in copies of the project in a temporary folder. Takes about
 20 minutes on 2 cores; prints what it found as JSON. Not part of the test suite.
@@ -56,24 +57,39 @@ def stage_of(log: Path) -> str:
     return found[-1] if found else "dvc itself"
 
 
-def killed(folder: Path, kills: int, rng: random.Random, most: float) -> Counter:
-    """Run the study with so many kills, then to its end; returns the stages that were killed."""
+def killed(folder: Path, kills: int, rng: random.Random, most: float, within: list) -> Counter:
+    """Run the study with so many kills, then to its end; returns the stages that were killed.
+
+    They come up to `most` seconds after DVC starts, or, of each stage of `within` as many as of
+    the next, after that stage does.
+    """
     log, hit = folder.parent / "killed.log", Counter()
     while True:
-        # as `make study` does: it clears what a kill left of DVC's lock
-        run(folder, "acfd", "plan")
+        # as `make study` does: it makes whole what a kill left of DVC's files
+        said = run(folder, "acfd", "plan")
+        hit["of these, dvc.lock cut off"] += "was cut off" in said
         child = start(folder, log)
-        try:
-            child.wait(None if sum(hit.values()) >= kills else rng.uniform(3, most))
-        except subprocess.TimeoutExpired:
-            kill_all(folder)
-            child.wait()
-            hit[stage_of(log)] += 1
-            print(f"kill {sum(hit.values())}: {stage_of(log)}", flush=True)
-            continue
-        if child.returncode:
-            sys.exit(f"the study did not go on:\n{log.read_text(errors='replace')[-5000:]}")
-        return hit
+        due = time.monotonic() + rng.uniform(3, most) if not within else None
+        while child.poll() is None:
+            time.sleep(0.1)
+            at = stage_of(log)
+            if due is None and at in within and hit[at] < kills / len(within):
+                due = time.monotonic() + rng.uniform(0, most)
+            if due and time.monotonic() >= due and _kills(hit) < kills:
+                kill_all(folder)
+                child.wait()
+                at = stage_of(log)
+                hit[at] += 1
+                print(f"kill {_kills(hit)}: {at}", flush=True)
+                break
+        else:
+            if child.returncode:
+                sys.exit(f"the study did not go on:\n{log.read_text(errors='replace')[-5000:]}")
+            return hit
+
+
+def _kills(hit: Counter) -> int:
+    return sum(n for what, n in hit.items() if "dvc.lock" not in what)
 
 
 def differences(a: Path, b: Path) -> list[str]:
@@ -162,6 +178,8 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=float, default=25.0, help="seconds before a kill, at most")
+    parser.add_argument("--within", nargs="+", default=[], help="kill in these stages alone, "
+                        "`most` seconds after they begin at most")  # fmt: skip
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
@@ -171,9 +189,9 @@ def main():
         if child.wait():
             sys.exit((top / "whole.log").read_text()[-5000:])
         seconds = time.perf_counter() - began
-        hit = killed(cut, args.kills, random.Random(args.seed), args.most)
+        hit = killed(cut, args.kills, random.Random(args.seed), args.most, args.within)
         said = {
-            "kills": sum(hit.values()),
+            "kills": _kills(hit),
             "killed_in": dict(hit.most_common()),
             "differences": differences(whole, cut),
             "unkilled_seconds": round(seconds),

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from acfd import cli, params
-from acfd.plan import clear_broken_lock, plan
+from acfd.plan import plan
 from acfd.tables import markdown
 
 TOP = Path(__file__).parents[1]
@@ -50,16 +50,6 @@ def test_the_plan_knows_what_a_system_costs():
     rows = ("rahmouni", "xception_c23", "xception_both", "f3net")
     took = [float(re.search(rf"train +{r}, .*?([\d.]+) min", said)[1]) for r in rows]
     assert took == sorted(took) and took[-1] > 3 * took[0]
-
-
-def test_a_half_written_lock_of_dvc_is_cleared_and_a_whole_one_kept(tmp_path):
-    lock = tmp_path / "tmp" / "rwlock"
-    lock.parent.mkdir()
-    assert not clear_broken_lock(tmp_path)
-    lock.write_text('{"data": {"read": []}}')
-    assert not clear_broken_lock(tmp_path) and lock.exists()
-    lock.write_text("")
-    assert clear_broken_lock(tmp_path) and not lock.exists()
 
 
 def test_readme_tables_are_those_of_results():

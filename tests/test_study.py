@@ -83,6 +83,14 @@ def test_a_second_repro_does_nothing(copy):
     assert "up to date" in output
 
 
+def test_a_dvc_lock_cut_off_by_a_kill_costs_one_stage(copy):
+    lock = copy / "dvc.lock"
+    lock.write_bytes(lock.read_bytes()[:2000])
+    assert "dvc.lock was cut off" in run(copy, "acfd", "plan")
+    assert len(ran(run(copy, "dvc", "repro", "--dry"))) <= 1
+    run(copy, "dvc", "repro")
+
+
 def test_metrics_and_plots_say_something(copy):
     shown = json.loads(run(copy, "dvc", "metrics", "show", "--json").split("\n")[0])
     assert "results/smoke/metrics/table2.json" in json.dumps(shown)
