@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from acfd.paths import SCRATCH, atomic
@@ -42,36 +43,47 @@ def mend(top: Path = Path()) -> list[str]:
 
 
 def _rwlock_removed(path: Path) -> bool:
-    """DVC refuses to start while this file is not whole. A DVC at work may be writing it just now,
-    so it is looked at twice."""
-    for pause in (1.0, 0.0):
+    """DVC refuses to start while this file is not whole."""
+
+    def broken() -> bool:
         try:
             json.loads(path.read_text())
-            return False
         except FileNotFoundError:
             return False
         except ValueError:
-            time.sleep(pause)
-    path.unlink(missing_ok=True)
-    return True
+            return True
+        return False
+
+    if removed := _stays(broken):
+        path.unlink(missing_ok=True)
+    return removed
 
 
 def _lock_restored(lock: Path, kept: Path) -> bool:
     """Of a dvc.lock that is cut off, DVC either refuses to read the whole, or believes that what
     was behind the cut was never run. A missing one is left alone: someone removed it."""
-    for pause in (1.0, 0.0):  # it too may be in the making
+
+    def broken() -> bool:
         if not (lock.is_file() and kept.is_file()):
             return False
-        now, then = lock.read_text(), kept.read_text()
-        stages, before = _stages(now), _stages(then)
+        now = lock.read_text()
+        stages, before = _stages(now), _stages(kept.read_text())
         # a stage that is done changes its own entry or adds one, so none can be lost
         lost = len(stages) < len(before) and stages == before[: len(stages)]
-        if _ended(now) and not lost:
-            return False
-        time.sleep(pause)
-    with atomic(lock) as f:
-        f.write_text(then)
-    return True
+        return lost or not _ended(now)
+
+    if restored := _stays(broken):
+        with atomic(lock) as f:
+            f.write_text(kept.read_text())
+    return restored
+
+
+def _stays(broken: Callable[[], bool]) -> bool:
+    """Whether a file is broken, and not just being written by a DVC at work: looked at twice."""
+    if not broken():
+        return False
+    time.sleep(1)
+    return broken()
 
 
 def _ended(text: str) -> bool:

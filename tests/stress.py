@@ -57,17 +57,19 @@ def stage_of(log: Path) -> str:
     return found[-1] if found else "dvc itself"
 
 
-def killed(folder: Path, kills: int, rng: random.Random, most: float, within: list) -> Counter:
-    """Run the study with so many kills, then to its end; returns the stages that were killed.
+def killed(
+    folder: Path, kills: int, rng: random.Random, most: float, within: list[str]
+) -> tuple[Counter, int]:
+    """Run the study with so many kills, then to its end.
 
-    They come up to `most` seconds after DVC starts, or, of each stage of `within` as many as of
-    the next, after that stage does.
+    A kill comes up to `most` seconds after DVC starts; with `within`, up to `most` seconds after
+    one of these stages does, each of them as often as the others. Returns how often each stage was
+    killed, and how often dvc.lock was found cut off.
     """
-    log, hit = folder.parent / "killed.log", Counter()
+    log, hit, cut_off = folder.parent / "killed.log", Counter(), 0
     while True:
         # as `make study` does: it makes whole what a kill left of DVC's files
-        said = run(folder, "acfd", "plan")
-        hit["of these, dvc.lock cut off"] += "was cut off" in said
+        cut_off += "was cut off" in run(folder, "acfd", "plan")
         child = start(folder, log)
         due = time.monotonic() + rng.uniform(3, most) if not within else None
         while child.poll() is None:
@@ -75,21 +77,16 @@ def killed(folder: Path, kills: int, rng: random.Random, most: float, within: li
             at = stage_of(log)
             if due is None and at in within and hit[at] < kills / len(within):
                 due = time.monotonic() + rng.uniform(0, most)
-            if due and time.monotonic() >= due and _kills(hit) < kills:
+            if due and time.monotonic() >= due and hit.total() < kills:
                 kill_all(folder)
                 child.wait()
-                at = stage_of(log)
-                hit[at] += 1
-                print(f"kill {_kills(hit)}: {at}", flush=True)
+                hit[stage_of(log)] += 1
+                print(f"kill {hit.total()}: {stage_of(log)}", flush=True)
                 break
         else:
             if child.returncode:
                 sys.exit(f"the study did not go on:\n{log.read_text(errors='replace')[-5000:]}")
-            return hit
-
-
-def _kills(hit: Counter) -> int:
-    return sum(n for what, n in hit.items() if "dvc.lock" not in what)
+            return hit, cut_off
 
 
 def differences(a: Path, b: Path) -> list[str]:
@@ -189,10 +186,11 @@ def main():
         if child.wait():
             sys.exit((top / "whole.log").read_text()[-5000:])
         seconds = time.perf_counter() - began
-        hit = killed(cut, args.kills, random.Random(args.seed), args.most, args.within)
+        hit, cut_off = killed(cut, args.kills, random.Random(args.seed), args.most, args.within)
         said = {
-            "kills": _kills(hit),
+            "kills": hit.total(),
             "killed_in": dict(hit.most_common()),
+            "dvc_lock_cut_off": cut_off,
             "differences": differences(whole, cut),
             "unkilled_seconds": round(seconds),
             "two_repros_at_once": two_at_once(cut),

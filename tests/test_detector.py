@@ -134,9 +134,8 @@ def test_another_file_in_the_wheel_is_named(tmp_path, content):
         detector.weights_path.cache_clear()
 
 
-def test_processes_do_not_wait_for_the_same_core(portraits):
-    detector = FaceDetector(min_score=0.5, detect_size=320)
-    detector.detect(portraits[0])
-    (network,) = detector._compiled.values()
-    assert network.get_property("ENABLE_CPU_PINNING") is False
-    assert network.get_property("INFERENCE_NUM_THREADS") == 1
+def test_processes_do_not_wait_for_the_same_core(find, portraits):
+    find.detect(portraits[0])
+    for network in find._compiled.values():
+        assert network.get_property("ENABLE_CPU_PINNING") is False
+        assert network.get_property("INFERENCE_NUM_THREADS") == 1
