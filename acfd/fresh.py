@@ -18,6 +18,7 @@ import numpy as np
 from acfd import blend
 from acfd.params import Params
 from acfd.shards import PairTable
+from acfd.video import REPEATABLE
 
 SOURCES = {"self": 0.4, "frame": 0.2, "other": 0.4}
 CANDIDATES = 32  # faces among which another person's is the one with the nearest landmarks
@@ -193,7 +194,7 @@ def h264(frames: list[np.ndarray], crfs: tuple[int, ...], pix_fmt: str) -> list[
         encoder = av.CodecContext.create("libx264", "w")
         encoder.height, encoder.width, encoder.pix_fmt = height + pad[1], width + pad[3], pix_fmt
         encoder.framerate, encoder.thread_count = 25, 1
-        encoder.options = {"crf": str(crf), "preset": "veryfast"}
+        encoder.options = {"crf": str(crf), "preset": "veryfast"} | REPEATABLE
         packets = [packet for frame in [*shown, None] for packet in encoder.encode(frame)]
         decoder = av.CodecContext.create("h264", "r")
         decoder.thread_count = 1

@@ -1,6 +1,7 @@
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from conftest import remux
@@ -70,6 +71,20 @@ def test_same_frames_same_bytes(tmp_path, good):
     write_video(tmp_path / "again.mp4", clip(), 25.0, crf=10)
     assert (tmp_path / "again.mp4").read_bytes() == good.read_bytes()
     assert b"Lavf" not in good.read_bytes()  # another release of the muxer would write another
+
+
+def test_same_frames_same_bytes_whatever_lies_in_memory_beside_them(tmp_path):
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (8, 20, 20, 3), np.uint8)
+    frames = [cv2.resize(f, (320, 320), interpolation=cv2.INTER_CUBIC) for f in small]
+    found = set()
+    for n in range(12):
+        beside = [rng.integers(0, 256, rng.integers(1, 10**6), np.uint8) for _ in range(5)]
+        moved = [frame.copy() for frame in frames]
+        del beside  # memory that is not zero, for the encoder to take
+        write_video(tmp_path / f"{n}.mp4", moved, 25.0, crf=40)
+        found.add((tmp_path / f"{n}.mp4").read_bytes())
+    assert len(found) == 1
 
 
 def test_grey_frames_come_back_grey(tmp_path):
