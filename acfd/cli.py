@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("detect", _detect, "say of images and videos whether their faces are forged")
     sub.add_argument("path", nargs="*", type=Path, help="images, videos, and folders of them")
-    sub.add_argument("--out", type=Path, help="folder for what is written (default: detections)")
+    sub.add_argument(
+        "-o", "--out", type=Path, help="folder for what is written (default: detections)"
+    )
     sub.add_argument("--json", action="store_true", help="a line of JSON a file, on stdout; see "
                      "docs/detect.md. Files are written only where --out is given")  # fmt: skip
     sub.add_argument("--no-overlay", action="store_true", help="write no pictures and videos")
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_of(sub, required=False)
 
     sub = command("export", _export, "write a run as ONNX and OpenVINO, with its model card")
-    sub.add_argument("--out", type=Path, help="folder (default: data/<preset>/exports/<run>)")
+    sub.add_argument("-o", "--out", type=Path, help="folder (default: data/<preset>/exports/<run>)")
     sub.add_argument("--int8", action="store_true", help="in 8-bit integers too, if as accurate")
     _run_of(sub, required=False)
 
