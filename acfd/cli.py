@@ -105,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command("report", _report, "write results/<preset>/report.html, the study as a page (a stage)")
 
-    sub = command("readme", _readme, "rewrite the README's tables from results/")
+    sub = command(
+        "readme", _readme, "rewrite the tables of README.md and docs/results.md from results/"
+    )
     sub.add_argument("--check", action="store_true", help="only say whether they are up to date")
     return parser
 
@@ -284,14 +286,11 @@ def _report(_):
 
 
 def _readme(args):
-    from acfd.tables import markdown
+    from acfd.report import pages
 
-    path = Path("README.md")
-    old = text = path.read_text()
-    for name, block in markdown.readme_blocks(Path("results")).items():
-        text = markdown.replace_between_markers(text, name, block)
-    if args.check:
-        if text != old:
-            raise ParamsError("README.md: its tables differ from results/; run `acfd readme`")
-        return
-    path.write_text(text)
+    for path, text in pages.rewrite(Path()).items():
+        if text == path.read_text():
+            continue
+        if args.check:
+            raise ParamsError(f"{path}: its tables differ from results/; run `acfd readme`")
+        path.write_text(text)

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from acfd import cli, params
 from acfd.plan import plan
-from acfd.tables import markdown
+from acfd.report import pages
 
 TOP = Path(__file__).parents[1]
 
@@ -52,18 +52,18 @@ def test_the_plan_knows_what_a_system_costs():
     assert took == sorted(took) and took[-1] > 3 * took[0]
 
 
-def test_readme_tables_are_those_of_results():
-    text = (TOP / "README.md").read_text()
-    for name, block in markdown.readme_blocks(TOP / "results").items():
-        assert markdown.replace_between_markers(text, name, block) == text, "run `acfd readme`"
+def test_tables_of_pages_are_those_of_results():
+    for path, text in pages.rewrite(TOP).items():
+        assert text == path.read_text(), f"{path.name}: run `acfd readme`"
 
 
-def test_readme_shows_pictures_that_exist():
-    text = (TOP / "README.md").read_text()
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_pages_show_pictures_that_exist(name):
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (TOP / name).read_text())
     assert pictures
     for picture in pictures:
-        assert (TOP / picture).is_file(), f"README.md shows {picture}, which is not there"
+        shown = (TOP / name).parent / picture
+        assert shown.is_file(), f"{name} shows {picture}, which is not there"
 
 
 def test_readme_names_every_preset():

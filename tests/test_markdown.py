@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from acfd import tables
+from acfd.report import pages
 from acfd.tables import markdown
 
 COMMON = {"seeds": "0", "units": 4, "frames": 60, "collapsed": 0, "resamples": 200}
@@ -113,22 +114,22 @@ def test_a_bar_in_a_title_does_not_end_a_cell():
 
 def test_markers():
     text = "a\n<!-- acfd:x -->\nold\n<!-- /acfd:x -->\nb\n"
-    new = markdown.replace_between_markers(text, "x", "new\n")
+    new = pages.replace_between_markers(text, "x", "new\n")
     assert new == "a\n<!-- acfd:x -->\nnew\n<!-- /acfd:x -->\nb\n"
-    assert markdown.replace_between_markers(new, "x", "new") == new
+    assert pages.replace_between_markers(new, "x", "new") == new
     with pytest.raises(tables.TableError, match="<!-- acfd:y --> is there 0 times"):
-        markdown.replace_between_markers(text, "y", "new")
+        pages.replace_between_markers(text, "y", "new")
     with pytest.raises(tables.TableError, match="<!-- /acfd:x --> is there 2 times"):
-        markdown.replace_between_markers(text + text.splitlines()[3], "x", "new")
+        pages.replace_between_markers(text + text.splitlines()[3], "x", "new")
     with pytest.raises(tables.TableError, match="comes before"):
-        markdown.replace_between_markers("<!-- /acfd:x --> <!-- acfd:x -->", "x", "new")
+        pages.replace_between_markers("<!-- /acfd:x --> <!-- acfd:x -->", "x", "new")
 
 
-def test_readme_blocks(tmp_path):
+def test_blocks_of_pages(tmp_path):
     folder = tmp_path / "pocket" / "tables"
-    assert markdown.readme_blocks(tmp_path) == {}
+    assert pages.blocks(tmp_path) == {}
     tables.write_table(table2(), folder / "table2.csv")
-    bare = markdown.readme_blocks(tmp_path)["table2-pocket"]
+    bare = pages.blocks(tmp_path)["table2-pocket"]
     assert "95 % intervals from 200 resamples of 4 pairs" in bare and "2 seeds" in bare
 
     facts = {"machine": "2 cores", "seconds": 1500.0}
@@ -136,27 +137,41 @@ def test_readme_blocks(tmp_path):
     (tmp_path / "pocket" / "metrics" / "study.json").write_text(json.dumps(facts))
     for name, made in (("table1", table1()), ("compression", drops()), ("left_out", unseen())):
         tables.write_table(made, folder / f"{name}.csv")
-    blocks = markdown.readme_blocks(tmp_path)
-    assert set(blocks) == {"table1-pocket", "compression-pocket", "table2-pocket"}
+    blocks = pages.blocks(tmp_path)
+    made = ("table1", "methods", "compression", "left-out", "table2")
+    assert list(blocks) == [f"{name}-pocket" for name in made]
     assert blocks["table2-pocket"] == bare + " Training took 25 min in all on 2 cores."
     first = blocks["table1-pocket"]
     assert "Training took 135 min" not in first and "took 2.2 h in all on 2 cores" in first
     assert "always has an ACC of 80 %" in first
-    for part in (markdown.table1, markdown.methods):
-        assert part(table1()) in first
-    assert markdown.left_out(unseen()) in first
+    assert first.startswith(markdown.table1(table1()))
+    assert blocks["methods-pocket"] == markdown.methods(table1())
+    assert blocks["left-out-pocket"] == markdown.left_out(unseen())
     assert blocks["compression-pocket"] == markdown.compression(drops())
 
     # where Table 1 says itself what trained its rows, or that nobody knows
     own = table1().assign(machine=["2 cores", "2 cores and a GPU"] * 6)
     tables.write_table(own, folder / "table1.csv")
-    first = markdown.readme_blocks(tmp_path)["table1-pocket"]
+    first = pages.blocks(tmp_path)["table1-pocket"]
     assert "took 2.2 h in all on 2 cores and a GPU." in first
     tables.write_table(own.assign(machine=tables.UNKNOWN), folder / "table1.csv")
-    assert "took 2.2 h in all. Saying" in markdown.readme_blocks(tmp_path)["table1-pocket"]
+    assert "took 2.2 h in all. Saying" in pages.blocks(tmp_path)["table1-pocket"]
 
     for name, made in (("compression", drops()), ("left_out", unseen())):
         tables.write_table(made[:0], folder / f"{name}.csv")
-    blocks = markdown.readme_blocks(tmp_path)
-    assert "compression-pocket" not in blocks
-    assert "left out" not in blocks["table1-pocket"]
+    blocks = pages.blocks(tmp_path)
+    assert not {"compression-pocket", "left-out-pocket"} & set(blocks)
+
+
+def test_pages_show_the_blocks_that_they_have_markers_for(tmp_path):
+    tables.write_table(table2(), tmp_path / "results" / "full" / "tables" / "table2.csv")
+    (tmp_path / "docs").mkdir()
+    readme, results = (tmp_path / name for name in pages.PAGES)
+    readme.write_text("nothing\n")
+    results.write_text("a\n<!-- acfd:table2-full -->\n<!-- /acfd:table2-full -->\n")
+    new = pages.rewrite(tmp_path)
+    assert new[readme] == "nothing\n"
+    assert pages.blocks(tmp_path / "results")["table2-full"] in new[results]
+    results.write_text("a\n")
+    with pytest.raises(tables.TableError, match="no page has the markers <!-- acfd:table2-full"):
+        pages.rewrite(tmp_path)

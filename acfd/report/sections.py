@@ -154,33 +154,43 @@ def _attention(params: Params, paths: Paths, path: Path) -> list[Table]:
     return [*found, Table("Distances of features", markdown.grid(head, lines))]
 
 
-def _robustness(_: Params, __: Paths, path: Path) -> list[Table]:
-    areas = read_table(path)
-    reference = markdown.title_of(areas, areas["reference"].iloc[0])
+def areas(table: pd.DataFrame) -> str:
+    """Area under each system's robustness curves, the mean over all families, in percent."""
+    reference = markdown.title_of(table, table["reference"].iloc[0])
     head, measures = ["Row"], {"auc": "AUC", "balanced_acc": "Balanced ACC"}
     for name in measures.values():
         head += [name, f"{name}, difference to “{reference}”"]
     lines = []
-    for _, line in areas[areas["family"] == EVERY_FAMILY].iterrows():
+    for _, line in table[table["family"] == EVERY_FAMILY].iterrows():
         cells = [line["title"]]
         for m in measures:
             cells += [markdown.percent(line, m), markdown.percent(line, f"diff_{m}", "{:+.1f}")]
         lines.append(cells)
-    families = [f for f in dict.fromkeys(areas["family"]) if f != EVERY_FAMILY]
-    by_family = []
-    for _, of_row in areas.groupby("row", sort=False):
+    return markdown.grid(head, lines)
+
+
+def areas_by_family(table: pd.DataFrame) -> str:
+    """Area under the curves of AUC, a column a family of degradations, in percent."""
+    families = [f for f in dict.fromkeys(table["family"]) if f != EVERY_FAMILY]
+    lines = []
+    for _, of_row in table.groupby("row", sort=False):
         of = of_row.set_index("family")
         cells = [markdown.percent(of.loc[f], "auc") for f in families]
-        by_family.append([of_row["title"].iloc[0], *cells])
+        lines.append([of_row["title"].iloc[0], *cells])
     names = [FAMILIES[f].title if f in FAMILIES else f for f in families]
-    line = areas.iloc[0]
+    return markdown.grid(["Row", *names], lines)
+
+
+def _robustness(_: Params, __: Paths, path: Path) -> list[Table]:
+    table = read_table(path)
+    line = table.iloc[0]
     note = (
         f"Percent, with {100 * line['confidence']:g} % intervals from {line['resamples']} "
         f"resamples of {line['units']} pairs of identities."
     )
     return [
-        Table("Area, mean over all families", markdown.grid(head, lines), note),
-        Table("Area of AUC by family", markdown.grid(["Row", *names], by_family)),
+        Table("Area, mean over all families", areas(table), note),
+        Table("Area of AUC by family", areas_by_family(table)),
     ]
 
 

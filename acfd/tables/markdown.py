@@ -1,18 +1,13 @@
-"""Tables as Markdown: what the notebooks show, and what the README has between its markers."""
+"""Tables as Markdown: what the notebooks, the report and the README show."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
-from acfd.tables import DIFFERENCES, UNKNOWN, TableError, read_table, row_title
+from acfd.tables import DIFFERENCES, UNKNOWN, row_title
 from acfd.tables import table1 as t1
-
-README_PRESETS = ("pocket", "full")
-TABLES = ("table1", "compression", "left_out", "table2")
 
 
 def table2(table: pd.DataFrame) -> str:
@@ -79,51 +74,6 @@ def left_out(table: pd.DataFrame) -> str:
         cells = [row_title(line), line["method"], line["compression"], percent(line, "auc")]
         lines.append([*cells, percent(line, "seen_auc"), percent(line, "diff_auc", "{:+.1f}")])
     return grid(head, lines)
-
-
-def replace_between_markers(text: str, name: str, new: str) -> str:
-    """`text` with `new` between `<!-- acfd:NAME -->` and `<!-- /acfd:NAME -->`.
-
-    Raises TableError if either marker is not there exactly once, or they are the wrong way round.
-    """
-    start, end = f"<!-- acfd:{name} -->", f"<!-- /acfd:{name} -->"
-    for marker in (start, end):
-        if text.count(marker) != 1:
-            raise TableError(f"the marker {marker} is there {text.count(marker)} times, expected 1")
-    before, rest = text.split(start)
-    if end not in rest:
-        raise TableError(f"the marker {end} comes before {start}; expected it after")
-    return f"{before}{start}\n{new.strip()}\n{end}{rest.split(end)[1]}"
-
-
-def readme_blocks(results_root: Path) -> dict[str, str]:
-    """The README's blocks, name -> Markdown, of each of TABLES in results/<preset>/tables; what
-    metrics/study.json says of the machine and the time is added if it is there."""
-    blocks = {}
-    for preset in README_PRESETS:
-        results = Path(results_root) / preset
-        files = {name: results / "tables" / f"{name}.csv" for name in TABLES}
-        found = {name: read_table(path) for name, path in files.items() if path.exists()}
-        study = results / "metrics" / "study.json"
-        facts = json.loads(study.read_text()) if study.exists() else {}
-        if "table1" in found:
-            blocks[f"table1-{preset}"] = _table1_block(found, facts)
-        if len(found.get("compression", ())):
-            blocks[f"compression-{preset}"] = compression(found["compression"])
-        if "table2" in found:
-            table = found["table2"]
-            blocks[f"table2-{preset}"] = f"{table2(table)}\n\n{caption(table, facts)}"
-    return blocks
-
-
-def _table1_block(found: dict[str, pd.DataFrame], facts: dict) -> str:
-    table = found["table1"]
-    parts = [table1(table), table1_caption(table, facts)]
-    parts += ["AUC by manipulation:", methods(table)]
-    if len(found.get("left_out", ())):
-        parts += ["AUC on a manipulation that was left out of the training:"]
-        parts += [left_out(found["left_out"])]
-    return "\n\n".join(parts)
 
 
 def table1_caption(table: pd.DataFrame, facts: dict) -> str:
