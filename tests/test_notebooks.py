@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from ruamel.yaml import YAML
 
 from acfd import notebook
@@ -80,6 +81,22 @@ def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):
     nbformat.write(nb, path)
     notebook.strip(path, tmp_path / "after.ipynb")
     assert (tmp_path / "before.ipynb").read_bytes() == (tmp_path / "after.ipynb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("folder", "has_params", "left"),
+    [("notebooks", True, True), ("notebooks", False, False), ("elsewhere", True, False)],
+)
+def test_a_notebook_opened_by_hand_sees_the_project(tmp_path, folder, has_params, left):
+    """As JupyterLab does it: the kernel starts in the notebook's folder."""
+    here = tmp_path / folder
+    here.mkdir()
+    if has_params:
+        (tmp_path / "params.yaml").write_text("preset: pocket\n")
+    cell = nbformat.v4.new_code_cell("import acfd, os\nprint(os.getcwd())")
+    nb = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(nb, resources={"metadata": {"path": str(here)}}).execute()
+    assert nb.cells[0].outputs[0].text.strip() == str(tmp_path if left else here)
 
 
 def test_a_run_keeps_results_and_no_traces_of_when(written, tmp_path, capfd):
