@@ -13,6 +13,7 @@ from acfd.paths import Paths
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be any bytes
     args = _parser().parse_args(argv)
     try:
         mend.keep()
