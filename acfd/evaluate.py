@@ -28,6 +28,7 @@ SUMMARY = [
     "stopped",
     "collapsed",
     "machine",
+    "key",
 ]
 
 
@@ -73,6 +74,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     scores.insert(0, "run", f"{row}-s{seed}")
     scores.insert(1, "row", row)
     scores.insert(2, "seed", seed)
+    scores.attrs = {"key": said["key"]}
     with atomic(paths.scores(row, seed)) as f:
         scores.to_parquet(f, index=False, compression="zstd")
     with atomic(paths.maps(row, seed)) as f:
