@@ -100,6 +100,8 @@ class Identities(Section):
 
 class SynthFF(Section):
     seed: Seed
+    variety: Literal["narrow", "wide"]
+    strength: Annotated[float, Field(ge=0.25, le=2)]
     identities: Identities
     size: Annotated[int, Field(ge=64, multiple_of=2)]
     frames: Positive

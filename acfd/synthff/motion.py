@@ -80,9 +80,33 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndarray) -> Scene:
-    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square."""
-    crop = size * np.exp(rng.uniform(np.log(0.42), np.log(0.85)))
+@dataclass(frozen=True)
+class Footage:
+    """What a data set's videos are like. crop: side of a face crop against the frame's. badly,
+    coded: share of people filmed or stored badly, and coded once before. noise: grey levels."""
+
+    crop: tuple[float, float]
+    badly: float
+    coded: float
+    crf: tuple[int, int]
+    noise: tuple[float, float]
+
+
+FOOTAGE = {
+    "narrow": Footage(crop=(0.5, 0.7), badly=0.1, coded=0.5, crf=(16, 25), noise=(1, 3)),
+    "wide": Footage(crop=(0.42, 0.85), badly=0.35, coded=0.35, crf=(16, 31), noise=(0.5, 6)),
+}
+
+
+def draw_scene(
+    rng: np.random.Generator, variety: str, size: int, frames: int, points: np.ndarray
+) -> Scene:
+    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square.
+
+    variety: narrow or wide.
+    """
+    footage = FOOTAGE[variety]
+    crop = size * np.exp(rng.uniform(*np.log(footage.crop)))
     scale = crop / CROP * np.exp(0.025 * smooth_path(rng, frames))
     turn = np.deg2rad(rng.normal(0, 5) + 2.0 * smooth_path(rng, frames))
     middle = points.mean(0)
@@ -100,7 +124,7 @@ def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndar
         cameras[t] = np.c_[linear, at - linear @ middle + shake * rng.standard_normal(2)]
     mood = np.clip(rng.uniform(0, 1) + 0.35 * smooth_path(rng, frames), 0, 1)
     finish: blend.Recipe = ()
-    if rng.random() < 0.35:  # a third of the people are filmed, or were stored, badly
+    if rng.random() < footage.badly:
         finish = tuple(
             d
             for d in blend.random_recipe(rng, 0.8)
@@ -113,10 +137,10 @@ def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndar
         look=draw_look(rng),
         finish=finish,
         noise=(
-            float(np.exp(rng.uniform(np.log(0.5), np.log(6)))),
+            float(np.exp(rng.uniform(*np.log(footage.noise)))),
             float(rng.choice([0, 0.5, 0.8])),
         ),
-        earlier=int(rng.integers(16, 31)) if rng.random() < 0.35 else 0,
+        earlier=int(rng.integers(*footage.crf)) if rng.random() < footage.coded else 0,
     )
 
 
