@@ -16,7 +16,6 @@ from acfd.backbone import (
     imagenet_weights,
 )
 
-
 FORMS = ("product", "normalised", "residual", "auxiliary")
 
 
