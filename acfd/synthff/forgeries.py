@@ -40,7 +40,7 @@ class Forgery:
     inward: bool = True
     opacity: float = 1.0
     colour: float  # strength of the colour match
-    own_look: bool = False  # the source was filmed in another light
+    light: float = 0.0  # how unlike the target's the light is that the source was filmed in
     recipe: blend.Recipe  # of the forged side alone
     noise: float = 0.0  # of the forged side, times the target's sensor noise
     offset: float  # constant misfit
@@ -71,11 +71,10 @@ def forge(
     x0, y0, x1, y1 = _region(take.points, size)
     person, ends, path = _acting(take, other, drawn, rng)
     morph = Morph(person, *ends, prescaled(take.scene.cameras))
-    expression = drawn.expression * rng.standard_normal((5, 2))
-    expression[:3] *= 0.35  # mouths move more than eyes and noses
+    expression = drawn.expression * _expression(rng)
     offset = blend.jitter(rng, np.zeros(2), drawn.offset)
     shape_seed = int(rng.integers(2**31))
-    look = draw_look(rng) if drawn.own_look else take.scene.look
+    look = draw_look(rng, drawn.light) if drawn.light else take.scene.look
     wander = np.stack([smooth_path(rng, count) for _ in range(2)], axis=1)
     sigma, grain = take.scene.noise
     for t, target in enumerate(take.frames):
@@ -133,6 +132,13 @@ def _acting(take: Take, other: Person, drawn: Forgery, rng) -> tuple[Person, tup
         path = np.clip(rng.uniform(0.6, 1) + 0.2 * smooth_path(rng, count), 0.4, 1)
         return take.person, (BASE, EXPRESSION), path
     return take.person, (BASE, DRIFT), take.scene.mood
+
+
+def _expression(rng: np.random.Generator) -> np.ndarray:
+    """Shifts of the five landmarks, 5 x 2: left and right move alike, and the mouth most."""
+    eyes, nose, mouth = rng.standard_normal((3, 2)) * [[0.2, 0.3], [0.2, 0.3], [1, 1]]
+    mirror = np.array([[-1, 1], [1, 1]])
+    return np.stack([*(eyes * mirror), nose, *(mouth * mirror)]) + 0.2 * rng.standard_normal((5, 2))
 
 
 def _region(points: np.ndarray, size: int) -> tuple[int, int, int, int]:
