@@ -127,7 +127,7 @@ def training(
     """
     measured: dict[str, float] = {}
     rows = []
-    for row in tqdm(params.study.rows, desc="steps", unit="row", disable=not progress):
+    for row in tqdm(params.trained, desc="steps", unit="row", disable=not progress):
         p = params.for_row(row)
         kind = _kind(p, row)
         if kind not in measured:
