@@ -98,7 +98,7 @@ def _keep_course(paths: Paths, row: str, seed: int):
     with atomic(paths.history(row, seed)) as f:
         f.write_bytes((folder / "history.csv").read_bytes())
     steps = pd.read_csv(folder / "steps.csv")
-    steps.insert(0, "step", np.arange(1, len(steps) + 1))
+    steps["step"] = np.arange(1, len(steps) + 1)  # through all epochs
     steps = steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32)
     with atomic(paths.steps(row, seed)) as f:
         steps.to_parquet(f, index=False, compression="zstd")

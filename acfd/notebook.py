@@ -26,8 +26,7 @@ class NotebookError(RuntimeError):
 
 
 def strip(source: Path, target: Path):
-    """A copy without outputs, counts and editor metadata: the same bytes however often it was run.
-    """
+    """A copy without outputs, counts and editor metadata: the same bytes however often run."""
     notebook = _read(source)
     clean(notebook)
     with atomic(target) as f:

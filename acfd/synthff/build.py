@@ -86,7 +86,8 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
 def cast(p: SynthFF, scratch: Path = SCRATCH) -> tuple[Path, int]:
     """Where the rendered people are kept while they are needed, and their side in pixels."""
     side = min(people.SIDE, round(1.2 * p.size))
-    return (Path(scratch) / "people" / digest([recipes.code("videos"), p.seed, side])).resolve(), side
+    made_by = digest([recipes.code("videos"), p.seed, side])
+    return (Path(scratch) / "people" / made_by).resolve(), side
 
 
 def _prepare(root: Path, said: dict) -> None:
