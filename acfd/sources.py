@@ -60,15 +60,12 @@ def of_stage(stage: str) -> dict[str, str]:
     Those of `train` are all: the modules behind a run are in its row's file.
     """
     name = STAGES[stage]
+    without = OF_ROWS | SHOWN.get(stage, set())
     if not name[0].isdigit():
-        functions = [f for f in _tree(TOP / "cli.py").body if isinstance(f, ast.FunctionDef)]
-        tree = next(f for f in functions if f.name == f"_{name}")
-        return behind(_imports(tree), OF_ROWS | SHOWN.get(stage, set()))
+        return behind(_look(_text(TOP / "cli.py"), f"_{name}")[1], without)
     path = TOP.parent / "notebooks" / f"{name}.ipynb"
-    own = {f"notebooks/{path.name}": _digest(path)}
-    if stage == "train":
-        return own
-    return own | behind(_imports(_tree(path)), OF_ROWS | SHOWN.get(stage, set()))
+    own, names = _look(_text(path))
+    return {f"notebooks/{path.name}": own} | behind([] if stage == "train" else names, without)
 
 
 @cache
@@ -84,14 +81,14 @@ def row_key(p: Params, row: str) -> str:
 
 def behind(modules: Iterable[str], without: Iterable[str] = ()) -> dict[str, str]:
     """Module -> digest of its code, for these and all that they import, but for `without`."""
-    found, left = set(), list(modules)
+    found, left = {}, list(modules)
     without = LEFT_ALONE | set(without)
     while left:
         name = left.pop()
-        if name not in found | without:
-            found.add(name)
-            left += _imports(_tree(_file(name)))
-    return {name: _digest(_file(name)) for name in sorted(found)}
+        if name not in found and name not in without and _file(name).is_file():
+            found[name], names = _look(_text(_file(name)))
+            left += names
+    return dict(sorted(found.items()))
 
 
 def write(p: Params, folder: Path):
@@ -113,17 +110,21 @@ def _file(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def _text(path: Path) -> str:
+    """A module's text, or that of a notebook's code cells."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
 @cache
-def _tree(path: Path) -> ast.Module:
-    text = path.read_text()
-    if path.suffix == ".ipynb":
-        cells = [c["source"] for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
-        text = "\n".join("".join(source) for source in cells)
-    return ast.parse(text)
-
-
-def _imports(tree: ast.AST) -> list[str]:
-    """Modules of acfd that are imported anywhere in it, in functions too, but not for types."""
+def _look(text: str, function: str = "") -> tuple[str, list[str]]:
+    """The digest of a code, or of one function in it, and all names that it imports from acfd, in
+    functions too, but not for types."""
+    tree = ast.parse(text)
+    if function:
+        tree = next(node for node in tree.body if getattr(node, "name", "") == function)
     found, left = [], [tree]
     while left:
         node = left.pop()
@@ -134,13 +135,8 @@ def _imports(tree: ast.AST) -> list[str]:
             found += [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             found += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-    names = [_name(f) for f in found if f.split(".")[0] == "acfd"]
-    return [n for n in names if n and _file(n).is_file()]
-
-
-@cache
-def _digest(path: Path) -> str:
-    return hashlib.sha256(json.dumps(_said(_tree(path))).encode()).hexdigest()[:16]
+    names = [_name(name) for name in found if name.split(".")[0] == "acfd"]
+    return hashlib.sha256(json.dumps(_said(tree)).encode()).hexdigest()[:16], names
 
 
 def _said(node):
