@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -346,21 +347,30 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check(self):
-        unknown = [name for name in self.study.rows if name not in self.rows]
-        if unknown:
-            raise ValueError(f"study.rows names {', '.join(unknown)}, which rows does not have")
+        for where, names in (("table2", self.table2.rows), ("study", self.study.rows)):
+            if unknown := [name for name in names if name not in self.rows]:
+                raise ValueError(
+                    f"{where}.rows names {', '.join(unknown)}, which rows does not have"
+                )
+        if twice := [name for name, n in Counter(self.trained).items() if n > 1]:
+            raise ValueError(
+                f"study.rows names {', '.join(twice)} a second time; it is for what is trained "
+                "besides table2.rows"
+            )
         t1, t2 = self.table1, self.table2
         named = {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
-            "table2.rows": t2.rows,
             "attention.rows": self.attention.rows,
             "robustness.rows": self.robustness.rows,
         }
         named["detect.row"] = [self.detect.row]
         for where, names in named.items():
             for name in names:
-                if name not in self.study.rows:
-                    raise ValueError(f"{where}: the row {name} is not trained: not in study.rows")
+                if name not in self.trained:
+                    raise ValueError(
+                        f"{where}: the row {name} is not trained: in neither table2.rows nor "
+                        "study.rows"
+                    )
         for where, table in (("table1", t1), ("table2", t2), ("robustness", self.robustness)):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
@@ -371,7 +381,7 @@ class Params(Section):
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         for name in self.rows:
             row = self.for_row(name)
-            if name not in self.study.rows:
+            if name not in self.trained:
                 continue
             missing = {*row.train.methods, *row.score.methods} - set(self.data.methods)
             if missing:
@@ -379,6 +389,11 @@ class Params(Section):
                     f"row {name} trains or is tested on {sorted(missing)}, not in data.methods"
                 )
         return self
+
+    @property
+    def trained(self) -> list[str]:
+        """Every row that is trained: those of Table 2, which come first, and the others."""
+        return [*self.table2.rows, *self.study.rows]
 
     def for_row(self, row: str) -> Params:
         """These parameters as the row has them: its `set` laid over the sections."""

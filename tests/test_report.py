@@ -95,7 +95,7 @@ def top(tmp_path) -> Path:
 
 @pytest.fixture
 def paths(top) -> Paths:
-    return Paths("pocket", top)
+    return Paths.of(params.load(top / "params.yaml"), top)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def results(paths) -> Paths:
     features = {"row": "ours", "state": "after", "own": 3.0, "other": 4.0, "ratio": 0.75}
     write_table(pd.DataFrame([features | {"nearest": 0.5}]), paths.tables / "features.csv")
     write_table(areas(), paths.tables / "robustness_areas.csv")
-    (paths.metrics / "runs").mkdir(parents=True)
+    paths.metrics.mkdir(parents=True)
     (paths.metrics / "calibration.json").write_text(json.dumps(calibration()))
     for name in (n for figures in FIGURES.values() for n in figures):
         write_figure(paths.figures / f"{name}.png")
@@ -201,7 +201,7 @@ def test_without_results_each_section_says_which_command(top):
         assert f"dvc repro {stage}@pocket makes it" in page.words
     assert "There is no table yet." in page.words
     assert not page.all("img")
-    runs = len(p.study.rows) * len(p.study.seeds)
+    runs = len(p.trained) * len(p.study.seeds)
     assert f"0 of {runs} runs are there" in page.words
     assert page.words.count("dvc repro train@pocket-") == runs
 
@@ -289,8 +289,8 @@ def test_other_figures_are_folded(top, results):
 
 def write_run(paths: Paths, row: str, seconds: float, p: params.Params, seed: int = 0):
     scored = {"seconds": seconds, "epochs": 3, "kept_epoch": 2, "stopped": "x", "collapsed": True}
-    (paths.metrics / "runs").mkdir(parents=True, exist_ok=True)
-    (paths.metrics / "runs" / f"{row}-s{seed}.json").write_text(json.dumps(scored))
+    paths.summary(row, seed).parent.mkdir(parents=True, exist_ok=True)
+    paths.summary(row, seed).write_text(json.dumps(scored))
     folder = paths.run(row, seed)
     folder.mkdir(parents=True)
     own = {"train_seconds": seconds, "machine": "2 CPU cores", "versions": {"torch": "2.15"}}
@@ -305,7 +305,7 @@ def test_runs_have_durations_and_a_sum(top, paths):
     (paths.notebooks).mkdir()
     (paths.notebooks / "03_train-ours-s0.ipynb").write_text("{}")
     page = Page(make(top))
-    said = f"2 of {len(p.study.rows)} runs are there; their training took 35 min in all."
+    said = f"2 of {len(p.trained)} runs are there; their training took 35 min in all."
     assert said in page.words
     assert "Xception, c40 (collapsed) cls_c40-s0 10 min – 3 (2) x 2 CPU cores 2.15" in page.words
     assert {"href": "notebooks/03_train-ours-s0.ipynb"} in page.all("a")

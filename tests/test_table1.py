@@ -73,7 +73,7 @@ def write(paths: Paths, table: pd.DataFrame, row: str, seed: int = 0):
 
 
 def write_info(paths: Paths, row: str, seed: int = 0, **info):
-    path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+    path = paths.summary(row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {"collapsed": False, "deployed_parameters": 1000, "parameters": 2000}
     said |= {"seconds": 10.0 + 20 * seed, "images_per_second": 50.0}
@@ -245,7 +245,7 @@ def test_missing_files_name_the_stage(paths):
 
 
 def test_runs_that_do_not_say_what_they_cost(paths):
-    (paths.metrics / "runs" / "ours-s0.json").write_text('{"collapsed": false, "seconds": 1}')
+    paths.summary("ours", 0).write_text('{"collapsed": false, "seconds": 1}')
     said = r"ours-s0.json: no deployed_parameters, images_per_second; make it again"
     with pytest.raises(TableError, match=said):
         table1.table1(study(), paths)

@@ -58,7 +58,7 @@ def paths(tmp_path):
     for row, gap in zip(ROWS, (0.8, 1.5, 0.0)):
         for seed in SEEDS:
             write(p, scores(row, seed, gap), row, seed)
-            info = p.metrics / "runs" / f"{row}-s{seed}.json"
+            info = p.summary(row, seed)
             info.parent.mkdir(parents=True, exist_ok=True)
             info.write_text(json.dumps({"collapsed": row == "eq5_literal" and seed == 1}))
     return p
@@ -145,7 +145,7 @@ def test_the_machines_are_those_that_trained(paths):
     names = {"cls_at": "a GPU", "cls_c40": "2 cores"}
     for row in ROWS:
         for seed in SEEDS:
-            path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+            path = paths.summary(row, seed)
             said = json.loads(path.read_text()) | {"seconds": 10.4}
             path.write_text(json.dumps(said | ({"machine": names[row]} if row in names else {})))
     facts = table2.study_facts(p, paths)
@@ -187,7 +187,7 @@ def test_missing_files_name_the_stage(paths):
         tables.TableError, match=r"cls_at-s7.parquet: no such file; the stage `score`"
     ):
         tables.load_scores(paths, "cls_at", [0, 7])
-    info = paths.metrics / "runs" / "cls_at-s1.json"
+    info = paths.summary("cls_at", 1)
     info.write_text('{"collapsed": "no"}')
     with pytest.raises(tables.TableError, match="collapsed is 'no', expected true or false"):
         table2.table2(study(), paths)

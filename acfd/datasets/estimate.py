@@ -74,7 +74,7 @@ def extraction(params: Params, survey: Survey) -> Extraction | None:
     sound = survey.sound
     if not sound:
         return None
-    folder = Paths(params.preset).faces
+    folder = Paths.of(params).faces
     there = next(p for p in folder.absolute().parents if p.exists())
     jobs = min(params.compute.jobs, os.cpu_count() or 1)
     chosen = np.unique(np.linspace(0, len(sound) - 1, max(LEAST, jobs)).astype(int))
@@ -127,7 +127,7 @@ def training(
     """
     measured: dict[str, float] = {}
     rows = []
-    for row in tqdm(params.study.rows, desc="steps", unit="row", disable=not progress):
+    for row in tqdm(params.trained, desc="steps", unit="row", disable=not progress):
         p = params.for_row(row)
         kind = _kind(p, row)
         if kind not in measured:

@@ -101,7 +101,7 @@ class Detector:
             self.backend = backends.of_files(self.folder, self.settings.backend)
         else:
             p = params if isinstance(params, Params) else params_module.load(params)
-            paths = paths or Paths(p.preset)
+            paths = paths or Paths.of(p)
             self.settings = Detect(**(p.detect.model_dump() | settings))
             row, seed = self.settings.row, self.settings.seed
             self.about = export.about(p, paths, row, seed)

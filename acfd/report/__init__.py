@@ -45,7 +45,7 @@ def write(params: Params, top: Path = Path()) -> Path:
     with the command that makes it.
     Raises ReportError for a file in results/ that is not as this version writes it.
     """
-    paths = Paths(params.preset, top)
+    paths = Paths.of(params, top)
     preset = top / "presets" / f"{params.preset}.yaml"
     runs = facts.runs(params, paths)
     for line in runs:

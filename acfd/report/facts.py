@@ -108,18 +108,18 @@ def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def runs(params: Params, paths: Paths) -> list[dict[str, Any]]:
-    """Every run that study.rows and study.seeds ask for, in their order.
+    """Every run that table2.rows, study.rows and study.seeds ask for, in their order.
 
     row, title, seed, name; seconds (of its training, None if it is not there yet), epochs,
     kept_epoch, stopped, collapsed, machine, torch (None where nothing says it); changed: keys of
     OF_A_RUN in which the run, if its folder is here, differs from params.yaml as it is now.
     """
     found = []
-    for row in params.study.rows:
+    for row in params.trained:
         now = _run_params(params.for_row(row).model_dump(mode="json"))
         for seed in params.study.seeds:
             name = f"{row}-s{seed}"
-            scored = _json(paths.metrics / "runs" / f"{name}.json")
+            scored = _json(paths.summary(row, seed))
             own = _json(paths.run(row, seed) / "run.json")
             then = _run_params(own.get("params", {}))
             line = {"row": row, "title": params.rows[row].title, "seed": seed, "name": name}

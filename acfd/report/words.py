@@ -93,10 +93,6 @@ FIGURES = {
             "Mean attention on forged pixels and elsewhere, by training step.",
             "Does attention collapse? On forged pixels the map has to stay above that elsewhere.",
         ),
-        "table2/attention": (
-            "Test faces with the outline of what was forged, and heat maps of both branches.",
-            "Where the two branches look, from the surest to the most doubted of each class.",
-        ),
         "table2/roc": ("ROC curves, one a row.", "ROC of every row at low quality."),
         "table2/scores": (
             "Histograms of scores of real and of forged faces, a panel a row.",
@@ -104,6 +100,10 @@ FIGURES = {
         ),
     },
     "attention": {
+        "attention/gallery": (
+            "Test faces with the outline of what was forged, and heat maps of both branches.",
+            "Where the two branches look, from the surest to the most doubted of each class.",
+        ),
         "attention/averages": (
             "The mean mask and the mean maps of both branches, for each manipulation.",
             "On average over test faces.",
@@ -143,7 +143,7 @@ FIGURES = {
             "The area under each curve, and paired differences to the reference (of grey rows in "
             "the table alone). Rows marked † were trained on degraded pictures.",
         ),
-        "robustness/copies": (
+        "copies/levels": (
             "A real face and forgeries at the strongest level of every degradation.",
             "What the strongest level of each degradation looks like.",
         ),

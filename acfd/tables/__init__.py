@@ -16,7 +16,7 @@ import pandas as pd
 
 from acfd import metrics
 from acfd.params import Params, Table
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths, atomic, digest_of
 
 SAMPLE = ["split", "compression", "method", "video", "frame"]  # what a sample is known by
 REAL = "original"  # as in acfd.ffpp
@@ -60,10 +60,19 @@ def load_rows(
 def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
     """The score files of one row's runs, one after another, each sorted by sample (SAMPLE).
 
-    Raises TableError for a file that is missing, lacks columns, is another run's, holds a sample
-    twice or a score that is not finite, and for seeds that were not scored on the same samples.
+    Raises TableError for a file that is missing, lacks columns, is another run's or not the one
+    that the run's summary is of, holds a sample twice or a score that is not finite, and for seeds
+    that were not scored on the same samples.
     """
     runs = [_load_run(paths.scores(row, seed), row, seed) for seed in seeds]
+    for seed in seeds:
+        path, summary = paths.scores(row, seed), paths.summary(row, seed)
+        said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
+        if said not in (None, found := digest_of(path)):
+            raise TableError(
+                f"{path}: its digest is {found}, {summary} is of the scores {said}; the two are "
+                "not of one run: make both again with the stage `score`, or get both from git"
+            )
     for seed, run in zip(seeds[1:], runs[1:]):
         same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
     return pd.concat(runs, ignore_index=True)
@@ -131,7 +140,7 @@ def _name(rows: pd.DataFrame) -> str:
 
 def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     """What the stage `score` says of a run: collapsed, kept_epoch, epochs, seconds, ..."""
-    path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+    path = paths.summary(row, seed)
     try:
         info = json.loads(path.read_text())
     except FileNotFoundError:

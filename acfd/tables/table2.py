@@ -63,12 +63,12 @@ def study_facts(params: Params, paths: Paths) -> dict:
     return {"preset": params.preset, "machine": tables.machines(infos), "seconds": seconds}
 
 
-def histories(params: Params, paths: Paths, name: str) -> pd.DataFrame:
-    """history.csv ("history") or steps.csv ("steps") of every run of Table 2, with row and seed."""
+def histories(params: Params, paths: Paths) -> pd.DataFrame:
+    """The history of every run of Table 2, a line an epoch, with row and seed."""
     parts = []
     for row in params.table2.rows:
         for seed in params.study.seeds:
-            part = pd.read_csv(paths.run(row, seed) / f"{name}.csv")
+            part = pd.read_csv(paths.history(row, seed))
             part.insert(0, "row", row)
             part.insert(1, "seed", seed)
             parts.append(part)
