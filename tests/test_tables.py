@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from acfd import metrics, params, tables
-from acfd.paths import Paths
+from acfd.paths import Paths, digest_of
 from acfd.tables import markdown, table2
 
 TOP = Path(__file__).parent.parent
@@ -179,6 +179,15 @@ def test_the_machines_are_those_that_trained(paths):
 def test_bad_score_files(paths, how, said):
     change(paths, "cls_at", 1, how)
     with pytest.raises(tables.TableError, match=said):
+        tables.load_scores(paths, "cls_at", SEEDS)
+
+
+def test_scores_of_another_run_than_the_summary_says_are_named(paths):
+    said = {"collapsed": False, "scores": digest_of(paths.scores("cls_at", 1))}
+    paths.summary("cls_at", 1).write_text(json.dumps(said))
+    tables.load_scores(paths, "cls_at", SEEDS)
+    change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
+    with pytest.raises(tables.TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
         tables.load_scores(paths, "cls_at", SEEDS)
 
 
