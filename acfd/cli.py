@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from acfd import mend
 from acfd import params as params_module
 from acfd.params import ParamsError, load
 from acfd.paths import Paths
@@ -15,7 +14,6 @@ from acfd.paths import Paths
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
-        mend.keep()
         return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -133,8 +131,6 @@ def _plan(_):
     from acfd.plan import plan
 
     print(plan(load()))
-    for done in mend.mend():
-        print(done)
 
 
 def _preset(args):
