@@ -83,14 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-overlay", action="store_true", help="write no pictures and videos")
     sub.add_argument("--frames", type=int, help="frames a video, 0: all of them")
     sub.add_argument("--model", type=Path, help="a folder that `acfd export` wrote")
-    sub.add_argument("--backend", help="auto, openvino, onnx, torch, int8")
+    sub.add_argument("--backend", help="auto, openvino, onnx, torch")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.add_argument("--card", action="store_true", help="print the model card")
     _run_of(sub, required=False)
 
     sub = command("export", _export, "write a run as ONNX and OpenVINO, with its model card")
     sub.add_argument("-o", "--out", type=Path, help="folder (default: data/<preset>/exports/<run>)")
-    sub.add_argument("--int8", action="store_true", help="in 8-bit integers too, if as accurate")
     _run_of(sub, required=False)
 
     command("copies", _copies, "cut test faces from degraded copies of their videos (a stage)")
@@ -241,9 +240,7 @@ def _export(args):
     row = args.row or p.detect.row
     seed = p.detect.seed if args.seed is None else args.seed
     folder = args.out or paths.export(row, seed)
-    said = export.export(p, paths, row, seed, folder, int8=args.int8)
-    if args.int8:
-        print(said["int8"])
+    said = export.export(p, paths, row, seed, folder)
     for name in said["files"]:
         print(folder / name)
 
