@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("folder", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
-    sub.add_argument("name", help="01_videos, 02_faces, ..., 07_robustness")
+    sub.add_argument("name", help="01_videos, 02_faces, ..., 09_report")
     _run_of(sub, required=False)
 
     sub = command("train", _train, "train one run without its notebook (for torchrun and SLURM)")
@@ -99,8 +99,6 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("features", _features, "write where a run's features of test faces lie (a stage)")
     _run_of(sub)
-
-    command("report", _report, "write results/<preset>/report.html, the study as a page (a stage)")
 
     sub = command(
         "readme", _readme, "rewrite the tables of README.md and docs/results.md from results/"
@@ -271,15 +269,8 @@ def _features(args):
     extract.store(p, args.row, args.seed, paths)
 
 
-def _report(_):
-    from acfd import report
-
-    path = report.write(load())
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in a browser")
-
-
 def _readme(args):
-    from acfd.report import pages
+    from acfd.tables import pages
 
     for path, text in pages.rewrite(Path()).items():
         if text == path.read_text():
