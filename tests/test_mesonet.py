@@ -304,7 +304,7 @@ def test_it_trains_scores_and_repeats(study, row, side):
 
 
 def test_it_learns_what_can_be_learnt(study):
-    p, paths = study("a", epochs=6, epoch_pairs=80, batch=8, patience=6)
+    p, paths = study("a", steps=60, epoch_steps=10, batch=8)
     folder = runs.run(p, "meso4", 0, paths, progress=False)
     assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
 

@@ -117,12 +117,12 @@ def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     subprocess.run(["git", "add", "-A"], cwd=copy, check=True)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(["git", *identity, "commit", "-qm", "study"], cwd=copy, check=True)
-    change = "rows.xception.set.train.classifier_epochs=0"
+    change = "rows.xception.set.train.qualities=[high]"
     output = run(copy, "dvc", "exp", "run", "-S", change)
     assert work(output) == {"train@smoke-xception-0", "score@smoke-xception-0"}
     assert {"table1@smoke", "table2@smoke", "report@smoke"} <= ran(output)
     kept = params.load(copy / "params.yaml").for_row("xception")
-    assert kept.train.classifier_epochs == 0
+    assert kept.train.qualities == ["high"]
 
 
 def test_a_tables_own_parameter_remakes_that_table(copy):
@@ -151,7 +151,7 @@ def test_edited_code_retrains_what_uses_it_and_a_comment_nothing(copy):
 
 def test_a_wrong_key_stops_before_anything_runs(copy):
     path = copy / "params.yaml"
-    path.write_text(path.read_text().replace("  lr: 0.0001", "  lr: 0.0001\n  lrr: 0.1"))
+    path.write_text(path.read_text().replace("  lr: 0.0003", "  lr: 0.0003\n  lrr: 0.1"))
     done = subprocess.run(
         ["acfd", "score", "--row", "xception", "--seed", "0"],
         cwd=copy,

@@ -17,7 +17,7 @@ from acfd.paths import SCRATCH, atomic
 from acfd.synthff import forgeries, motion, people
 from acfd.video import write_video
 
-VERSION = 2  # of the recipe: raise it when the same parameters give other videos
+VERSION = 3  # of the recipe: raise it when the same parameters give other videos
 CODECS = {
     "raw": {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"},
     "c23": {"crf": 23},
@@ -134,7 +134,7 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
     tree, who = Tree(root), int(clips[0].target)
     person = people.load_person(folder, who)
     rng = np.random.default_rng([p.seed, who, 2])
-    scene = motion.draw_scene(rng, p.size, p.frames, person.points[people.BASE])
+    scene = motion.draw_scene(rng, p.variety, p.size, p.frames, person.points[people.BASE])
     take = motion.film(scene, person, rng)
     for clip in clips:
         if clip.method == REAL:
@@ -142,7 +142,7 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
             continue
         number = forgeries.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
-        drawn = forgeries.draw(clip.method, rng)
+        drawn = forgeries.draw(clip.method, p.variety, p.strength, rng)
         other = people.load_person(folder, int(clip.source))
         made = list(forgeries.forge(take, other, drawn, rng))
         _write(tree, clip, [frame for frame, _ in made], [mask for _, mask in made], p.fps)
