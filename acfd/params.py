@@ -295,7 +295,7 @@ class Robustness(Table):
 class Detect(Section):
     row: Name
     seed: Seed
-    backend: Literal["auto", "openvino", "onnx", "int8", "torch"]
+    backend: Literal["auto", "openvino", "onnx", "torch"]
     frames: Count
     detect_size: Annotated[int, Field(ge=64)] | None
     find_every: Weight

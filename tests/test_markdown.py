@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from acfd import tables
-from acfd.report import pages
-from acfd.tables import markdown
+from acfd.tables import markdown, pages
 
 COMMON = {"seeds": "0", "units": 4, "frames": 60, "collapsed": 0, "resamples": 200}
 COMMON |= {"confidence": 0.95}
@@ -94,6 +93,16 @@ def test_compression_says_what_is_lost():
     assert b[5] == "-3.0 (-8.0 to +2.0)"
     alone = cells(markdown.compression(drops().query("row == 'b'")))
     assert alone[0][-1] == "Lost" and len(alone[2]) == 5
+
+
+def test_what_is_settled_is_what_its_interval_says():
+    table = pd.concat([table2(), *[table2().iloc[1:].assign(title=t) for t in ("up", "down")]])
+    table = table.assign(**said("diff_auc", np.array([np.nan, 0.02, 0.07, -0.06])))
+    found = markdown.settled(table, "auc")
+    assert found == (
+        "difference to “Row a”. Higher: up +7.0 (+2.0 to +12.0). Lower: down -6.0 (-11.0 to -1.0). "
+        "Not settled: Row b +2.0 (-3.0 to +7.0)."
+    )
 
 
 def test_left_out_without_a_row_that_saw_it():

@@ -280,7 +280,7 @@ def to_json(table: pd.DataFrame) -> dict:
 def row_title(line: pd.Series) -> str:
     """A table row's title, with a note if its attention map collapsed."""
     seeds = len(line["seeds"].split())
-    if not line["collapsed"]:
+    if not line.get("collapsed"):
         return line["title"]
-    some = "" if line["collapsed"] == seeds else f" in {line['collapsed']} of {seeds} seeds"
+    some = "" if line.get("collapsed") == seeds else f" in {line['collapsed']} of {seeds} seeds"
     return f"{line['title']} (collapsed{some})"

@@ -140,6 +140,24 @@ def percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
     return f"{value} ({low} to {high})"
 
 
+def settled(table: pd.DataFrame, measure: str) -> str:
+    """Which rows the intervals of their paired differences in a measure set apart, in a sentence.
+
+    table: a line a row, with title, diff_<measure>, _lo and _hi (shares; NaN: not compared);
+    without a column `reference`, differences are to the same system that saw more.
+    """
+    said = {"Higher": [], "Lower": [], "Not settled": []}
+    for _, line in table.dropna(subset=f"diff_{measure}").iterrows():
+        low, high = line[f"diff_{measure}_lo"], line[f"diff_{measure}_hi"]
+        word = "Higher" if low > 0 else "Lower" if high < 0 else "Not settled"
+        said[word].append(f"{row_title(line)} {percent(line, f'diff_{measure}', '{:+.1f}')}")
+    to = "the same system that saw it"
+    if "reference" in table:
+        to = f"“{title_of(table, table['reference'].iloc[0])}”"
+    words = [f"{word}: {'; '.join(rows)}" for word, rows in said.items() if rows]
+    return f"difference to {to}. {'. '.join(words) or 'Nothing to compare'}."
+
+
 def _count(number: float) -> str:
     """Three digits, such as 28.0 k or 20.8 M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
