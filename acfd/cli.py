@@ -12,6 +12,7 @@ from acfd.paths import Paths
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be any bytes
     args = _parser().parse_args(argv)
     try:
         return args.run(args) or 0
