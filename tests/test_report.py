@@ -26,7 +26,8 @@ VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 def said(name: str, value: float, width: float = 0.05) -> dict:
-    return {name: value, f"{name}_lo": value - width, f"{name}_hi": value + width}
+    ends = {name: value, f"{name}_lo": value - width, f"{name}_hi": value + width}
+    return ends | {f"{name}_p": 0.01, f"{name}_p_holm": 0.02}
 
 
 def table(rows: dict[str, str], reference: str, diff: float, **more) -> pd.DataFrame:
@@ -37,6 +38,7 @@ def table(rows: dict[str, str], reference: str, diff: float, **more) -> pd.DataF
             line |= said(m, 0.7)
         for m in ("balanced_acc", "auc"):
             line |= said(f"diff_{m}", np.nan if row == reference else diff)
+        line |= said("diff_above_auc", np.nan) | said("pbca", np.nan) | {"headline": None}
         lines.append(line)
     return pd.DataFrame(lines)
 

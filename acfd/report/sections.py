@@ -164,7 +164,7 @@ def areas(table: pd.DataFrame) -> str:
     for _, line in table[table["family"] == EVERY_FAMILY].iterrows():
         cells = [line["title"]]
         for m in measures:
-            cells += [markdown.percent(line, m), markdown.percent(line, f"diff_{m}", "{:+.1f}")]
+            cells += [markdown.percent(line, m), markdown.difference(line, f"diff_{m}")]
         lines.append(cells)
     return markdown.grid(head, lines)
 
