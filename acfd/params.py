@@ -233,8 +233,20 @@ class Table(Section):
 
 class Table1(Table):
     ours: Name  # paired differences are also to this row
+    # the comparison named beforehand, which is not corrected: [row, reference or ours]
+    headline: Annotated[list[Name], Field(min_length=2, max_length=2)]
     compression: list[Name]  # rows of the cross-compression table
     left_out: list[Name]  # rows trained without the one method that they are tested on
+
+    @model_validator(mode="after")
+    def _check(self):
+        row, other = self.headline
+        if row == other or row not in self.rows or other not in (self.reference, self.ours):
+            raise ValueError(
+                f"headline is {self.headline}; expected [a row of table1.rows, another one that is "
+                f"table1.reference ({self.reference}) or table1.ours ({self.ours})]"
+            )
+        return self
 
 
 class Attention(Section):
