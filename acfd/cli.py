@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from acfd import mend
 from acfd import params as params_module
 from acfd.params import ParamsError, load
 from acfd.paths import Paths
@@ -16,7 +15,6 @@ def main(argv: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be any bytes
     args = _parser().parse_args(argv)
     try:
-        mend.keep()
         return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -57,15 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("faces", _faces, "extract the faces, or a part of them as one of several jobs")
     sub.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts")
 
-    sub = command("strip", _strip, "copy a folder's notebooks without outputs (a stage)")
+    sub = command("strip", _strip, "copy a folder's notebooks without outputs")
     sub.add_argument("source", type=Path)
     sub.add_argument("target", type=Path, help="may be the same folder")
 
-    sub = command("sources", _sources, "write what code each run depends on (a stage)")
+    sub = command("sources", _sources, "write what code each stage and run depends on (a stage)")
     sub.add_argument("folder", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
-    sub.add_argument("name", help="01_videos, 02_faces, ..., 07_robustness")
+    sub.add_argument("name", help="01_videos, 02_faces, ..., 09_report")
     _run_of(sub, required=False)
 
     sub = command("train", _train, "train one run without its notebook (for torchrun and SLURM)")
@@ -86,14 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-overlay", action="store_true", help="write no pictures and videos")
     sub.add_argument("--frames", type=int, help="frames a video, 0: all of them")
     sub.add_argument("--model", type=Path, help="a folder that `acfd export` wrote")
-    sub.add_argument("--backend", help="auto, openvino, onnx, torch, int8")
+    sub.add_argument("--backend", help="auto, openvino, onnx, torch")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.add_argument("--card", action="store_true", help="print the model card")
     _run_of(sub, required=False)
 
     sub = command("export", _export, "write a run as ONNX and OpenVINO, with its model card")
     sub.add_argument("-o", "--out", type=Path, help="folder (default: data/<preset>/exports/<run>)")
-    sub.add_argument("--int8", action="store_true", help="in 8-bit integers too, if as accurate")
     _run_of(sub, required=False)
 
     command("copies", _copies, "cut test faces from degraded copies of their videos (a stage)")
@@ -103,8 +100,6 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("features", _features, "write where a run's features of test faces lie (a stage)")
     _run_of(sub)
-
-    command("report", _report, "write results/<preset>/report.html, the study as a page (a stage)")
 
     sub = command(
         "readme", _readme, "rewrite the tables of README.md and docs/results.md from results/"
@@ -127,15 +122,13 @@ def _run_of(sub: argparse.ArgumentParser, required: bool = True):
 
 def _paths() -> tuple[params_module.Params, Paths]:
     p = load()
-    return p, Paths(p.preset)
+    return p, Paths.of(p)
 
 
 def _plan(_):
     from acfd.plan import plan
 
     print(plan(load()))
-    for done in mend.mend():
-        print(done)
 
 
 def _preset(args):
@@ -179,14 +172,16 @@ def _check(args):
 
 
 def _faces(args):
-    from acfd import datasets, faces
+    from acfd import datasets, faces, recipes
 
     p, paths = _paths()
     index, left_out, timing = faces.extract(p, datasets.tree(p), paths.faces, shard=args.shard)
     what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
     print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
     print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
-    if args.shard:
+    if not args.shard:
+        recipes.faces(p, paths)
+    else:
         print("when all parts are done, `acfd faces` (or `dvc repro`) writes the index")
 
 
@@ -208,9 +203,11 @@ def _notebook(args):
     _, paths = _paths()
     given = {k: v for k, v in (("row", args.row), ("seed", args.seed)) if v is not None}
     name = args.name + (f"-{args.row}-s{args.seed}" if given else "")
-    notebook.run(
-        Path("data/notebooks", f"{args.name}.ipynb"), paths.notebooks / f"{name}.ipynb", given
+    target = notebook.run(
+        Path("notebooks", f"{args.name}.ipynb"), paths.notebooks / f"{name}.ipynb", given
     )
+    table = paths.tables / f"{args.name[3:]}.csv"
+    print("look at", *(path for path in (target, table) if path.is_file()))
 
 
 def _train(args):
@@ -246,20 +243,23 @@ def _export(args):
     row = args.row or p.detect.row
     seed = p.detect.seed if args.seed is None else args.seed
     folder = args.out or paths.export(row, seed)
-    said = export.export(p, paths, row, seed, folder, int8=args.int8)
-    if args.int8:
-        print(said["int8"])
+    said = export.export(p, paths, row, seed, folder)
     for name in said["files"]:
         print(folder / name)
 
 
 def _copies(_):
-    from acfd import datasets
+    from acfd import datasets, figures, recipes
+    from acfd.figures import robustness
     from acfd.robustness import copies
 
     p, paths = _paths()
     index = copies.make(p, datasets.tree(p), paths)
-    note = copies.Copies(paths.copies).note
+    store = copies.Copies(paths.copies)
+    figures.use_style()
+    figures.save(robustness.copies(store), paths, "copies/levels", vector=False)
+    note = store.note
+    recipes.copies(p, paths, note)
     print(f"{paths.copies}: {len(index)} faces, made of {note['made_of']}")
     for family, why in note["left_out"].items():
         print(f"{family} is left out: {why}")
@@ -279,15 +279,8 @@ def _features(args):
     extract.store(p, args.row, args.seed, paths)
 
 
-def _report(_):
-    from acfd import report
-
-    path = report.write(load())
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in a browser")
-
-
 def _readme(args):
-    from acfd.report import pages
+    from acfd.tables import pages
 
     for path, text in pages.rewrite(Path()).items():
         if text == path.read_text():

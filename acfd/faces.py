@@ -19,7 +19,7 @@ import cv2
 import pandas as pd
 from tqdm import tqdm
 
-from acfd import crops, detector, shards
+from acfd import crops, detector, recipes, shards
 from acfd.crops import ClipError, ClipResult, Timing
 from acfd.crops import choose_frames as choose_frames  # what others ask this module for
 from acfd.datasets import FileSet
@@ -31,9 +31,6 @@ from acfd.spread import spread
 from acfd.video import IMAGES, VideoError
 
 LEFT_OUT = "left_out.csv"
-# What a shard holds depends on this file and on crops.py too: count up when the same params would
-# give other rows.
-_RECIPE = 4
 _ABANDONED = 3600  # seconds after which a half-written file is one of a run that was killed
 
 
@@ -204,7 +201,7 @@ def _key(clip: Clip, said: dict, paths: dict[str, Path]) -> str:
                 known[path] = f"unreadable: {error.strerror}"
         sources[name] = known[path]
     identity = [clip.method, clip.video, clip.target, clip.source, clip.split]
-    return digest([_RECIPE, detector.SHA256, identity, said, sources])
+    return digest([recipes.code("faces"), identity, said, sources])
 
 
 def _index(results: list[ClipResult]) -> pd.DataFrame:

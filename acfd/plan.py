@@ -22,7 +22,7 @@ COST = {"steg": 0.05, "rahmouni": 0.3, "meso4": 0.1, "mesoinception4": 0.2, "f3n
 
 def plan(p: Params) -> str:
     """A table of the stages with their sizes and minutes."""
-    paths = Paths(p.preset)
+    paths = Paths.of(p)
     lines, total = [], 0.0
 
     def add(stage: str, what: str, seconds: float):
@@ -43,14 +43,15 @@ def plan(p: Params) -> str:
         add("videos", f"check of {p.data.root}", START)
         add("faces", f"{p.faces.frames} pairs a video of {p.faces.size} px: see `acfd check`", 0)
     seeds = len(p.study.seeds)
-    scoring = 0.0
-    for row in p.study.rows:
-        training, pairs = _training(p, row)
-        add("train", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
-        scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * _pass(p, row))
-    add("score", f"{len(p.study.rows)} rows, {p.data.high} and {p.data.low}", scoring)
-    for name, rows in (("table1", p.table1.rows), ("table2", p.table2.rows)):
-        add(name, f"{len(rows)} rows: tables, figures, metrics", DRAW + START)
+    for suffix, rows, table in (("2", p.table2.rows, p.table2), ("", p.study.rows, p.table1)):
+        scoring = 0.0
+        for row in rows:
+            training, pairs = _training(p, row)
+            add(f"train{suffix}", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
+            scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * _pass(p, row))
+        add(f"score{suffix}", f"{len(rows)} rows, {p.data.high} and {p.data.low}", scoring)
+        made = f"{len(table.rows)} rows: tables, figures, metrics"
+        add("table2" if suffix else "table1", made, DRAW + START)
     add("calibrate", f"what a score of {p.detect.row} is worth", DRAW + START)
     looked, seconds = _features(p)
     add("features", f"{len(p.attention.rows)} rows, {looked}", seconds)
@@ -78,11 +79,10 @@ def _training(p: Params, row: str) -> tuple[float, str]:
     """Seconds of one run that no early stopping ends, and its pairs in words."""
     t = p.for_row(row).train
     images = 2 if p.rows[row].system == "two_branch" else len(t.qualities)
-    pairs = t.epoch_pairs * (t.epochs + FORWARD * t.classifier_epochs)
-    checked = t.val_pairs * (t.epochs + t.classifier_epochs) * FORWARD
+    pairs = t.epoch_steps * t.most_epochs() * t.batch
+    checked = t.val_pairs * t.most_epochs() * FORWARD
     seconds = (1.1 * pairs + checked) * images * _pass(p, row) + 2 * START
-    said = f"{t.epoch_pairs * (t.epochs + t.classifier_epochs)} pairs"
-    return seconds, said if t.epoch_pairs else "every pair of every epoch"
+    return seconds, f"{pairs} pairs" if pairs else "every pair of every epoch"
 
 
 def _scored(p: Params, row: str) -> int:

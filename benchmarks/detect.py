@@ -22,7 +22,7 @@ import openvino
 import torch
 
 from acfd import params
-from acfd.deploy import export, quantise
+from acfd.deploy import export
 from acfd.detect import backends
 from acfd.detect.core import Detector
 from acfd.params import Params
@@ -101,19 +101,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     p = params.load(HERE.parent / "params.yaml")
-    paths = Paths(p.preset, HERE.parent)
+    paths = Paths.of(p, HERE.parent)
     row = args.row or p.detect.row
     with tempfile.TemporaryDirectory(prefix="acfd") as temporary:
         folder = Path(temporary)
         about = export.export(p, paths, row, p.detect.seed, folder / "model")
-        int8 = quantise.add(p, paths, row, p.detect.seed, folder / "model", worst=1.0)
         video = clip(folder / "clip.mp4")
         said = {
             "run": f"{p.preset} {row}-s{p.detect.seed}",
             "crop": p.faces.size,
             "inference": inference(p, paths, row, folder / "model", args.rounds),
             "difference_to_pytorch": about["difference"],
-            "int8": int8,
             "detect_every_frame": road(p, paths, row, video, 0, args.rounds),
             "detect_as_set": road(p, paths, row, video, p.detect.frames, args.rounds),
         }

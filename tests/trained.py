@@ -31,7 +31,7 @@ KEY = "0123456789abcdef"  # of the runs that were not trained
 
 
 def changed(p: Params, **sections: dict) -> Params:
-    """p with other values in some sections: changed(p, train={"epochs": 1})."""
+    """p with other values in some sections: changed(p, train={"steps": 2})."""
     raw = p.model_dump()
     for section, values in sections.items():
         raw[section] |= values
