@@ -11,7 +11,7 @@ nose, left and right mouth corner. Masks are float32 H x W in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -20,8 +20,9 @@ Recipe = tuple[tuple, ...]  # of degradations: (name, *values), applied in order
 
 # The face in its own units: origin between the eyes, which are at (-1, 0) and (1, 0).
 CANON = np.float32([[-1, 0], [1, 0], [0, 1.04], [-0.78, 1.91], [0.78, 1.91]])
-JAW = [[-2.2, -0.2], [-2.15, 0.7], [-1.95, 1.6], [-1.5, 2.5], [-0.8, 3.15], [0, 3.35]]
-BROWS = [[1.95, -0.9], [1.0, -1.15], [0, -1.05], [-1.0, -1.15], [-1.95, -0.9]]
+# ahead of ears and hair, above the chin's rim: what a program pastes is skin
+JAW = [[-1.95, -0.2], [-1.9, 0.7], [-1.75, 1.6], [-1.35, 2.4], [-0.75, 3.0], [0, 3.2]]
+BROWS = [[1.75, -0.9], [1.0, -1.15], [0, -1.1], [-1.0, -1.15], [-1.75, -0.9]]
 HAIRLINE = [[1.95, -1.2], [1.2, -2.0], [0, -2.3], [-1.2, -2.0], [-1.95, -1.2]]
 INNER = [[-1.7, -0.7], [-1.75, 0.6], [-1.3, 2.1], [-0.6, 2.6], [0, 2.7]]
 LOWER = [[-1.5, 0.9], [-1.6, 1.7], [-1.2, 2.6], [-0.6, 3.1], [0, 3.2]]
@@ -44,11 +45,15 @@ OUTLINES = {
     "band": _mirrored([[-2.0, -0.7], [-2.0, 0.55], [-0.55, 0.6], [-0.6, 1.4]]),
 }
 ELLIPSES = {  # centre x, y, half axes
-    "oval": [(0, 1.1, 2.1, 2.35)],
+    "oval": [(0, 1.0, 1.95, 2.5)],
     "eyes": [(-1, 0, 0.75, 0.5), (1, 0, 0.75, 0.5)],
     "mouth": [(0, 1.98, 1.25, 0.75)],
+    "nose": [(0, 1, 0.9, 0.5)],
+    "features": [(-1, -0.25, 0.7, 0.55), (1, -0.25, 0.7, 0.55), (0, 1.2, 1.4, 1.4)],
 }
-BOX = (-2.1, -1.1, 2.1, 3.3)
+ANGLE = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+CIRCLE = np.c_[np.cos(ANGLE), np.sin(ANGLE)]
+BOX = (-1.95, -1.4, 1.95, 3.3)
 
 
 def to_face(landmarks: np.ndarray) -> np.ndarray:
@@ -63,6 +68,15 @@ def unit(landmarks: np.ndarray) -> float:
     eyes, mouth = (p[0] + p[1]) / 2, (p[3] + p[4]) / 2
     across, down = np.hypot(*(p[1] - p[0])) / 2, np.hypot(*(mouth - eyes)) / 1.91
     return float(max(across, down, 1.0))
+
+
+def turned(landmarks: np.ndarray) -> float:
+    """How far a face is turned to its right as seen, or left (below 0): the nose from the middle,
+    in eye distances; a profile has about 0.6."""
+    p = np.asarray(landmarks, float)
+    across = p[1] - p[0]
+    middle = (p[:2].mean(0) + p[3:].mean(0)) / 2
+    return float((p[2] - middle) @ across / max(across @ across, 1e-9))
 
 
 def random_mask(
@@ -85,25 +99,32 @@ def random_mask(
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind of mask {kind!r}; there are: {', '.join(KINDS)}")
-    affine = to_face(landmarks)
-    mask = np.zeros(shape, np.uint8)
-    for outline in _outlines(kind, scale, wobble, rng):
-        points = outline @ affine[:, :2].T + affine[:, 2]
-        points = np.clip(points, -4 * max(shape), 5 * max(shape))
-        cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-    mask = mask.astype(np.float32) / 255
+    affine, turn = to_face(landmarks), 2 * turned(landmarks)
+    outlines = _outlines(kind, scale, wobble, rng)
+    for outline in outlines:  # less is seen of the cheek that a face turns away
+        outline[:, 0] *= 1 - np.clip(0.6 * turn * np.sign(outline[:, 0]), 0, 0.5)
+    mask = _filled(outlines, affine, shape)
     if kind == "half":
         mask *= _half_plane(affine, shape, rng)
     return soften(mask, softness * unit(landmarks), inward=inward)
 
 
+def _filled(outlines: Iterable[np.ndarray], affine: np.ndarray, shape: tuple[int, int]):
+    """Closed outlines in the face's own units, filled: float32 of `shape`."""
+    mask = np.zeros(shape, np.uint8)
+    for outline in outlines:
+        points = outline @ affine[:, :2].T + affine[:, 2]
+        points = np.clip(points, -4 * max(shape), 5 * max(shape))
+        cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    return mask.astype(np.float32) / 255
+
+
 def _outlines(kind: str, scale: float, wobble: float, rng) -> list[np.ndarray]:
     """Closed outlines in the face's own units, scaled about their middles."""
     if kind in ELLIPSES:
-        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         waves = wobble * rng.standard_normal(3)
-        radius = scale * (1 + sum(w * np.cos((k + 2) * angle + k) for k, w in enumerate(waves)))
-        circle = np.c_[np.cos(angle), np.sin(angle)] * radius[:, None]
+        radius = scale * (1 + sum(w * np.cos((k + 2) * ANGLE + k) for k, w in enumerate(waves)))
+        circle = CIRCLE * radius[:, None]
         return [np.array([x, y]) + circle * (a, b) for x, y, a, b in ELLIPSES[kind]]
     if kind == "box":
         x0, y0, x1, y1 = BOX
@@ -158,27 +179,46 @@ def match_colour(
     gain = 1 + strength * (np.clip(spread, 0.5, 2) - 1)
     shift = strength * (there.mean(0) - middle)
     a = a * gain + (middle * (1 - gain) + shift)
-    return _to_uint8(cv2.cvtColor(a.astype(np.float32), cv2.COLOR_LAB2RGB) * 255)
+    return to_uint8(cv2.cvtColor(a.astype(np.float32), cv2.COLOR_LAB2RGB) * 255)
+
+
+def skin(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Where there is face and neither hair nor background, float32 H x W from 0 to 1.
+
+    Face is eyes, brows, nose and mouth, and around these what has the nose's colour.
+    """
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    affine, soft = to_face(landmarks), 0.3 * unit(landmarks)
+    nose, inner = (
+        _filled([CIRCLE * (a, b) + (x, y) for x, y, a, b in ELLIPSES[name]], affine, lab.shape[:2])
+        for name in ("nose", "features")
+    )
+    if not (nose > 0.5).any():
+        return soften(inner, soft)
+    away = np.abs(lab - np.median(lab[nose > 0.5], axis=0)) / (25, 12, 12)
+    alike = np.clip(2 - away.max(axis=2), 0, 1).astype(np.float32)
+    return np.maximum(soften(alike, soft), soften(inner, soft))
 
 
 def blend(target: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """target (1 - mask) + source mask. Where the mask is 0, the target stays exactly as it is."""
     weight = mask[..., None]
     mixed = target + weight * (source.astype(np.float32) - target)
-    return _to_uint8(mixed)
+    return to_uint8(mixed)
 
 
-def _to_uint8(image: np.ndarray) -> np.ndarray:
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Rounded and clipped to 0 to 255."""
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def _table(curve: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
-    return cv2.LUT(image, _to_uint8(curve(np.arange(256, dtype=np.float32))))
+    return cv2.LUT(image, to_uint8(curve(np.arange(256, dtype=np.float32))))
 
 
 def _shift(image, rng, red, green, blue):
     offset = np.float32([red, green, blue])
-    return cv2.LUT(image, _to_uint8(np.arange(256)[:, None] + offset)[None])
+    return cv2.LUT(image, to_uint8(np.arange(256)[:, None] + offset)[None])
 
 
 def _contrast(image, rng, gain):
@@ -223,7 +263,7 @@ def _noise(image, rng, sigma, grain):
     noise = sigma * rng.standard_normal(image.shape, dtype=np.float32)
     if grain > 0:  # correlated, as demosaicing and earlier coding leave it; its strength is kept
         noise = cv2.GaussianBlur(noise, (0, 0), grain) * (2 * np.sqrt(np.pi) * max(grain, 0.3))
-    return _to_uint8(image + noise)
+    return to_uint8(image + noise)
 
 
 DEGRADATIONS: dict[str, Callable] = {

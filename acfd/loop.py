@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,9 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_model, save_model
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from acfd import losses, pairs, ranks
-from acfd.params import Params
+from acfd.params import Params, Train
 from acfd.paths import atomic
 from acfd.systems import System
 
@@ -45,8 +43,8 @@ class History:
 
     @property
     def stale(self) -> int:
-        """Epochs since the validation loss last fell; 0 before an epoch that may be kept."""
-        return len(self.epochs) - self.best_epoch if self.best_epoch else 0
+        """Epochs since the validation loss last fell."""
+        return len(self.epochs) - self.best_epoch
 
     def close_epoch(
         self,
@@ -54,12 +52,11 @@ class History:
         terms: Sequence[str],
         seconds: float,
         *,
-        whole: bool = True,
         keep: str = "best",
     ):
         """Add an epoch: the means of its steps' losses, and what the validation found.
 
-        whole: did it train all weights? Only such an epoch can be kept. keep: train.keep.
+        keep: train.keep.
         """
         epoch = len(self.epochs) + 1
         steps = pd.DataFrame([s for s in self.steps if s["epoch"] == epoch])
@@ -69,8 +66,6 @@ class History:
         row |= {"attention_inside": math.nan, "attention_outside": math.nan} | found.rates
         self.epochs.append({k: float(v) for k, v in row.items()} | {"seconds": seconds})
         self.maps += [{"epoch": epoch, "face": face, "map": m} for face, m in found.maps.items()]
-        if not whole:
-            return
         if found.rates["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = found.rates["val_loss"], epoch
         self.kept_epoch = epoch if keep == "last" else self.best_epoch
@@ -91,7 +86,10 @@ class Loop:
     their gradients, the critic's too; what they report is the mean of theirs.
     """
 
-    def __init__(self, system: System, params: Params, fabric: Fabric, scratch: Path):
+    def __init__(
+        self, system: System, params: Params, fabric: Fabric, scratch: Path, steps: int = 1
+    ):
+        """steps: of the whole training, over which train.schedule is laid."""
         t, c = params.train, params.compute
         self.system, self.fabric = system, fabric
         self.state_file = scratch / "state.pt"
@@ -105,31 +103,17 @@ class Loop:
         ranks.share_batch_norm(system.net, fabric)
         if c.channels_last:
             system.net.to(memory_format=torch.channels_last)
-        self.average = None
-        if t.average:
-            mean = get_ema_multi_avg_fn(t.average)
-            self.average = AveragedModel(system.net, multi_avg_fn=mean, use_buffers=True)
-            fabric.to_device(self.average)
-        optimiser = torch.optim.Adam(system.groups(), weight_decay=t.weight_decay, fused=True)
-        self.plain = torch.compile(system.net) if c.compile else system.net
-        self.net, self.optimiser = fabric.setup(self.plain, optimiser)
-        self.classifier_only = False
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[t.optimiser]
+        optimiser = kind(system.groups(), weight_decay=t.weight_decay, fused=True)
+        self.schedule = _schedule(optimiser, t, steps)
+        net = torch.compile(system.net) if c.compile else system.net
+        self.net, self.optimiser = fabric.setup(net, optimiser)
         self.critic_optimiser = None
         if system.critic is not None:
             fabric.to_device(system.critic)
             self.critic_optimiser = torch.optim.Adam(
                 system.critic.parameters(), lr=t.critic_lr, betas=(0.5, 0.999)
             )
-
-    def choose(self, classifier_only: bool):
-        """Which weights this epoch trains: all, or the new classifier's alone."""
-        chosen = {id(p) for p in self.system.deployed.fc.parameters()} if classifier_only else None
-        for parameter in self.system.net.parameters():
-            parameter.requires_grad_(chosen is None or id(parameter) in chosen)
-        if self.fabric.world_size > 1 and classifier_only != self.classifier_only:
-            # DDP waits for the gradients of all weights that were to be trained when it was set up
-            self.net = self.fabric.setup_module(self.plain)
-        self.classifier_only = classifier_only
 
     def step(self, batch: dict, at: tuple[int, int, int]) -> dict[str, float]:
         """Move the critic, then the net, on this process's share of a batch.
@@ -151,14 +135,11 @@ class Loop:
                 loss = system.loss(terms)
                 self.fabric.backward(loss / len(parts))
             said = {"loss": loss.detach()} | {k: v.detach() for k, v in terms.items()}
-            if system.map_is_mask:
-                said |= _attention_means(seen[0].attention, part["mask"])
+            said |= system.monitored(seen, part)
             records.append(said)
         self.optimiser.step()
-        if self.average is not None:
-            self.average.update_parameters(system.net)
-            if self.classifier_only:  # the mean begins with the first step that moves all weights
-                self.average.n_averaged.zero_()
+        if self.schedule is not None:
+            self.schedule.step()
         record |= {k: torch.stack([r[k].float() for r in records]).mean() for k in records[0]}
         values = torch.stack([v.float() for v in record.values()])
         values = self.fabric.all_reduce(values, reduce_op="mean").tolist()  # one transfer
@@ -202,22 +183,6 @@ class Loop:
             for m, momentum in zip(norms, kept, strict=True):
                 m.momentum = momentum
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """For its time, system.net is the network that is validated and kept: the running mean of
-        the weights, if there is one, with the buffers of process 0."""
-        live = self.system.net
-        if self.average is not None:
-            self.system.net = self.average.module
-            for kept, now in zip(self.system.net.buffers(), live.buffers(), strict=True):
-                if not now.is_floating_point():
-                    kept.copy_(now)  # counts have no mean
-            ranks.share_buffers(self.system.net, self.fabric)
-        try:
-            yield
-        finally:
-            self.system.net = live
-
     @torch.inference_mode()
     def validate(self, loader) -> Validation:
         """Judge one quality by the deployed branch; both classes weigh the same."""
@@ -260,8 +225,8 @@ class Loop:
             "net": self.system.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        if self.average is not None:
-            state["average"] = self.average.state_dict()
+        if self.schedule is not None:
+            state["schedule"] = self.schedule.state_dict()
         if self.critic_optimiser is not None:
             state["critic"] = self.system.critic.state_dict()
             state["critic_optimiser"] = self.critic_optimiser.state_dict()
@@ -283,8 +248,8 @@ class Loop:
             ) from None
         self.system.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
         if self.critic_optimiser is not None:
             self.system.critic.load_state_dict(state["critic"])
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
@@ -321,7 +286,9 @@ def _rates(logits, labels, m=None, target=None) -> dict[str, float]:
         "val_auc": float(roc_auc_score(labels, score)),
         "val_balanced_accuracy": float(balanced_accuracy_score(labels, score >= 0.5)),
     }
-    return found | {k: float(v) for k, v in _attention_means(m, target).items()}
+    if m is None:
+        return found
+    return found | {k: float(v) for k, v in losses.attention_means(m, target, labels).items()}
 
 
 def _some_maps(rows, labels, m=None, target=None) -> dict[int, torch.Tensor]:
@@ -334,13 +301,13 @@ def _some_maps(rows, labels, m=None, target=None) -> dict[int, torch.Tensor]:
     return dict(zip(rows[chosen].tolist(), levels.unbind(), strict=True))
 
 
-def _attention_means(m: torch.Tensor | None, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Mean of M over forged pixels (the target's weight) and over the rest; NaN of none."""
-    if m is None:
-        return {}
-    target = losses.attention_target(mask, m.shape[-2:])
-    m = m.detach().float()
-    return {
-        "attention_inside": (m * target).sum() / target.sum(),
-        "attention_outside": (m * (1 - target)).sum() / (1 - target).sum(),
-    }
+def _schedule(optimiser, t: Train, steps: int):
+    """The learning rate's course: up over train.warm_up of all steps and down by a cosine, to a
+    rate of nothing (one cycle, Smith and Topin 2017, arXiv 1708.07120); None for a constant one."""
+    if t.schedule == "constant":
+        return None
+    most = [group["lr"] for group in optimiser.param_groups]
+    # one step more than there are: the last one would be taken at a rate of zero
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, most, total_steps=steps + 1, pct_start=t.warm_up, cycle_momentum=False
+    )

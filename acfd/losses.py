@@ -26,18 +26,32 @@ def attention_target(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(mask.float(), size)
 
 
-def attention_supervision(m: Tensor, target: Tensor, kind: str, reduction: str = "mean") -> Tensor:
-    """M_H against the mask, second term of Eq. 5.
+def attention_means(m: Tensor, target: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Mean of M over forged cells (weighed by the target) and over the rest of forged faces, and
+    over real faces; NaN of none. m, target: B x 1 x s x s, label: B."""
+    m, forged = m.detach().float(), label == 1
+    seen, share = m[forged], target[forged]
+    return {
+        "attention_inside": (seen * share).sum() / share.sum(),
+        "attention_outside": (seen * (1 - share)).sum() / (1 - share).sum(),
+        "attention_real": m[~forged].mean(),
+    }
+
+
+def attention_supervision(
+    logits: Tensor, target: Tensor, kind: str, reduction: str = "mean"
+) -> Tensor:
+    """M_H against the mask, second term of Eq. 5; M_H = sigmoid(logits), B x 1 x s x s.
 
     kind: "l1", as printed. Most of the target is zero, so a zero map is its optimum, and it gets
-    there (the collapse). "bce", binary cross-entropy: its gradient at the sigmoid's input is
-    M - target, which does not vanish as M goes to zero.
+    there (the collapse). "bce", binary cross-entropy: its gradient at the logits is M - target,
+    which does not vanish as M goes to zero.
     reduction: "mean" over pixels, or "sum" over pixels; always the mean over the batch.
     """
     if kind == "l1":
-        pixels = (m - target).abs()
+        pixels = (torch.sigmoid(logits) - target).abs()
     elif kind == "bce":
-        pixels = F.binary_cross_entropy(m.float(), target, reduction="none")
+        pixels = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
     else:
         raise ValueError(f"loss.attention is {kind!r}, expected l1 or bce")
     return _reduce(pixels, reduction)
@@ -85,6 +99,25 @@ def metric_transfer(c_high: Tensor, c_low: Tensor, reduction: str = "norm") -> T
     if reduction == "norm":
         return torch.linalg.vector_norm(difference.float(), dim=1).mean()
     return _reduce(difference.abs(), reduction)
+
+
+def logit_distillation(high: Tensor, low: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(high / T) || softmax(low / T)), mean over the batch: the low-quality branch
+    learns what the high-quality one, a constant here, says of the same face.
+
+    Not in the paper: knowledge distillation, Hinton et al. 2015 (arXiv 1503.02531). Logits B x 2.
+    """
+    teacher = F.log_softmax(high.detach().float() / temperature, dim=1)
+    student = F.log_softmax(low.float() / temperature, dim=1)
+    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def feature_distillation(c_high: Tensor, c_low: Tensor) -> Tensor:
+    """1 - cos(C_h, C_l), mean over the batch; C_h is a constant. Not in the paper.
+
+    Eq. 6 asks for equal features and moves both; the direction alone leaves lengths free.
+    """
+    return (1 - F.cosine_similarity(c_high.detach().float(), c_low.float())).mean()
 
 
 def order_critic(

@@ -16,6 +16,8 @@ from acfd.backbone import (
     imagenet_weights,
 )
 
+FORMS = ("product", "normalised", "residual", "auxiliary")
+
 
 class Output(NamedTuple):
     """What one branch says of B crops."""
@@ -24,6 +26,7 @@ class Output(NamedTuple):
     feature: Tensor  # C, B x 2048
     attention: Tensor | None  # M, B x 1 x s x s in [0, 1]
     mid: Tensor  # V, B x 728 x s x s
+    attention_logits: Tensor | None = None  # M = sigmoid(attention_logits)
 
     @property
     def score(self) -> Tensor:
@@ -34,16 +37,18 @@ class Output(NamedTuple):
 class Branch(nn.Module):
     """E of the paper: head, attention, tail, classifier; a plain Xception without attention.
 
-    forward: B x 3 x S x S in [-1, 1] -> Output. What goes on to the tail is, by `form`,
+    forward: B x 3 x S x S in [-1, 1] -> Output. What goes on to the tail is, by `form` (FORMS),
     "product": V' = V * M, Eq. 3 and 4 as printed; "normalised": V' = V * M / mean(M), the mean
-    over the pixels of each map. M says where to look, and most of it is near zero; the product
-    alone makes V' so small that the tail's residual stream, and with it the pre-training, is lost.
+    over the pixels of each map; "residual": V' = V * (1 + M); "auxiliary": V, with M as an output
+    that is supervised and gates nothing. M says where to look, and most of it is near zero; the
+    product alone makes V' so small that the tail's residual stream, and with it the pre-training,
+    is lost.
     """
 
     def __init__(self, head: nn.Module, tail: nn.Module, attention: bool, form: str = "product"):
         super().__init__()
-        if form not in ("product", "normalised"):
-            raise ValueError(f"attention form {form!r}; there are product and normalised")
+        if form not in FORMS:
+            raise ValueError(f"attention form {form!r}; there are {', '.join(FORMS)}")
         self.form = form
         self.head = head
         self.attention = nn.Conv2d(MID_CHANNELS, 1, kernel_size=3, padding=1) if attention else None
@@ -52,16 +57,22 @@ class Branch(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         mid = self.head(images)
-        attention = None
-        seen = mid
-        if self.attention is not None:
-            attention = torch.sigmoid(self.attention(mid))
-            weight = attention
-            if self.form == "normalised":
-                weight = attention / attention.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
-            seen = mid * weight
-        feature = self.tail(seen)
-        return Output(self.fc(feature), feature, attention, mid)
+        if self.attention is None:
+            feature = self.tail(mid)
+            return Output(self.fc(feature), feature, None, mid)
+        logits = self.attention(mid)
+        attention = torch.sigmoid(logits)
+        feature = self.tail(self._gated(mid, attention))
+        return Output(self.fc(feature), feature, attention, mid, logits)
+
+    def _gated(self, mid: Tensor, m: Tensor) -> Tensor:
+        if self.form == "auxiliary":
+            return mid
+        if self.form == "residual":
+            return mid * (1 + m)
+        if self.form == "normalised":
+            m = m / m.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+        return mid * m
 
 
 class OneBranch(nn.Module):

@@ -83,8 +83,10 @@ def _transform(p: Augment, size: int) -> v2.Transform:
     steps = []
     if p.flip:
         steps.append(v2.RandomHorizontalFlip(p.flip))
-    if p.crop:
-        least = (1 - p.crop) ** 2
+    if p.shift:  # by whole pixels: resampling would change what compression left
+        steps.append(v2.RandomCrop(size, padding=round(p.shift * size), padding_mode="reflect"))
+    if p.resize:
+        least = (1 - p.resize) ** 2
         steps.append(v2.RandomResizedCrop(size, (least, 1.0), ratio=(0.9, 1.1), antialias=True))
     if p.brightness or p.contrast:
         steps.append(v2.ColorJitter(brightness=p.brightness, contrast=p.contrast))
@@ -101,6 +103,7 @@ class BalancedBatches:
 
     Each class is a deck that is dealt without repeats and shuffled anew when it is used up, so
     short epochs see every pair in turn. What epoch e deals follows from (seed, e) alone.
+    steps: batches an epoch; 0: as many as show every forgery once.
     As a DataLoader's batch sampler it yields lists of `At`; `start` batches of the epoch are left
     out, which is how a run resumes in the middle of one. With several processes each deals the
     same batches and takes its share of every one of them.
@@ -111,7 +114,7 @@ class BalancedBatches:
         self,
         labels: np.ndarray,
         batch: int,
-        epoch_pairs: int,
+        steps: int,
         seed: int,
         rank: int = 0,
         world: int = 1,
@@ -127,8 +130,7 @@ class BalancedBatches:
         if batch % (2 * world):
             raise ValueError(f"train.batch {batch} does not divide by 2 x {world} processes")
         self.half, self.seed, self.rank, self.world = batch // 2, seed, rank, world
-        each = epoch_pairs // 2 or max(map(len, self.rows))
-        self.steps = max(1, each // self.half)
+        self.steps = steps or max(1, max(map(len, self.rows)) // self.half)
         self.epoch = self.start = 0
 
     def __len__(self) -> int:

@@ -42,6 +42,15 @@ AnyMethod = Literal[Method, "CelebDF", "DFDC", "Forged"]
 Reduction = Literal["mean", "sum"]
 
 
+# Keys of older studies, and what to say instead.
+SUCCESSORS = {
+    "train.epoch_pairs": "is now train.epoch_steps, counted in steps of train.batch pairs",
+    "train.classifier_epochs": "is gone: every system trains all of its weights from the start",
+    "train.average": "is gone: the weights are kept as they are; train.schedule lets them settle",
+    "augment.crop": "is now augment.resize (it resamples pixels); augment.shift moves whole pixels",
+}
+
+
 class ParamsError(ValueError):
     """params.yaml, or a preset, does not say what it must; the message names every wrong key."""
 
@@ -92,6 +101,8 @@ class Identities(Section):
 
 class SynthFF(Section):
     seed: Seed
+    variety: Literal["narrow", "wide"]
+    strength: Annotated[float, Field(ge=0.25, le=2)]
     identities: Identities
     size: Annotated[int, Field(ge=64, multiple_of=2)]
     frames: Positive
@@ -111,7 +122,7 @@ class Faces(Section):
 class Model(Section):
     weights: str
     attention: bool
-    attention_form: Literal["product", "normalised"]
+    attention_form: Literal["product", "normalised", "residual", "auxiliary"]
     branches: Literal["separate", "shared_tail", "shared"]
     critic_width: Positive
     input: Count
@@ -130,6 +141,9 @@ class Loss(Section):
     radius_fake: Weight
     metric_reduction: Literal["norm", "mean", "sum"]
     gradient_penalty: Weight
+    distil_logits: Weight
+    distil_features: Weight
+    temperature: Rate
 
     @model_validator(mode="after")
     def _check(self):
@@ -143,26 +157,42 @@ class Loss(Section):
 class Train(Section):
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
     qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
+    steps: Count
     epochs: Positive
-    epoch_pairs: Count
-    patience: Positive
+    epoch_steps: Count
+    patience: Positive | None
     keep: Literal["best", "last"]
     val_pairs: Count
     batch: Annotated[int, Field(ge=2, multiple_of=2)]
+    optimiser: Literal["adamw", "adam"]
+    schedule: Literal["one_cycle", "constant"]
+    warm_up: Annotated[float, Field(gt=0, lt=1)]
     lr: Rate
     attention_lr_scale: Rate
     weight_decay: Weight
     critic_lr: Rate
     critic_steps: Positive
-    classifier_epochs: Count
     on_collapse: Literal["stop", "go_on"]
-    average: Annotated[float, Field(ge=0, lt=1)]
     accumulate: Positive
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.steps and (not self.epoch_steps or self.steps % self.epoch_steps):
+            raise ValueError(
+                f"steps is {self.steps}, which is not a whole number of epochs of epoch_steps "
+                f"{self.epoch_steps}; change either (steps 0: epochs decides)"
+            )
+        return self
+
+    def most_epochs(self) -> int:
+        """Epochs, and so validations, at most."""
+        return self.steps // self.epoch_steps if self.steps else self.epochs
 
 
 class Augment(Section):
     flip: Fraction
-    crop: Annotated[float, Field(ge=0, lt=0.5)]
+    shift: Annotated[float, Field(ge=0, lt=0.5)]
+    resize: Annotated[float, Field(ge=0, lt=0.5)]
     brightness: Fraction
     contrast: Fraction
     blend: Fraction
@@ -203,8 +233,20 @@ class Table(Section):
 
 class Table1(Table):
     ours: Name  # paired differences are also to this row
+    # the comparison named beforehand, which is not corrected: [row, reference or ours]
+    headline: Annotated[list[Name], Field(min_length=2, max_length=2)]
     compression: list[Name]  # rows of the cross-compression table
     left_out: list[Name]  # rows trained without the one method that they are tested on
+
+    @model_validator(mode="after")
+    def _check(self):
+        row, other = self.headline
+        if row == other or row not in self.rows or other not in (self.reference, self.ours):
+            raise ValueError(
+                f"headline is {self.headline}; expected [a row of table1.rows, another one that is "
+                f"table1.reference ({self.reference}) or table1.ours ({self.ours})]"
+            )
+        return self
 
 
 class Attention(Section):
@@ -265,7 +307,7 @@ class Robustness(Table):
 class Detect(Section):
     row: Name
     seed: Seed
-    backend: Literal["auto", "openvino", "onnx", "int8", "torch"]
+    backend: Literal["auto", "openvino", "onnx", "torch"]
     frames: Count
     detect_size: Annotated[int, Field(ge=64)] | None
     find_every: Weight
@@ -372,10 +414,12 @@ class Params(Section):
         raw = self.model_dump()
         for section, values in self.rows[row].set.items():
             raw[section] |= values
-        try:
-            changed = {s: type(getattr(self, s))(**raw[s]) for s in self.rows[row].set}
-        except ValidationError as error:
-            raise ValueError(f"row {row}: {_explain(error)}") from None
+        changed = {}
+        for section in self.rows[row].set:
+            try:
+                changed[section] = type(getattr(self, section))(**raw[section])
+            except ValidationError as error:
+                raise ValueError(f"row {row}: {_explain(error, section)}") from None
         return self.model_copy(update=changed)
 
     def run_key(self, row: str, seed: int, **inputs: str) -> str:
@@ -463,12 +507,12 @@ def _merge(current: dict, changes: dict, source: str, where: str = ""):
             current[key] = value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, section: str = "") -> str:
     lines = []
     for e in error.errors():
-        key = ".".join(str(part) for part in e["loc"])
+        key = ".".join(str(part) for part in (section, *e["loc"]) if part != "")
         if e["type"] == "extra_forbidden":
-            lines.append(f"{key}: unknown key (is it misspelt?)")
+            lines.append(f"{key}: {SUCCESSORS.get(key, 'unknown key (is it misspelt?)')}")
         elif e["type"] == "missing":
             lines.append(f"{key}: missing")
         elif e["type"] == "value_error":

@@ -79,11 +79,10 @@ def _training(p: Params, row: str) -> tuple[float, str]:
     """Seconds of one run that no early stopping ends, and its pairs in words."""
     t = p.for_row(row).train
     images = 2 if p.rows[row].system == "two_branch" else len(t.qualities)
-    pairs = t.epoch_pairs * (t.epochs + FORWARD * t.classifier_epochs)
-    checked = t.val_pairs * (t.epochs + t.classifier_epochs) * FORWARD
+    pairs = t.epoch_steps * t.most_epochs() * t.batch
+    checked = t.val_pairs * t.most_epochs() * FORWARD
     seconds = (1.1 * pairs + checked) * images * _pass(p, row) + 2 * START
-    said = f"{t.epoch_pairs * (t.epochs + t.classifier_epochs)} pairs"
-    return seconds, said if t.epoch_pairs else "every pair of every epoch"
+    return seconds, f"{pairs} pairs" if pairs else "every pair of every epoch"
 
 
 def _scored(p: Params, row: str) -> int:

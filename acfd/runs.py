@@ -112,7 +112,7 @@ def training_data(table: PairTable, p: Params, seed: int, rank: int = 0, world: 
         fresh, fresh_val = Fresh(table, real, p), Fresh(table, checked_real, p)
     t = p.train
     batches = pairs.BalancedBatches(
-        labels, t.batch, t.epoch_pairs, seed, rank, world, p.augment.blend
+        labels, t.batch, t.epoch_steps, seed, rank, world, p.augment.blend
     )
     batches.rows = [rows[r] for r in batches.rows]
     checks = pairs.InOrder(checked, p.score.batch, rank=rank, world=world)

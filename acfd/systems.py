@@ -56,6 +56,14 @@ class System:
     def critic_loss(self, outputs: tuple[Output, ...], generator: torch.Generator) -> Tensor:
         raise NotImplementedError
 
+    def monitored(self, outputs: tuple[Output, ...], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What is logged of a training step beside its losses: scalars, without gradients."""
+        m = outputs[0].attention
+        if m is None or not self.map_is_mask:
+            return {}
+        target = losses.attention_target(batch["mask"], m.shape[-2:])
+        return losses.attention_means(m, target, batch["label"])
+
     def groups(self) -> list[dict]:
         """Parameter groups for the optimiser of `net`."""
         t = self.params.train
@@ -129,6 +137,7 @@ class TwoBranchSystem(System):
         super().__init__(params, net)
         p = params.loss
         self.weights = {"cls": p.cls, "gan": p.gan, "at": p.at, "dis": p.dis}
+        self.weights |= {"kd": p.distil_logits, "fd": p.distil_features}
         if p.gan > 0:
             self.critic = model.OrderCritic(params.model.critic_width)
 
@@ -138,10 +147,8 @@ class TwoBranchSystem(System):
     def terms(self, outputs, batch):
         p, label = self.params.loss, batch["label"]
         high, low = outputs
-        terms = {
-            "cls": losses.classification(high.logits, label)
-            + losses.classification(low.logits, label)
-        }
+        each = [losses.classification(o.logits, label) for o in outputs]
+        terms = {"cls": torch.stack(each).mean()}
         if p.at > 0 and self.params.model.attention:
             target = losses.attention_target(batch["mask"], high.attention.shape[-2:])
             terms["at"] = losses.attention_transfer(
@@ -151,7 +158,7 @@ class TwoBranchSystem(System):
                 p.attention_reduction,
                 p.transfer_moves_high,
             ) + losses.attention_supervision(
-                high.attention, target, p.attention, p.attention_reduction
+                high.attention_logits, target, p.attention, p.attention_reduction
             )
         if p.dis > 0:
             terms["dis"] = (
@@ -159,12 +166,34 @@ class TwoBranchSystem(System):
                 + losses.metric_hinge(low.feature, label, p.radius_real, p.radius_fake)
                 + losses.metric_transfer(high.feature, low.feature, p.metric_reduction)
             )
+        if p.distil_logits > 0:
+            terms["kd"] = losses.logit_distillation(high.logits, low.logits, p.temperature)
+        if p.distil_features > 0:
+            terms["fd"] = losses.feature_distillation(high.feature, low.feature)
         if p.gan > 0:
             # the critic judges here, it does not learn here
             self.critic.requires_grad_(False)
             terms["gan"] = losses.order_confusion(self.critic, high.mid, low.mid)
             self.critic.requires_grad_(True)
         return terms
+
+    @torch.no_grad()
+    def monitored(self, outputs, batch):
+        """Besides M: does Eq. 6 get what it asks for? Of the low-quality branch |C| by class and
+        the share of hinges at zero; |C_h - C_l| of a face beside the mean one to other faces."""
+        p, (high, low), forged = self.params.loss, outputs, batch["label"] == 1
+        c_high, c_low = high.feature.float(), low.feature.float()
+        norm = torch.linalg.vector_norm(c_low, dim=1)
+        apart = torch.cdist(c_high, c_low)
+        own, n = apart.diagonal(), len(apart)
+        return super().monitored(outputs, batch) | {
+            "norm_real": norm[~forged].mean(),
+            "norm_forged": norm[forged].mean(),
+            "hinge_real": (norm[~forged] <= p.radius_real).float().mean(),
+            "hinge_forged": (norm[forged] >= p.radius_fake).float().mean(),
+            "pair_distance": own.mean(),
+            "other_distance": (apart.sum() - own.sum()) / max(n * n - n, 1),
+        }
 
     def critic_loss(self, outputs, generator):
         high, low = outputs

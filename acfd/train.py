@@ -20,7 +20,7 @@ VANISHED = 0.05
 # A map as low as this that is no higher on forged pixels than elsewhere shows nothing; but a young
 # one passes through here, so this is reported and stops no run.
 FLAT_BELOW, FLAT_MARGIN = 0.15, 0.02
-TERMS = ("cls", "at", "dis", "gan")
+TERMS = ("cls", "at", "dis", "gan", "kd", "fd")
 
 
 Callback = Callable[[History], None]
@@ -42,8 +42,7 @@ def fit(
     """Train until the epochs are over or the validation loss has stopped falling.
 
     The weights that params.train.keep asks for end up in `system.net` and in
-    scratch/kept.safetensors: of an epoch that trained all of them, and their running mean if
-    params.train.average says so.
+    scratch/kept.safetensors.
     scratch also holds the resume state: called again with the same arguments after a kill at any
     moment, it goes on and ends with the same result.
 
@@ -52,7 +51,7 @@ def fit(
     """
     t, c = params.train, params.compute
     fabric = fabric or make_fabric(c)
-    loop = Loop(system, params, fabric, scratch)
+    loop = Loop(system, params, fabric, scratch, t.most_epochs() * batches.steps)
     history, step, spent = loop.resume()
     pin = fabric.device.type == "cuda"
     loader = pairs.loader(data, batches, c.workers, pin)
@@ -63,15 +62,14 @@ def fit(
         batches.epoch, batches.start = epoch, step
         bar = tqdm(
             loader,
-            desc=f"epoch {epoch + 1}/{t.classifier_epochs + t.epochs}",
-            unit="batch",
+            desc=f"epoch {epoch + 1}/{t.most_epochs()}",
+            unit="step",
             initial=step,
             total=batches.steps,
             disable=not progress or fabric.global_rank > 0,
             leave=False,
         )
         system.net.train()
-        loop.choose(classifier_only=epoch < t.classifier_epochs)
         for item in bar:
             batch = pairs.prepare(item, fabric.device, c.channels_last)
             record = loop.step(batch, (seed, epoch, step))
@@ -81,13 +79,11 @@ def fit(
             if c.checkpoint_steps and step % c.checkpoint_steps == 0:
                 loop.save(history, step, time.perf_counter() - began)
         ranks.share_buffers(system.net, fabric)
-        with loop.averaged():
-            found = loop.validate(checks)
-            whole = epoch >= t.classifier_epochs
-            seconds = time.perf_counter() - began
-            history.close_epoch(found, terms_of(system), seconds, whole=whole, keep=t.keep)
-            if history.kept_epoch == epoch + 1:
-                loop.save_kept()
+        found = loop.validate(checks)
+        seconds = time.perf_counter() - began
+        history.close_epoch(found, terms_of(system), seconds, keep=t.keep)
+        if history.kept_epoch == epoch + 1:
+            loop.save_kept()
         step, spent = 0, 0.0
         _judge(history, t, params.model.attention_form)
         loop.save(history)
@@ -117,10 +113,10 @@ def _judge(history: History, t, form: str):
     history.collapsed = _shows_nothing(kept, form)
     if vanished and t.on_collapse == "stop":
         history.stopped = "collapsed"
-    elif history.stale >= t.patience:
+    elif t.patience and history.stale >= t.patience:
         history.stopped = f"validation loss did not fall for {t.patience} epochs"
-    elif len(history.epochs) >= t.classifier_epochs + t.epochs:
-        history.stopped = "all epochs done"
+    elif len(history.epochs) >= t.most_epochs():
+        history.stopped = "all steps done"
 
 
 def _shows_nothing(epoch: dict, form: str) -> bool:

@@ -141,7 +141,7 @@ def make_params() -> Callable[..., Params]:
         raw["data"]["methods"] = ["Deepfakes"]
         raw["train"]["methods"] = ["Deepfakes"]
         for row in raw["rows"].values():  # what a test sets below holds for every row
-            for key in ("epochs", "patience"):
+            for key in ("steps", "epoch_steps"):
                 row["set"].get("train", {}).pop(key, None)
         raw["faces"] |= {"frames": 4, "size": 48, "detect_size": 128}
         raw["compute"]["jobs"] = 1
@@ -156,8 +156,8 @@ def make_params() -> Callable[..., Params]:
 def small_params(make_params) -> Params:
     """params.yaml for training on `toy_faces`: seconds a run."""
     return make_params(
-        train={"epochs": 2, "epoch_pairs": 8, "batch": 4, "patience": 2, "keep": "best"},
-        augment={"crop": 0.05},
+        train={"steps": 4, "epoch_steps": 2, "batch": 4, "keep": "best", "lr": 0.0001},
+        augment={"resize": 0.05},
         model={"weights": "wheel", "critic_width": 8},
         compute={"workers": 0, "accelerator": "cpu"},
         score={"batch": 16},

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from acfd import cli, params
 from acfd.plan import plan
-from acfd.report import pages
+from acfd.tables import pages
 
 TOP = Path(__file__).parents[1]
 

@@ -32,16 +32,14 @@ STEPS = {"checkpoint_steps": 1}
 SCRIPT = two_ranks.__file__
 TRAIN = {
     "batch": 8,
-    "epoch_pairs": 16,
-    "epochs": 12,
+    "epoch_steps": 2,
+    "steps": 24,
     "patience": 2,
     "val_pairs": 0,
-    "classifier_epochs": 1,
     "critic_steps": 2,
     "on_collapse": "go_on",
     "lr": 0.003,
     "attention_lr_scale": 1.0,
-    "average": 0.3,
 }
 
 

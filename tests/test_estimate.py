@@ -49,8 +49,8 @@ def test_nothing_to_measure(found, make_params):
 @pytest.mark.parametrize(
     ("train", "pairs"),
     [
-        ({"epochs": 3, "epoch_pairs": 10, "classifier_epochs": 1}, 4 * 10),
-        ({"epochs": 3, "epoch_pairs": 0, "classifier_epochs": 0}, 3 * 2 * 2 * 4),
+        ({"steps": 20, "epoch_steps": 5, "batch": 2}, 4 * 10),
+        ({"steps": 0, "epochs": 3, "epoch_steps": 0}, 3 * 2 * 2 * 4),
     ],
 )
 def test_training_counts_epochs_and_pairs_and_measures_like_rows_once(
@@ -73,7 +73,7 @@ def test_training_counts_epochs_and_pairs_and_measures_like_rows_once(
     assert table["runs"].tolist() == [2, 2]
     assert table["pairs"].tolist() == [pairs, pairs]
     assert table.loc["meso4", "seconds"] > 0
-    epochs = train["epochs"] + train["classifier_epochs"]
+    epochs = p.train.most_epochs()
     work = 2 * (pairs + estimate.FORWARD * 4 * epochs)
     assert table.loc["meso4", "hours"] == pytest.approx(work * table.loc["meso4", "seconds"] / 3600)
     assert np.isnan(table.loc["steg", "hours"])  # it is not trained by steps

@@ -168,7 +168,7 @@ def test_wrong_sizes_are_named():
 def study(make_params, small_params, toy_faces, tmp_path):
     raw = small_params.model_dump()
     raw["faces"]["size"] = 64
-    raw["train"] |= {"epochs": 1, "epoch_pairs": 4, "val_pairs": 4}
+    raw["train"] |= {"steps": 1, "epoch_steps": 1, "val_pairs": 4}
     raw["score"]["splits"] = ["val"]
 
     def at(name):

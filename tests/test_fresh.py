@@ -279,7 +279,7 @@ def test_rows_that_cannot_be_used_are_refused(table, toy_faces, small_params):
 def test_batches_of_a_training_run_have_what_is_made_afresh(toy_faces, make_params):
     p = make_params(
         augment={"blend": 1.0, "degrade": 0.5},
-        train={"batch": 4, "epoch_pairs": 8},
+        train={"batch": 4, "steps": 2, "epoch_steps": 2},
         score={"batch": 16},
     )
     data, batches, (checked, in_order) = runs.training_data(toy_faces, p, seed=0)

@@ -26,12 +26,12 @@ def test_attention_target_is_the_share_of_forged_pixels():
 
 
 def test_attention_supervision_by_hand():
-    m = torch.tensor([0.5, 0.25, 0.0, 1.0]).view(1, 1, 2, 2)
+    m = torch.tensor([0.5, 0.25, 0.0, 1.0]).view(1, 1, 2, 2).logit(eps=1e-7)
     target = torch.tensor([1.0, 0.0, 0.0, 1.0]).view(1, 1, 2, 2)
-    assert losses.attention_supervision(m, target, "l1").item() == pytest.approx(0.75 / 4)
-    assert losses.attention_supervision(m, target, "l1", "sum").item() == pytest.approx(0.75)
+    assert losses.attention_supervision(m, target, "l1").item() == pytest.approx(0.75 / 4, 1e-5)
+    assert losses.attention_supervision(m, target, "l1", "sum").item() == pytest.approx(0.75, 1e-5)
     bce = (math.log(2) - math.log(0.75)) / 4
-    assert losses.attention_supervision(m, target, "bce").item() == pytest.approx(bce)
+    assert losses.attention_supervision(m, target, "bce").item() == pytest.approx(bce, 1e-5)
     with pytest.raises(ValueError, match="expected l1 or bce"):
         losses.attention_supervision(m, target, "dice")
 
@@ -43,7 +43,8 @@ def test_l1_has_its_optimum_at_zero_and_bce_has_not():
     levels = torch.linspace(0.01, 0.99, 99)
     loss = {
         kind: [
-            losses.attention_supervision(c * torch.ones_like(target), target, kind) for c in levels
+            losses.attention_supervision(c.logit() * torch.ones_like(target), target, kind)
+            for c in levels
         ]
         for kind in ("l1", "bce")
     }
@@ -170,3 +171,20 @@ def test_total_weighs_each_term_and_wants_a_weight():
     assert losses.total(terms, {"cls": 1.0, "at": 0.5, "gan": 9.0}).item() == pytest.approx(3.5)
     with pytest.raises(ValueError, match="no weight"):
         losses.total(terms, {"cls": 1.0})
+
+
+def test_distillation_by_hand_and_it_moves_the_low_quality_alone():
+    high = torch.tensor([[0.0, 2.0], [1.0, 1.0]], requires_grad=True)
+    low = torch.tensor([[0.0, 0.0], [1.0, 1.0]], requires_grad=True)
+    p = 1 / (1 + math.exp(-1.0))  # at T = 2
+    kl = p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p))
+    loss = losses.logit_distillation(high, low, 2.0)
+    assert loss.item() == pytest.approx(4 * kl / 2, rel=1e-5)
+    loss.backward()
+    assert high.grad is None and low.grad[0, 1] < 0 and not low.grad[1].any()
+    c = torch.tensor([[1.0, 0.0], [0.0, 2.0]], requires_grad=True)
+    d = torch.tensor([[5.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    loss = losses.feature_distillation(c, d)
+    assert loss.item() == pytest.approx(0.5)  # the same direction, and a right angle
+    loss.backward()
+    assert c.grad is None and d.grad[1, 1] < 0

@@ -25,7 +25,7 @@ def params(small_params) -> Params:
     """As docs/extraction.md says for a set without masks."""
     raw = small_params.model_dump(mode="json")
     raw["loss"] |= {"at": 0.0, "gan": 0.0}
-    raw["train"] |= {"epochs": 1, "epoch_pairs": 4, "val_pairs": 4}
+    raw["train"] |= {"steps": 1, "epoch_steps": 1, "val_pairs": 4}
     raw["study"] |= {"rows": ROWS, "seeds": [0]}
     small = {"bootstrap": 20}
     raw["table1"] |= {"rows": ROWS, "compression": ROWS, "left_out": []} | small

@@ -133,25 +133,26 @@ def test_same_seed_same_network_other_seed_other_classifier():
 
 @torch.inference_mode()
 def test_attention_forms(weights):
-    """A map without preferences changes nothing when it is normalised, and scales V when it is not;
-    a map with preferences is followed in both forms."""
-    seen = {}
-    x = torch.rand(1, 3, 64, 64) * 2 - 1
-    for form in ("product", "normalised"):
+    """What reaches the tail, of a map without preferences and of one with."""
+    wanted = {
+        "product": lambda v, m: v * m,
+        "normalised": lambda v, m: v * m / m.mean(),
+        "residual": lambda v, m: v * (1 + m),
+        "auxiliary": lambda v, m: v,
+    }
+    seen, x = {}, torch.rand(1, 3, 64, 64) * 2 - 1
+    for form, expected in wanted.items():
         branch = model.Branch(*backbone.head_and_tail(weights), attention=True, form=form).eval()
         branch.tail.register_forward_pre_hook(lambda _, inputs: seen.update(v=inputs[0]))
-        branch.attention.weight.zero_()
-        branch.attention.bias.fill_(-3.0)
-        out = branch(x)
-        scale = torch.sigmoid(torch.tensor(-3.0)) if form == "product" else 1.0
-        assert torch.allclose(seen["v"], scale * out.mid, rtol=1e-4, atol=1e-6)
-        branch.attention.weight.normal_(std=0.01, generator=torch.Generator().manual_seed(0))
-        out = branch(x)
-        m = out.attention
-        expected = out.mid * (m if form == "product" else m / m.mean())
-        assert torch.allclose(seen["v"], expected, rtol=1e-4, atol=1e-6)
-    with pytest.raises(ValueError, match="product and normalised"):
-        model.Branch(*backbone.head_and_tail(weights), attention=True, form="residual")
+        for std in (0.0, 0.01):
+            branch.attention.weight.normal_(std=std, generator=torch.Generator().manual_seed(0))
+            branch.attention.bias.fill_(-3.0)
+            out = branch(x)
+            assert torch.equal(out.attention, torch.sigmoid(out.attention_logits))
+            v = expected(out.mid, out.attention)
+            assert torch.allclose(seen["v"], v, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="there are product, normalised, residual, auxiliary"):
+        model.Branch(*backbone.head_and_tail(weights), attention=True, form="gate")
 
 
 def test_shared_tail_is_one_tail():

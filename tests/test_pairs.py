@@ -8,7 +8,9 @@ from acfd import pairs
 from acfd.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
 from acfd.params import Augment
 
-AUGMENT = Augment(flip=0.5, crop=0.2, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0)
+AUGMENT = Augment(
+    flip=0.5, shift=0.1, resize=0.2, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0
+)
 
 
 def test_batches_are_balanced_and_reals_repeat():
@@ -25,7 +27,7 @@ def test_batches_are_balanced_and_reals_repeat():
 
 def test_short_epochs_deal_every_pair_in_turn():
     labels = np.array([0] * 12 + [1] * 12)
-    batches = BalancedBatches(labels, 4, 8, seed=0)
+    batches = BalancedBatches(labels, 4, 2, seed=0)
     seen = []
     for epoch in range(3):
         batches.epoch = epoch
@@ -36,8 +38,8 @@ def test_short_epochs_deal_every_pair_in_turn():
 @pytest.mark.parametrize("blend", [0.5, 1.0])
 def test_a_share_of_both_classes_is_made_afresh_from_real_rows(blend):
     labels = np.array([0] * 30 + [1] * 60)
-    stored = [at for batch in BalancedBatches(labels, 8, 400, seed=2) for at in batch]
-    batches = BalancedBatches(labels, 8, 400, seed=2, blend=blend)
+    stored = [at for batch in BalancedBatches(labels, 8, 50, seed=2) for at in batch]
+    batches = BalancedBatches(labels, 8, 50, seed=2, blend=blend)
     seen = [at for batch in batches for at in batch]
     counts = np.bincount([how for *_, how in seen], minlength=3) / len(seen)
     assert np.allclose(counts, [1 - blend, blend / 2, blend / 2], atol=0.05)
@@ -122,7 +124,7 @@ def test_augmentation_depends_on_the_place_alone(toy_faces):
 def test_workers_load_what_the_main_process_does(toy_faces):
     labels = toy_faces.index["label"].to_numpy()
     data = Pairs(toy_faces, AUGMENT, seed=0)
-    batches = BalancedBatches(labels, 4, 8, seed=0)
+    batches = BalancedBatches(labels, 4, 2, seed=0)
     alone = list(pairs.loader(data, batches, workers=0))
     helped = list(pairs.loader(data, batches, workers=2))
     for a, b in zip(alone, helped, strict=True):
@@ -140,3 +142,28 @@ def test_prepare_scales_to_what_xception_expects():
     assert batch["high"][0, 0, 0].tolist() == [-1.0, 1.0]
     assert batch["mask"].dtype == torch.float32 and batch["label"].tolist() == [1]
     assert batch["high"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_shifts_move_whole_pixels(toy_faces):
+    """What compression left in a picture is still there: every value is one of the picture's."""
+    shift = Augment(
+        flip=0.0, shift=0.1, resize=0.0, brightness=0.0, contrast=0.0, blend=0.0, degrade=0.0
+    )
+    data, plain = Pairs(toy_faces, shift, seed=0), Pairs(toy_faces, None, seed=0)
+    moved = 0
+    for position in range(8):
+        item, stored = data[0, position, 3, 0], plain[0, position, 3, 0]
+        size = stored["high"].shape[-1]
+        found = False
+        pad = round(0.1 * size)
+        for dy in range(-pad, pad + 1):
+            for dx in range(-pad, pad + 1):
+                here = slice(pad, size - pad)
+                there = slice(pad + dy, size - pad + dy), slice(pad + dx, size - pad + dx)
+                if all(
+                    torch.equal(item[k][:, here, here], stored[k][:, *there])
+                    for k in ("high", "low", "mask")
+                ):
+                    found, moved = True, moved + (dy != 0 or dx != 0)
+        assert found
+    assert moved

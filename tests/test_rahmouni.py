@@ -116,7 +116,7 @@ def test_it_trains_scores_and_repeats(study):
 
 
 def test_it_learns_what_can_be_learnt(study):
-    p, paths = study("a", epochs=4, epoch_pairs=40, batch=8, lr=0.001, patience=4)
+    p, paths = study("a", steps=20, epoch_steps=5, batch=8, lr=0.001)
     folder = runs.run(p, "rahmouni", 0, paths, progress=False)
     assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
 

@@ -52,7 +52,8 @@ def test_killed_at_any_moment_it_goes_on(copy):
 
 
 def test_one_command_makes_everything(copy):
-    run(copy, "acfd", "plan")  # as `make study` does; it clears what a kill -9 left of DVC's lock
+    # a kill -9 may leave it half-written, see docs/scale.md
+    (copy / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     run(copy, "dvc", "repro")
     results = copy / "results" / "smoke"
     table = tables.read_table(results / "tables" / "table2.csv")
@@ -70,7 +71,7 @@ def test_one_command_makes_everything(copy):
     ):
         assert (results / "figures" / f"{name}.png").stat().st_size > 5000
     assert set(json.loads((results / "metrics" / "table2.json").read_text())) == set(ROWS)
-    assert "(not made yet)" not in (results / "report.html").read_text()
+    assert "Table 1" in (results / "report.html").read_text()
     for row in SYSTEMS:
         assert len(pd.read_parquet(results / "scores" / f"{row}-s0.parquet")) > 0
     executed = copy / "results" / "smoke" / "notebooks" / "05_table2.ipynb"
@@ -84,12 +85,10 @@ def test_a_second_repro_does_nothing(copy):
     assert "up to date" in output
 
 
-def test_a_dvc_lock_cut_off_by_a_kill_costs_one_stage(copy):
-    lock = copy / "dvc.lock"
-    lock.write_bytes(lock.read_bytes()[:2000])
-    assert "dvc.lock was cut off" in run(copy, "acfd", "plan")
-    assert len(ran(run(copy, "dvc", "repro", "--dry"))) <= 1
-    run(copy, "dvc", "repro")
+def test_a_dvc_lock_that_is_lost_trains_nothing_again(copy):
+    """As docs/scale.md says of one that a kill cut off: runs come out of DVC's cache."""
+    (copy / "dvc.lock").unlink()
+    assert not {s for s in ran(run(copy, "dvc", "repro")) if s.startswith("train")}
 
 
 def test_metrics_and_plots_say_something(copy):
@@ -119,12 +118,12 @@ def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     subprocess.run(["git", "add", "-A"], cwd=copy, check=True)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(["git", *identity, "commit", "-qm", "study"], cwd=copy, check=True)
-    change = "rows.xception.set.train.classifier_epochs=0"
+    change = "rows.xception.set.train.qualities=[high]"
     output = run(copy, "dvc", "exp", "run", "-S", change)
     assert work(output) == {"train2@smoke-xception-0", "score2@smoke-xception-0"}
     assert {"table1@smoke", "table2@smoke", "report@smoke"} <= ran(output)
     kept = params.load(copy / "params.yaml").for_row("xception")
-    assert kept.train.classifier_epochs == 0
+    assert kept.train.qualities == ["high"]
 
 
 def test_a_tables_own_parameter_remakes_that_table(copy):
@@ -153,7 +152,7 @@ def test_edited_code_retrains_what_uses_it_and_a_comment_nothing(copy):
 
 def test_a_wrong_key_stops_before_anything_runs(copy):
     path = copy / "params.yaml"
-    path.write_text(path.read_text().replace("  lr: 0.0001", "  lr: 0.0001\n  lrr: 0.1"))
+    path.write_text(path.read_text().replace("  lr: 0.0003", "  lr: 0.0003\n  lrr: 0.1"))
     done = subprocess.run(
         ["acfd", "score", "--row", "xception", "--seed", "0"],
         cwd=copy,

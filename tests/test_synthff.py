@@ -380,7 +380,7 @@ def test_a_method_that_it_lacks_is_named(tmp_path):
 def test_every_family_is_wide():
     rng = np.random.default_rng(0)
     for method in METHODS:
-        drawn = [forgeries.draw(method, rng) for _ in range(300)]
+        drawn = [forgeries.draw(method, "wide", 1.0, rng) for _ in range(300)]
         assert all(d.method == method for d in drawn)
         own = np.mean([d.source in ("self", "frame") for d in drawn])
         assert 0.15 < own < 0.45, method
@@ -391,4 +391,4 @@ def test_every_family_is_wide():
         for name in ("scale", "softness", "offset", "shake", "colour"):
             assert np.std([getattr(d, name) for d in drawn]) > 0.005, (method, name)
     with pytest.raises(ValueError, match="FaceShifter"):
-        forgeries.draw("FaceShifter", rng)
+        forgeries.draw("FaceShifter", "wide", 1.0, rng)

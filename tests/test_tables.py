@@ -102,6 +102,10 @@ def test_table2_numbers(paths):
     assert low.loc["cls_at", "pbca"] == pytest.approx(30 / 36)
     assert low.loc["cls_at", "iou"] == pytest.approx(6 / 12)
     assert low.loc["cls_c40", ["pbca", "iou", "diff_auc", "diff_balanced_acc_lo"]].isna().all()
+    assert low.loc["cls_at", "pbca_empty"] == pytest.approx(26 / 36)
+    above = low["auc"].diff()
+    assert low["diff_above_auc"].tolist() == pytest.approx(above.tolist(), nan_ok=True)
+    assert (low["diff_auc_p"].dropna() <= low["diff_auc_p_holm"].dropna()).all()
     assert low["collapsed"].tolist() == [0, 0, 1]
     assert low["paper_auc"].tolist()[:2] == [98.87, 99.26] and np.isnan(low["paper_acc"].iloc[2])
 

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from trained import CHILD, assert_same, changed, result
 
 from acfd import attention, evaluate, loop, losses, runs, systems, tables, train
+from acfd.model import Output
 from acfd.paths import Paths
 from acfd.shards import PairTable
 from acfd.train import TrainingError
@@ -38,7 +39,7 @@ def test_every_row_trains_and_scores(study, row, branches):
     p = changed(p, model={"branches": branches})
     folder = runs.run(p, row, 0, paths, progress=False)
     history, steps, _ = result(folder)
-    assert len(history) == p.train.epochs
+    assert len(history) == p.train.most_epochs()
     assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)
     terms = {"cls_c40": "cls", "cls_both": "cls", "cls_at": "cls at"}.get(row, "cls at dis gan")
     for term in train.TERMS:
@@ -69,7 +70,7 @@ def test_maps_are_kept_by_epoch(study):
     folder = runs.run(p, "cls_at", 0, paths, progress=False)
     evaluate.score(p, "cls_at", 0, paths, progress=False)
     faces, epochs = attention.by_epoch(paths, "cls_at", 0)
-    assert list(epochs) == list(range(1, p.train.epochs + 1))
+    assert list(epochs) == list(range(1, p.train.most_epochs() + 1))
     index = PairTable(paths.faces).index.loc[faces]
     assert (index["split"] == "val").all() and (index["label"] == 1).all()
     # those of the epoch that was kept are what the kept network says
@@ -85,14 +86,14 @@ def test_maps_are_kept_by_epoch(study):
 
 def test_it_learns_what_can_be_learnt(study):
     p, paths = study
-    p = changed(p, train={"epochs": 2, "epoch_pairs": 40, "batch": 8, "lr": 0.0005})
+    p = changed(p, train={"steps": 10, "epoch_steps": 5, "batch": 8, "lr": 0.0005})
     folder = runs.run(p, "cls_c40", 0, paths, progress=False)
     assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
 
 
 def test_same_seed_same_bits_other_seed_other_bits(study, tmp_path):
     p, paths = study
-    p = changed(p, train={"epochs": 1})
+    p = changed(p, train={"steps": 2})
     first = result(runs.run(p, "cls_at_dis_gan", 0, paths, progress=False))
     again = Paths("toy", tmp_path / "again")
     again.data.mkdir(parents=True)
@@ -105,7 +106,7 @@ def test_same_seed_same_bits_other_seed_other_bits(study, tmp_path):
 def test_a_killed_run_ends_as_an_unkilled_one(study, write_params, tmp_path):
     """kill -9 twice, at the end of an epoch and in the middle of one."""
     p, paths = study
-    p = changed(p, train={"epochs": 2}, compute={"checkpoint_steps": 1})
+    p = changed(p, train={"steps": 4}, compute={"checkpoint_steps": 1})
     file = write_params(p)
     whole = tmp_path / "whole"
     Paths("toy", whole).data.mkdir(parents=True)
@@ -143,20 +144,11 @@ def _steps_done(paths) -> int:
 def test_early_stop(study):
     p, paths = study
     # a learning rate too small to move anything: the validation loss cannot fall for long
-    p = changed(p, train={"epochs": 30, "patience": 1, "lr": 1e-12})
+    p = changed(p, train={"steps": 60, "patience": 1, "lr": 1e-12})
     folder = runs.run(p, "cls_c40", 0, paths, progress=False)
     said = json.loads((folder / "run.json").read_text())
     assert said["epochs"] < 30 and said["stopped"].startswith("validation loss did not fall")
     assert said["epochs"] - said["kept_epoch"] == 1
-
-
-def test_an_epoch_of_the_classifier_alone_is_never_kept(study):
-    p, paths = study
-    p = changed(p, train={"classifier_epochs": 2, "epochs": 1, "patience": 1})
-    for lr in (1e-4, 0.1):  # as it is and such that the loss rises
-        folder = runs.run(changed(p, train={"lr": lr}), "cls_c40", 0, paths, progress=False)
-        said = json.loads((folder / "run.json").read_text())
-        assert said["epochs"] == said["kept_epoch"] == 3
 
 
 def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch):
@@ -168,7 +160,7 @@ def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch)
         return found._replace(rates=found.rates | {"val_loss": next(rising)})
 
     monkeypatch.setattr(loop.Loop, "validate", worse)
-    p = changed(p, train={"epochs": 2, "patience": 2, "keep": "last"})
+    p = changed(p, train={"keep": "last"})
     folder = runs.run(p, "cls_c40", 0, paths, progress=False)
     said, history = json.loads((folder / "run.json").read_text()), result(folder)[0]
     assert said["kept_epoch"] == said["epochs"] == 2 and said["val_loss"] == 2.0
@@ -178,32 +170,37 @@ def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch)
     assert roc_auc_score(val["label"], val["score"]) == pytest.approx(history["val_auc"].iloc[-1])
 
 
-def test_what_is_kept_is_the_running_mean_of_the_weights(study, monkeypatch):
-    """Of all steps since all weights are trained, up to the epoch that is kept."""
-    p, paths = study
-    p = changed(p, train={"classifier_epochs": 1, "average": 0.7})
-    seen, take = [], loop.Loop.step
+def test_the_rate_rises_and_falls_as_the_schedule_says(small_params, tmp_path):
+    p = changed(small_params, train={"steps": 20, "epoch_steps": 10, "warm_up": 0.2})
+    system = systems.make(p, "cls_at", 0, weights=None)
+    state = loop.Loop(system, p, train.make_fabric(p.compute), tmp_path, steps=20)
+    rates = []
+    for _ in range(20):
+        state.optimiser.step()
+        rates.append([group["lr"] for group in state.optimiser.param_groups])
+        state.schedule.step()
+    rates = np.array(rates)
+    assert rates[:, 0].argmax() in (3, 4) and rates[:, 0].max() == pytest.approx(p.train.lr, 0.05)
+    assert rates[0, 0] < 0.1 * p.train.lr and 0 < rates[-1, 0] < 0.05 * p.train.lr
+    assert np.allclose(rates[:, 1], rates[:, 0] * p.train.attention_lr_scale)
+    constant = changed(p, train={"schedule": "constant", "optimiser": "adam"})
+    state = loop.Loop(system, constant, train.make_fabric(p.compute), tmp_path)
+    assert state.schedule is None and type(state.optimiser.optimizer) is torch.optim.Adam
 
-    def step(self, *args):
-        record = take(self, *args)
-        net = self.system.net.state_dict()
-        seen.append({k: v.clone() for k, v in net.items()})
-        return record
 
-    monkeypatch.setattr(loop.Loop, "step", step)
-    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
-    history, steps, kept = result(folder)
-    best = history["val_loss"][1:].idxmin() + 1
-    chosen = [s for s, epoch in zip(seen, steps["epoch"]) if 1 < epoch <= best]
-    mean = dict(chosen[0])
-    for weights in chosen[1:]:
-        mean |= {k: 0.7 * mean[k] + 0.3 * v for k, v in weights.items() if v.is_floating_point()}
-    assert len(chosen) >= 2
-    counts = {k: v for k, v in chosen[-1].items() if not v.is_floating_point()}
-    assert len(counts) > 10  # of batch norm; they have no mean
-    for name, value in (mean | counts).items():
-        assert torch.allclose(kept[name], value, rtol=1e-4, atol=1e-6), name
-    assert not torch.equal(kept["low.head.conv1.weight"], chosen[-1]["low.head.conv1.weight"])
+def test_what_a_two_branch_step_is_watched_by(small_params):
+    """Norms, hinges met, distances: of features that are known."""
+    system = systems.make(small_params, "cls_at_dis", 0, weights=None)
+    torch.manual_seed(0)
+    c = torch.eye(4) * torch.tensor([3.0, 80.0, 6.0, 40.0])
+    out = Output(torch.zeros(4, 2), c, torch.full((4, 1, 2, 2), 0.25), None)
+    mask = torch.zeros(4, 1, 8, 8)
+    mask[1::2, :, :4] = 1
+    seen = system.monitored((out, out), {"mask": mask, "label": torch.tensor([0, 1, 0, 1])})
+    assert seen["norm_real"] == 4.5 and seen["norm_forged"] == 60
+    assert seen["hinge_real"] == 0.5 and seen["hinge_forged"] == 0.5  # 3 <= 5, 80 >= 75
+    assert seen["pair_distance"] == 0 and seen["other_distance"] > 3
+    assert seen["attention_inside"] == seen["attention_real"] == 0.25
 
 
 def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
@@ -218,7 +215,7 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
         changed(p, train={"on_collapse": "go_on"}), "cls_at", 0, paths, progress=False
     )
     said = json.loads((folder / "run.json").read_text())
-    assert said["collapsed"] is True and said["epochs"] == p.train.epochs
+    assert said["collapsed"] is True and said["epochs"] == p.train.most_epochs()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +278,7 @@ def test_row_terms_are_eq_1(small_params):
     found = system.loss(system.terms(outputs, batch))
     y, p = batch["label"], small_params.loss
     target = torch.nn.functional.adaptive_avg_pool2d(batch["mask"], 4)
-    cls = sum(torch.nn.functional.cross_entropy(o.logits, y) for o in (high, low))
+    cls = sum(torch.nn.functional.cross_entropy(o.logits, y) for o in (high, low)) / 2
     at = (high.attention.detach() - low.attention).abs().mean()
     at = at + torch.nn.functional.binary_cross_entropy(high.attention, target)
     dis = (high.feature - low.feature).abs().mean()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from trained import CHILD, assert_same, result
 
 from acfd import attention, evaluate, params, runs, systems
-from acfd.backbone import WeightsError
+from acfd.backbone import blank_weights
 from acfd.baselines import xray
 from acfd.baselines.xray import XrayBranch, boundary
 from acfd.paths import Paths
@@ -34,7 +34,7 @@ def study(make_params, toy_faces, tmp_path):
         faces={"size": 64},
         score={"batch": 16},
     )
-    return with_row(p, epochs=1, epoch_pairs=8, batch=4, patience=2), paths
+    return with_row(p, steps=2, epoch_steps=2, batch=4), paths
 
 
 def with_row(p: params.Params, row: str = ROW, **train) -> params.Params:
@@ -63,12 +63,10 @@ def test_the_boundary_is_one_where_both_pictures_weigh_the_same():
     assert boundary(m).tolist() == [0.0, 0.75, 1.0, 0.75, 0.0]
 
 
-@pytest.mark.parametrize(
-    ("size", "side", "grid"), [(64, 0, 16), (96, 0, 24), (75, 0, 16), (64, 96, 24)]
-)
+@pytest.mark.parametrize(("size", "side", "grid"), [(64, 0, 15), (112, 0, 27), (64, 96, 23)])
 def test_it_draws_a_map_of_a_quarter_of_the_side_and_judges_by_its_mean(size, side, grid):
     torch.manual_seed(0)
-    net = XrayBranch(side)
+    net = XrayBranch(side, blank_weights())
     out = net(torch.rand(2, 3, size, size) * 2 - 1)
     assert out.attention.shape == (2, 1, grid, grid) and out.mid is None
     assert out.attention.min() > 0 and out.attention.max() < 1
@@ -88,7 +86,7 @@ def test_the_loss_is_the_published_one(small_params):
     outputs = system.net(*system.inputs(item))
     terms = system.terms(outputs, item)
     drawn, said = outputs[0].attention, outputs[0].logits
-    wanted = F.avg_pool2d(4 * item["soft"] * (1 - item["soft"]), 4)
+    wanted = F.adaptive_avg_pool2d(boundary(item["soft"]), drawn.shape[-2:])
     by_hand = -(wanted * drawn.log() + (1 - wanted) * (1 - drawn).log()).mean()
     assert terms["xray"].item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert terms["cls"].item() == pytest.approx(F.cross_entropy(said, item["label"]).item())
@@ -127,8 +125,8 @@ def test_it_learns_what_can_be_learnt(small_params):
     out = system.net(*system.inputs(item))[0]
     forged = out.feature[item["label"] == 1, 0]
     assert forged.min() > out.feature[item["label"] == 0, 0].max()
-    seam = F.avg_pool2d(boundary(item["soft"]), 4)
     drawn = out.attention[1, 0]
+    seam = F.adaptive_avg_pool2d(boundary(item["soft"]), drawn.shape)
     assert drawn[seam[1, 0] > 0.3].mean() > 2 * drawn[seam[1, 0] == 0].mean()
 
 
@@ -144,16 +142,6 @@ def test_stored_forgeries_are_refused(small_params):
         system.terms(system.net(*system.inputs(item)), item)
 
 
-def test_weights_that_cannot_be_downloaded_are_an_error(small_params, monkeypatch):
-    def no_network(*args, pretrained, **more):
-        assert pretrained
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(xray.timm, "create_model", no_network)
-    with pytest.raises(WeightsError, match=r"no route to host.*model\.weights.*auto"):
-        systems.make(small_params, ROW, 0, weights="timm")
-
-
 def test_it_trains_scores_and_is_read_again(study):
     p, paths = study
     folder = runs.run(p, ROW, 0, paths, progress=False)
@@ -165,16 +153,16 @@ def test_it_trains_scores_and_is_read_again(study):
     assert scores["score"].between(0, 1).all()
     assert (scores[["tp", "fp", "fn", "tn"]] == 0).all(axis=None)
     maps = pd.read_parquet(paths.maps(ROW, 0))
-    assert (maps["side"] == 16).all() and maps["map"].str.len().eq(256).all()
+    assert (maps["side"] == 15).all() and maps["map"].str.len().eq(225).all()
     low = maps["compression"] == p.data.low
-    drawn = attention.unpack(maps.loc[low, "map"], 16).mean((1, 2))
+    drawn = attention.unpack(maps.loc[low, "map"], 15).mean((1, 2))
     norm = scores.loc[scores["compression"] == p.data.low, "norm"]
     assert np.allclose(drawn, norm, atol=0.005)
 
 
 def test_same_seed_same_bits_also_after_a_kill(study, write_params, tmp_path):
     p, paths = study
-    p = with_row(p, epochs=2)
+    p = with_row(p, steps=4)
     whole = Paths("toy", tmp_path / "whole")
     whole.data.mkdir(parents=True)
     whole.faces.symlink_to(paths.faces.resolve())

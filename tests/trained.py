@@ -28,7 +28,7 @@ runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
 
 
 def changed(p: Params, **sections: dict) -> Params:
-    """p with other values in some sections: changed(p, train={"epochs": 1})."""
+    """p with other values in some sections: changed(p, train={"steps": 2})."""
     raw = p.model_dump()
     for section, values in sections.items():
         raw[section] |= values

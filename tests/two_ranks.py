@@ -53,7 +53,7 @@ def small():
 
 
 def steps(p: params.Params, paths: Paths, seed: int = 0) -> list[dict]:
-    """Gradients and numbers after a step of the classifier alone and after one of everything.
+    """Gradients and numbers after each of two steps.
 
     seed: of the critic's random numbers.
     """
@@ -65,7 +65,6 @@ def steps(p: params.Params, paths: Paths, seed: int = 0) -> list[dict]:
     loop = Loop(system, p, fabric, paths.top)
     found = []
     for n, at in enumerate(list(batches)[:2]):
-        loop.choose(classifier_only=n == 0)
         item = torch.utils.data.default_collate([data[a] for a in at])
         record = loop.step(prepare(item, fabric.device, False), (seed, 0, n))
         found.append({"record": record})

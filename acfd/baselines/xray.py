@@ -4,82 +4,73 @@ The net draws the seam of a blending, B = 4 M (1 - M) where M is the blending we
 and judges a face by its drawing alone. It is trained on real faces and on blendings of them that
 are made afresh (acfd.fresh), and sees no forgery of the data set.
 
-Other than in the publication: HRNet-W18-small-v2 stands for the larger HRNet; it starts from random
-weights unless model.weights is "timm", which has timm download its ImageNet weights; and B is
+Other than in the publication: an Xception with ImageNet weights, four of its scales joined by 1x1
+convolutions, stands for HRNet, whose ImageNet weights cannot be had without a model hub; and B is
 compared on the net's own grid, a quarter of the crop's side, not on the crop's pixels.
 """
 
 from __future__ import annotations
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acfd import losses
-from acfd.backbone import WeightsError
+from acfd.backbone import blank_weights, head_and_tail, imagenet_weights
 from acfd.model import OneBranch, Output
 from acfd.params import ParamsError
 from acfd.systems import ClassifierSystem
 
-BODY = "hrnet_w18_small_v2"
-STRIDE = 32  # a crop's side over its smallest map's: HRNet takes multiples of it only
+SCALES = {"block1": 128, "block2": 256, "block3": 728, "block12": 1024}  # strides 4, 8, 16, 32
+WIDTH = 64  # channels of each scale in the drawing
 XRAY_WEIGHT = 100.0  # lambda, Sec. 3.3 there
 SEAM = 0.075  # mean of B over fresh pairs, real ones included: where the net starts
 # The classifier has one input, which is small. It takes steps that are longer by this, or its
 # threshold would not arrive within the few hundred steps of a short training.
 FC_LR_SCALE = 10.0
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # of RGB in [0, 1]
 
 
 class XrayBranch(nn.Module):
-    """HRNet, a 1x1 convolution over its four scales, a sigmoid; mean of the map, one layer.
+    """An Xception's scales (SCALES) in one drawing, a sigmoid; mean of the map, one layer.
 
-    forward: B x 3 x S x S in [-1, 1] -> Output; attention: the X-ray, B x 1 x s x s with s = S / 4,
-    feature: its mean, B x 1.
-    side: that crops are scaled to first, pixels; 0: as they are. Either is rounded to the nearest
-    multiple of 32.
+    forward: B x 3 x S x S in [-1, 1] -> Output; attention: the X-ray, B x 1 x s x s with s about
+    S / 4, feature: its mean, B x 1. state: as from `backbone.imagenet_weights`.
+    side: that crops are scaled to first, pixels; 0: as they are.
     """
 
-    def __init__(self, side: int, pretrained: bool = False):
+    def __init__(self, side: int, state: dict[str, Tensor]):
         super().__init__()
         self.side = side
-        self.body = _body(pretrained)
-        self.draw = nn.Conv2d(sum(self.body.feature_info.channels()), 1, kernel_size=1)
+        head, tail = head_and_tail(state)
+        self.body = nn.Sequential(*head, *tail[:5])  # to block 12
+        self.names = [*dict(head.named_children()), *list(dict(tail.named_children()))[:5]]
+        self.narrow = nn.ModuleDict({k: nn.Conv2d(n, WIDTH, 1) for k, n in SCALES.items()})
+        self.draw = nn.Conv2d(WIDTH, 1, kernel_size=1)
         self.fc = nn.Linear(1, 2)
         nn.init.normal_(self.draw.weight, std=0.01)
         nn.init.constant_(self.draw.bias, float(torch.logit(torch.tensor(SEAM))))
         with torch.no_grad():  # undecided at SEAM, and sure at none and at twice as much
             self.fc.weight.copy_(torch.tensor([[-1.0], [1.0]]) / SEAM)
             self.fc.bias.copy_(torch.tensor([1.0, -1.0]))
-        for name, values in IMAGENET.items():
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Output:
-        side = max(STRIDE, STRIDE * round((self.side or images.shape[-1]) / STRIDE))
-        if images.shape[-1] != side:
+        if self.side and images.shape[-1] != self.side:
             how = {"mode": "bilinear", "antialias": True, "align_corners": False}
-            images = F.interpolate(images, (side, side), **how)
-        scales = self.body(((images + 1) / 2 - self.mean) / self.std)
-        size = scales[0].shape[-2:]
-        wide = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in scales[1:]]
-        xray = torch.sigmoid(self.draw(torch.cat([scales[0], *wide], dim=1)))
+            images = F.interpolate(images, (self.side, self.side), **how)
+        joined, x = None, images
+        for name, layer in zip(self.names, self.body, strict=True):
+            x = layer(x)
+            if name in SCALES:
+                part = self.narrow[name](x)
+                if joined is None:
+                    joined = part
+                else:
+                    size = joined.shape[-2:]
+                    joined = joined + F.interpolate(part, size, mode="bilinear")
+        logits = self.draw(F.relu(joined))
+        xray = torch.sigmoid(logits)
         feature = xray.float().mean(dim=(2, 3))
-        return Output(self.fc(feature), feature, xray, None)
-
-
-def _body(pretrained: bool) -> nn.Module:
-    """HRNet without a head: B x 3 x S x S -> four maps, of S / 4, S / 8, S / 16 and S / 32."""
-    how = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
-    try:
-        return timm.create_model(BODY, pretrained=pretrained, **how)
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise WeightsError(
-            f"timm could not download {BODY} ({type(error).__name__}: {error}). Without a network "
-            "set model.weights of this row to auto: Face X-ray then starts from random weights."
-        ) from error
+        return Output(self.fc(feature), feature, xray, None, logits)
 
 
 class XraySystem(ClassifierSystem):
@@ -89,7 +80,8 @@ class XraySystem(ClassifierSystem):
 
     @classmethod
     def network(cls, params, weights, seed):
-        return OneBranch(XrayBranch(params.model.input, pretrained=weights == "timm"))
+        state = blank_weights() if weights is None else imagenet_weights(weights)
+        return OneBranch(XrayBranch(params.model.input, state))
 
     def __init__(self, params, net):
         """Raises ParamsError where stored forgeries would be trained on."""
@@ -119,7 +111,7 @@ class XraySystem(ClassifierSystem):
         parts = []
         for out in outputs:
             share = losses.attention_target(target, out.attention.shape[-2:])
-            parts.append(losses.attention_supervision(out.attention, share, "bce"))
+            parts.append(losses.attention_supervision(out.attention_logits, share, "bce"))
         return found | {"xray": torch.stack(parts).mean()}
 
 

@@ -149,7 +149,7 @@ def _kind(p: Params, row: str) -> str:
 def _trained(p: Params, survey: Survey) -> tuple[int, int]:
     """Pairs that one run is trained on, and pairs that it is validated on, in all epochs."""
     t = p.train
-    epochs = t.classifier_epochs + t.epochs
+    epochs = t.most_epochs()
     counts = {}
     for clip in survey.sound:
         if clip.method in (REAL, *t.methods):
@@ -157,7 +157,7 @@ def _trained(p: Params, survey: Survey) -> tuple[int, int]:
             counts[key] = counts.get(key, 0) + pairs(survey, p, clip)
     largest = max((n for (split, _), n in counts.items() if split == "train"), default=0)
     val = sum(n for (split, _), n in counts.items() if split == "val")
-    return epochs * (t.epoch_pairs or 2 * largest), epochs * min(t.val_pairs or val, val)
+    return epochs * (t.epoch_steps * t.batch or 2 * largest), epochs * min(t.val_pairs or val, val)
 
 
 def _seconds_a_pair(p: Params, row: str, steps: int) -> float:
@@ -173,7 +173,6 @@ def _seconds_a_pair(p: Params, row: str, steps: int) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         loop = Loop(system, p, fabric, Path(scratch))
         system.net.train()
-        loop.choose(classifier_only=False)
         noise = _noise(batch, p.faces.size, fabric.device, p.compute.channels_last)
         for step in range(steps + 1):
             if step == 1:  # the first one warmed up; Loop.step ends with a transfer, so it waits

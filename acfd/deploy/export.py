@@ -93,12 +93,11 @@ def export(
     seed: int,
     folder: Path,
     *,
-    int8: bool = False,
     said: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
 
-    int8: model-int8.onnx as well, see `quantise.add`. said: what `about` says of the run, if known.
+    said: what `about` says of the run, if known.
 
     The model.json of an older export there goes first, the new one is written last: where one is,
     it is that of the files beside it. Every file is tried on a few crops and must give PyTorch's
@@ -107,14 +106,12 @@ def export(
     """
     import torch
 
-    from acfd.deploy import quantise
     from acfd.detect.backends import FILES, OF_BACKEND, Torch, in_batches, of_files
 
     said = dict(said or about(params, paths, row, seed))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (ABOUT, FILES["int8"]):
-        (folder / name).unlink(missing_ok=True)
+    (folder / ABOUT).unlink(missing_ok=True)
     size = said["input"]["shape"][1]
     judge = judge_of(params, _run(params, paths, row, seed))
     crops = _crops(size)
@@ -151,9 +148,6 @@ def export(
             )
         said["difference"][name] = worst
     names = [*OF_BACKEND["onnx"], *OF_BACKEND["openvino"]]
-    if int8:
-        said["int8"] = quantise.add(params, paths, row, seed, folder)
-        names += [quantise.FILE] * said["int8"]["kept"]
     said["files"] = {name: _sha256(folder / name) for name in names}
     with atomic(folder / ABOUT) as path:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
@@ -176,21 +170,20 @@ def cached(
     row: str,
     seed: int,
     *,
-    int8: bool = False,
     said: dict[str, Any] | None = None,
 ) -> Path:
     """A folder as `export` writes it, made once for each state of a run, in the scratch folder.
 
-    int8, said: as for `export`; the files with int8 have a folder of their own.
+    said: as for `export`.
     """
     said = said or about(params, paths, row, seed)
     key = digest([_RECIPE, said["run"]["weights_sha256"], said["run"]["key"], said["input"]])
     name = f"{row}-s{seed}-{key}"
-    folder = paths.scratch("exports", name + "-int8" * int8)
+    folder = paths.scratch("exports", name)
     if not (folder / ABOUT).is_file():
-        export(params, paths, row, seed, folder, int8=int8, said=said)
+        export(params, paths, row, seed, folder, said=said)
         for other in folder.parent.glob(f"{row}-s{seed}-*"):
-            if not other.name.startswith(name):
+            if other != folder:
                 shutil.rmtree(other, ignore_errors=True)  # of the run before
     return folder
 

@@ -135,7 +135,7 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
     tree, who = Tree(root), int(clips[0].target)
     person = people.load_person(folder, who)
     rng = np.random.default_rng([p.seed, who, 2])
-    scene = motion.draw_scene(rng, p.size, p.frames, person.points[people.BASE])
+    scene = motion.draw_scene(rng, p.variety, p.size, p.frames, person.points[people.BASE])
     take = motion.film(scene, person, rng)
     for clip in clips:
         if clip.method == REAL:
@@ -143,7 +143,7 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
             continue
         number = forgeries.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
-        drawn = forgeries.draw(clip.method, rng)
+        drawn = forgeries.draw(clip.method, p.variety, p.strength, rng)
         other = people.load_person(folder, int(clip.source))
         made = list(forgeries.forge(take, other, drawn, rng))
         _write(tree, clip, [frame for frame, _ in made], [mask for _, mask in made], p.fps)

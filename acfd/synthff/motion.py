@@ -69,26 +69,56 @@ def smooth_path(rng: np.random.Generator, frames: int, every: float = 9.0) -> np
     return CubicSpline(at, rng.standard_normal(knots))(np.arange(frames) / every)
 
 
-def draw_look(rng: np.random.Generator) -> Look:
-    warm, tint = 0.07 * rng.standard_normal(2)
+def draw_look(rng: np.random.Generator, spread: float) -> Look:
+    """A camera's rendering; spread: 0 for one that changes nothing, 1 for all kinds of cameras."""
+    warm, tint = 0.07 * spread * rng.standard_normal(2)
     return Look(
         gains=(float(np.exp(warm)), float(np.exp(tint / 2)), float(np.exp(-warm))),
-        gamma=float(np.exp(0.22 * rng.standard_normal())),
-        contrast=float(np.exp(rng.uniform(-0.3, 0.12))),
-        saturation=float(np.exp(rng.uniform(-0.6, 0.2))),
-        slope=tuple((0.2 * rng.standard_normal(2)).tolist()),
+        gamma=float(np.exp(0.22 * spread * rng.standard_normal())),
+        contrast=float(np.exp(spread * rng.uniform(-0.3, 0.12))),
+        saturation=float(np.exp(spread * rng.uniform(-0.6, 0.2))),
+        slope=tuple((0.2 * spread * rng.standard_normal(2)).tolist()),
     )
 
 
-def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndarray) -> Scene:
-    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square."""
-    crop = size * np.exp(rng.uniform(np.log(0.42), np.log(0.85)))
+@dataclass(frozen=True)
+class Footage:
+    """What a data set's videos are like.
+
+    crop: side of a face crop against the frame's. badly, coded: share of people filmed or stored
+    badly, and coded once before. noise: grey levels. light: spread of their light (`draw_look`).
+    """
+
+    crop: tuple[float, float]
+    badly: float
+    coded: float
+    crf: tuple[int, int]
+    noise: tuple[float, float]
+    light: float
+
+
+FOOTAGE = {
+    "narrow": Footage((0.5, 0.7), badly=0.1, coded=0.5, crf=(16, 25), noise=(1, 3), light=0.5),
+    "wide": Footage((0.42, 0.85), badly=0.35, coded=0.35, crf=(16, 31), noise=(0.5, 6), light=1),
+}
+
+
+def draw_scene(
+    rng: np.random.Generator, variety: str, size: int, frames: int, points: np.ndarray
+) -> Scene:
+    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square.
+
+    variety: narrow or wide.
+    """
+    footage = FOOTAGE[variety]
+    crop = size * np.exp(rng.uniform(*np.log(footage.crop)))
     scale = crop / CROP * np.exp(0.025 * smooth_path(rng, frames))
     turn = np.deg2rad(rng.normal(0, 5) + 2.0 * smooth_path(rng, frames))
     middle = points.mean(0)
     room = (size - crop) / 2  # how far the crop may be from the frame's middle
-    # people stand low in a frame, so that what the portrait lacks is mostly beside and above them
-    place = size / 2 + np.array([rng.normal(0, 0.35), rng.uniform(-0.1, 0.75)]) * room
+    # the portrait ends where the frame does: what it lacks is beside and above the person
+    low = size - (1 - middle[1]) * crop / CROP
+    place = np.array([size / 2 + rng.normal(0, 0.35) * room, low + rng.uniform(0, 0.1) * crop])
     sway = rng.uniform(0.005, 0.03) * size
     shake = rng.choice([0, 0.0015]) * size
     cameras = np.empty((frames, 2, 3))
@@ -96,11 +126,11 @@ def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndar
     for t in range(frames):
         c, s = scale[t] * np.cos(turn[t]), scale[t] * np.sin(turn[t])
         linear = np.array([[c, -s], [s, c]])
-        at = np.clip([paths[0][t], paths[1][t]], crop / 2, size - crop / 2)
+        at = np.clip([paths[0][t], paths[1][t]], crop / 2, [size - crop / 2, low + 0.1 * crop])
         cameras[t] = np.c_[linear, at - linear @ middle + shake * rng.standard_normal(2)]
     mood = np.clip(rng.uniform(0, 1) + 0.35 * smooth_path(rng, frames), 0, 1)
     finish: blend.Recipe = ()
-    if rng.random() < 0.35:  # a third of the people are filmed, or were stored, badly
+    if rng.random() < footage.badly:
         finish = tuple(
             d
             for d in blend.random_recipe(rng, 0.8)
@@ -110,13 +140,13 @@ def draw_scene(rng: np.random.Generator, size: int, frames: int, points: np.ndar
         size=size,
         cameras=cameras,
         mood=mood,
-        look=draw_look(rng),
+        look=draw_look(rng, footage.light),
         finish=finish,
         noise=(
-            float(np.exp(rng.uniform(np.log(0.5), np.log(6)))),
+            float(np.exp(rng.uniform(*np.log(footage.noise)))),
             float(rng.choice([0, 0.5, 0.8])),
         ),
-        earlier=int(rng.integers(16, 31)) if rng.random() < 0.35 else 0,
+        earlier=int(rng.integers(*footage.crf)) if rng.random() < footage.coded else 0,
     )
 
 
@@ -179,29 +209,38 @@ def prescaled(cameras: np.ndarray) -> int:
     return round(1.2 * np.sqrt(np.abs(np.linalg.det(cameras[:, :, :2])).max()))
 
 
-def _continued(portrait: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """The portrait's surroundings, blurred (side + 2 pad square), the weight of the portrait itself
-    (side square, 1 but for its edge), and the pad in pixels."""
-    side = portrait.shape[0]
+def _continued(portrait: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The person's surroundings out of focus (side + 2 pad square), the weight of the portrait
+    itself (side square: head and shoulders, softly cut), and the pad in pixels."""
+    side, n = portrait.shape[0], 64
+    unit, (x, eyes) = blend.unit(points * n), n * points[:2].mean(0)
+    small = cv2.resize(portrait, (n, n), interpolation=cv2.INTER_AREA).astype(np.float32)
+    person = np.zeros((n, n), np.float32)
+    chin = eyes + 3.2 * unit
+    head = (x, eyes + 0.4 * unit), (6 * unit, 7 * unit), 0
+    cv2.ellipse(person, head, 1.0, -1)
+    around = person.copy()  # what must not be spread over the background: head, hair and neck
+    for rows, half in ((slice(round(eyes)), 3.4 * unit), (slice(round(eyes), n), 2.2 * unit)):
+        around[rows, max(round(x - half), 0) : round(x + half)] = 1
+    low = 0.88 * n
+    shoulders = [(x - unit, chin), (x + unit, chin), (n, low), (n, n), (0, n), (0, low)]
+    cv2.fillPoly(person, [np.int32(np.rint(shoulders))], 1.0)
     pad = round(FILL * side)
-    step = max(side // 48, 1)
-    small = cv2.resize(portrait, (side // step, side // step), interpolation=cv2.INTER_AREA)
-    reach = round(pad / side * len(small))
-    edge = small.copy()
-    # what touches the upper edge is mostly hair, which must not grow upwards: background instead
-    ends = [small[:2, :3].mean((0, 1)), small[:2, -3:].mean((0, 1))]
-    across = np.linspace(0, 1, len(small))[:, None]
-    edge[0] = (1 - across) * ends[0] + across * ends[1]
-    edge[-1:] = cv2.blur(edge[-1:], (2 * (len(small) // 4) + 1, 1))  # no pillar below the neck
-    wide = cv2.copyMakeBorder(edge, *[reach] * 4, cv2.BORDER_REPLICATE)
-    blurred = cv2.GaussianBlur(wide, (0, 0), 0.07 * len(small))
+    reach = round(FILL * n)
+    known = 1 - cv2.dilate(around, np.ones((3, 3)))
+    wide = cv2.copyMakeBorder(np.dstack([small * known[..., None], known]), *[reach] * 4, 1)
+    near, far = (cv2.GaussianBlur(wide, (0, 0), s * n) for s in (0.06, 0.3))
+    everywhere = (small * known[..., None]).sum((0, 1)) / known.sum()
+    blurred = near + 0.03 * far + 1e-4 * np.append(everywhere, 1)
+    fill = blurred[..., :3] / blurred[..., 3:]
     total = side + 2 * pad
-    fill = cv2.resize(blurred, (total, total), interpolation=cv2.INTER_CUBIC)
+    fill = cv2.resize(blend.to_uint8(fill), (total, total), interpolation=cv2.INTER_LINEAR)
+    weight = cv2.resize(cv2.GaussianBlur(person, (0, 0), 0.05 * n), (side, side))
     at = np.arange(side)
-    near = np.minimum(at, side - 1 - at) / (0.1 * side)
-    ramp = np.clip(near, 0, 1)
+    ramp = np.clip(np.minimum(at, side - 1 - at) / (0.1 * side), 0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
-    return fill, np.outer(ramp, ramp).astype(np.float32), pad
+    down = np.where(at < side / 2, ramp, 1)  # the lower edge is that of the frame
+    return fill, weight * np.outer(down, ramp).astype(np.float32), pad
 
 
 def apply_look(image: np.ndarray, look: Look, origin: Sequence[int], size: int) -> np.ndarray:
@@ -220,7 +259,7 @@ def apply_look(image: np.ndarray, look: Look, origin: Sequence[int], size: int) 
 def film(scene: Scene, person: Person, rng: np.random.Generator) -> Take:
     """Make a scene's frames, finished but not yet encoded. `rng` is for sensor noise alone."""
     morph = Morph(person, BASE, DRIFT, prescaled(scene.cameras))
-    fill, weight, pad = _continued(morph.pair[0])
+    fill, weight, pad = _continued(morph.pair[0], morph.ends[0])
     side, total = morph.side, len(fill)
     # from units of the continued portrait to units of the portrait
     widen = np.array([[total / side, 0, -pad / side], [0, total / side, -pad / side], [0, 0, 1]])

@@ -21,6 +21,7 @@ import numpy as np
 import openvino as ov
 from tqdm import tqdm
 
+from acfd import blend
 from acfd.detector import FaceDetector
 from acfd.paths import atomic
 
@@ -32,7 +33,11 @@ FILES = {
 }
 LOW_BAND = "Slice_764/Split"  # the node whose first output is the low band, 1 x 3 x 512 x 512
 SIDE = 512
-ATTEMPTS = 6  # new drafts of a person in whom the detector sees no face
+ATTEMPTS = 20  # drafts of a pair; four of five will do
+TURNED, APART = (
+    0.25,
+    0.15,
+)  # how far a face may be turned, and its partner's differ: see blend.turned
 BASE, DRIFT, EXPRESSION = 0, 1, 2  # the three portraits of a person
 
 
@@ -118,61 +123,69 @@ def _picture(request) -> np.ndarray:
     return np.clip(np.rint((band.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def _draft(generator: Generator, seed: int, index: int, attempt: int) -> np.ndarray:
-    """The styles of one person's three portraits, 3 x 512.
+def _draft(generator: Generator, seed: int, pair: int, attempt: int) -> np.ndarray:
+    """The styles of a pair's portraits, 2 x 3 x 512.
 
-    A step towards somebody else's style changes expression, and a little of the person.
+    The two share half of their style, and so are about as old, as dark and as bearded, and look the
+    same way, as people must whose faces are swapped. A step towards somebody else's style changes
+    expression, and a little of the person.
     """
-    rng = np.random.default_rng([seed, index, attempt, 1])
-    styles = generator.styles(rng.standard_normal((3, 512))) - generator.mean
-    base = rng.uniform(0.65, 0.9) * styles[0]
-    drift = base + rng.uniform(0.08, 0.2) * (styles[1] - base)
-    expression = base + rng.uniform(0.18, 0.32) * (styles[2] - base)
-    return generator.mean + np.stack([base, drift, expression])
+    rng = np.random.default_rng([seed, pair, attempt, 1])
+    shared, *others = generator.styles(rng.standard_normal((7, 512))) - generator.mean
+    both = []
+    for own, moved, spoken in (others[:3], others[3:]):
+        base = rng.uniform(0.65, 0.9) * np.sqrt(0.5) * (shared + own)
+        drift = base + rng.uniform(0.08, 0.2) * (moved - base)
+        both.append([base, drift, base + rng.uniform(0.18, 0.32) * (spoken - base)])
+    return generator.mean + np.array(both)
+
+
+def _cast(generator: Generator, detector: FaceDetector, seed: int, pair: int) -> list[Person]:
+    """The two people of a pair, drafted until faces are seen that look to the front."""
+    for attempt in range(ATTEMPTS):
+        styles = _draft(generator, seed, pair, attempt)
+        faces = list(generator.render(iter(styles[:, BASE])))
+        points = [_landmarks(detector, face) for face in faces]
+        if any(p is None for p in points):
+            continue
+        turned = [blend.turned(p) for p in points]
+        if np.abs(turned).max() > TURNED or abs(turned[0] - turned[1]) > APART:
+            continue
+        faces += generator.render(iter(styles[:, 1:].reshape(4, -1)))
+        points += [_landmarks(detector, face) for face in faces[2:]]
+        if all(p is not None for p in points):
+            return [
+                Person(np.stack([faces[k] for k in own]), np.stack([points[k] for k in own]))
+                for own in ((0, 2, 3), (1, 4, 5))
+            ]
+    raise PeopleError(
+        f"people {2 * pair} and {2 * pair + 1} of seed {seed}: no two faces to the front "
+        f"were found in {ATTEMPTS} drafts; choose another synthff.seed"
+    )
 
 
 def make_people(
     folder: Path, indices: list[int], seed: int, side: int, jobs: int, *, progress: bool = True
 ) -> None:
-    """Write <folder>/<index>.npz for every person that is not there yet.
+    """Write <folder>/<index>.npz for every person that is not there yet, and for its partner.
 
-    side: of the stored portraits, pixels, at most 512. Person i depends on (seed, i) alone.
-    Raises PeopleError if the generator's files are missing or changed.
+    side: of the stored portraits, pixels, at most 512. Persons 2 i and 2 i + 1 are partners, and
+    depend on (seed, i) alone.
+    Raises PeopleError if the generator's files are missing or changed, or for a pair of which no
+    draft will do.
     """
-    todo = [i for i in indices if not person_path(folder, i).exists()]
-    if not todo:
+    missing = sorted({i // 2 for i in indices if not person_path(folder, i).exists()})
+    if not missing:
         return
     generator, detector = Generator(jobs), FaceDetector(min_score=0.5, detect_size=320)
-    bar = tqdm(
-        total=len(indices),
-        initial=len(indices) - len(todo),
-        desc="people",
-        unit="person",
-        disable=not progress,
-    )
-    for attempt in range(ATTEMPTS):
-        drafts = (style for i in todo for style in _draft(generator, seed, i, attempt))
-        pictures, failed = generator.render(drafts), []
-        for index in todo:
-            faces = [next(pictures) for _ in range(3)]
-            points = [_landmarks(detector, face) for face in faces]
-            if any(p is None for p in points):
-                failed.append(index)
-                continue
+    for pair in tqdm(missing, desc="people", unit="pair", disable=not progress):
+        for index, person in enumerate(_cast(generator, detector, seed, pair), 2 * pair):
+            faces = person.faces
             if side < SIDE:
-                faces = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in faces]
+                small = (cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in faces)
+                faces = np.stack(list(small))
             with atomic(person_path(folder, index)) as path:
-                np.savez(path, faces=np.stack(faces), points=np.stack(points))
-            bar.update()
-        todo = failed
-        if not todo:
-            break
-    bar.close()
-    if todo:
-        raise PeopleError(
-            f"people {todo} of seed {seed}: no face was found in {ATTEMPTS} drafts of each; "
-            "choose another synthff.seed"
-        )
+                np.savez(path, faces=faces, points=person.points)
 
 
 def _landmarks(detector: FaceDetector, face: np.ndarray) -> np.ndarray | None:

@@ -24,7 +24,7 @@ COLUMNS = [*SAMPLE, "row", "seed", "target", "source", "label", "score", *metric
 DIFFERENCES = ["balanced_acc", "auc"]
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
-TEXT += ["ours", "seen_row", "seen_title", "machine"]
+TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
 UNKNOWN = "unknown machines"  # of runs whose summary does not say
 
 
@@ -198,8 +198,7 @@ class Draws:
     def summary(self, values: np.ndarray | None, bounds=(0, 1)) -> metrics.Interval:
         """Mean over seeds of S x R values, with its interval; all NaN for None."""
         if values is None:
-            return metrics.Interval(np.nan, np.nan, np.nan, 0)
-        values = metrics.over_seeds(values)
+            return metrics.Interval(np.nan, np.nan, np.nan, np.nan, 0)
         return metrics.interval(values, self.units, self.confidence, bounds)
 
     def difference(self, values: np.ndarray | None, to: np.ndarray | None, bounds=(-1, 1)):
@@ -211,6 +210,23 @@ class Draws:
 def columns(name: str, found: metrics.Interval) -> dict[str, float]:
     """An interval as columns of a table: name, name_lo, name_hi."""
     return {name: found.value, f"{name}_lo": found.low, f"{name}_hi": found.high}
+
+
+def compared(name: str, found: metrics.Interval) -> dict[str, float]:
+    """A difference as columns of a table: its interval, name_p, and name_p_holm, which `correct`
+    fills in."""
+    return columns(name, found) | {f"{name}_p": found.p, f"{name}_p_holm": np.nan}
+
+
+def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[dict]:
+    """Lines of a table whose differences (`compared`) of each of these names are corrected for
+    being several, by Holm's method. One line, `spare`, may be named beforehand: its name_p_holm is
+    its name_p, and it does not count among the others."""
+    for name in names:
+        p = [np.nan if line is spare else line[f"{name}_p"] for line in lines]
+        for line, raised in zip(lines, metrics.holm(p)):
+            line[f"{name}_p_holm"] = line[f"{name}_p"] if line is spare else raised
+    return lines
 
 
 def first_columns(params: Params, paths: Paths, row: str, compression: str, draws: Draws) -> dict:
@@ -250,7 +266,7 @@ def measured(
     for name, other in others.items():
         for m in DIFFERENCES:
             difference = draws.difference(replicates[row][m], replicates[other][m])
-            line |= columns(f"{name}_{m}", difference)
+            line |= compared(f"{name}_{m}", difference)
     return line | {"left_out": max(f.left_out for f in found.values())}
 
 
@@ -280,7 +296,7 @@ def to_json(table: pd.DataFrame) -> dict:
 def row_title(line: pd.Series) -> str:
     """A table row's title, with a note if its attention map collapsed."""
     seeds = len(line["seeds"].split())
-    if not line["collapsed"]:
+    if not line.get("collapsed"):
         return line["title"]
-    some = "" if line["collapsed"] == seeds else f" in {line['collapsed']} of {seeds} seeds"
+    some = "" if line.get("collapsed") == seeds else f" in {line['collapsed']} of {seeds} seeds"
     return f"{line['title']} (collapsed{some})"
