@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from io import StringIO
@@ -49,6 +50,12 @@ SUCCESSORS = {
     "train.average": "is gone: the weights are kept as they are; train.schedule lets them settle",
     "augment.crop": "is now augment.resize (it resamples pixels); augment.shift moves whole pixels",
 }
+
+
+SHRUNK = 0.75  # least scale of a crop: below it, resizing erases what compression would have
+FACE = (
+    0.66  # side of SynthFF's largest crop, of the frame's (narrow; wide has some that are larger)
+)
 
 
 class ParamsError(ValueError):
@@ -387,6 +394,13 @@ class Params(Section):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
+        side = FACE * self.synthff.size
+        if self.data.source == "synthff" and self.faces.size < SHRUNK * side:
+            raise ValueError(
+                f"faces.size is {self.faces.size}; in frames of synthff.size {self.synthff.size} a "
+                f"face's crop has up to {side:.0f} pixels, and would be shrunk by more than a "
+                f"quarter: raise faces.size to {math.ceil(SHRUNK * side)} or make frames smaller"
+            )
         if len(set(self.study.seeds)) < len(self.study.seeds):
             raise ValueError("study.seeds names one twice")
         if self.detect.seed not in self.study.seeds:
