@@ -1,9 +1,9 @@
 import pytest
-from project import TOP
+from project import STATE
 
 from acfd import mend
 
-WHOLE = (TOP / "dvc.lock").read_text()
+WHOLE = (STATE / "dvc.lock").read_text()
 DONE = (
     WHOLE
     + """  train@pocket-new-0:

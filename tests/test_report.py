@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from project import STATE
 from setuptools import Distribution
 
 from acfd import cli, params, report
@@ -90,7 +91,7 @@ def top(tmp_path) -> Path:
     """A project's folder at the preset pocket, without results."""
     (tmp_path / "presets").mkdir()
     for name in ("params.yaml", "presets/pocket.yaml"):
-        (tmp_path / name).write_text((TOP / name).read_text())
+        (tmp_path / name).write_text((STATE / name).read_text())
     params.apply_preset("pocket", tmp_path / "params.yaml", tmp_path / "presets")
     return tmp_path
 
@@ -387,7 +388,7 @@ def test_machine_has_no_name(tmp_path):
 
 
 def test_a_preset_in_its_own_words():
-    said = facts.about_preset(TOP / "presets" / "smoke.yaml")
+    said = facts.about_preset(STATE / "presets" / "smoke.yaml")
     assert said.startswith("smoke: ") and "Command" not in said and "\n" not in said
 
 
