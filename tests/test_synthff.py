@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from project import STATE
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -43,7 +44,7 @@ VARIETIES = ("narrow", "wide")
 def small(
     seed=5, train=2, val=2, test=2, size=128, frames=3, jobs=2, methods=METHODS, variety="narrow"
 ) -> Params:
-    p = load(TOP / "params.yaml")
+    p = load(STATE / "params.yaml")
     ids = p.synthff.identities.model_copy(update={"train": train, "val": val, "test": test})
     said = {"seed": seed, "identities": ids, "size": size, "frames": frames, "variety": variety}
     return p.model_copy(
