@@ -26,7 +26,7 @@ from acfd.crops import ClipError, ClipResult, Timing
 from acfd.crops import choose_frames as choose_frames  # what others ask this module for
 from acfd.datasets import FileSet
 from acfd.datasets.compress import at_hand
-from acfd.ffpp import Clip, Tree, TreeError
+from acfd.ffpp import Clip, Tree, TreeError, mask_there
 from acfd.params import SHRUNK, Faces, Params, digest
 from acfd.paths import atomic
 from acfd.spread import spread
@@ -145,7 +145,7 @@ def extract_clip(
     until its files change. An index that is there is removed before a shard is changed: until all
     is done, it would be wrong.
     """
-    mask = tree.mask_path(clip)
+    mask = mask_there(tree, clip)
     result = ClipResult(clip, masked=not clip.label or mask is not None)
     paths = {high: tree.video_path(clip, high), low: tree.video_path(clip, low)}
     recipes = {q: tree.recipe(q) for q in paths} if isinstance(tree, FileSet) else {}

@@ -169,11 +169,13 @@ class PairTable:
     def demand_masks(self, rows: np.ndarray, why: str) -> None:
         """Raises ShardError if a forgery among these rows has no mask. why: what needs them."""
         if len(lacking := np.asarray(rows)[~self.masked[rows]]):
-            first = self.index.iloc[lacking[0]]
+            of = self.index.iloc[lacking]
+            counts = of["method"].value_counts(sort=False)
             raise ShardError(
-                f"{self.folder}: {len(lacking)} of {len(rows)} faces are forgeries without a mask "
-                f"(e.g. {first['method']}/{first['video']}), {why} needs one for each; leave their "
-                "method out, or do without"
+                f"{self.folder}: {why} needs a mask of each forgery; there is none of "
+                f"{', '.join(f'{n} faces of {method}' for method, n in counts.items())} (e.g. "
+                f"{of['method'].iloc[0]}/{of['video'].iloc[0]}). Bring them (`acfd check` says "
+                "how) and run `acfd faces` again, leave these methods out, or do without"
             )
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from trained import write_about, write_calibration, write_run
 
 from acfd import cli, systems
 from acfd.deploy import export
+from acfd.deploy.calibrate import CalibrationError
 from acfd.deploy.export import ExportError
 from acfd.deploy.judge import Judge
 from acfd.detect import backends
@@ -175,6 +176,34 @@ def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
     assert (folder / "model.onnx").read_bytes() == b"new weights"
     with pytest.raises(ExportError, match=r"no model\.json"):
         Detector(model=folder)
+
+
+@pytest.mark.parametrize("part", ["files", "calibration", "run", None])
+def test_a_model_json_without_a_part_is_none(exported, tmp_path, part):
+    said = json.loads((exported / "model.json").read_text())
+    said.pop(part, None)
+    (tmp_path / "model.json").write_text(json.dumps(said if part else [said]))
+    with pytest.raises(ExportError, match=r"no model\.json .* or half of one"):
+        Detector(model=tmp_path)
+
+
+def test_a_calibration_of_another_training_is_refused(exported, tmp_path):
+    said = json.loads((exported / "model.json").read_text())
+    said["calibration"]["key"] = "f" * 16
+    (tmp_path / "model.json").write_text(json.dumps(said))
+    with pytest.raises(ExportError, match=r"calibration of f{16}, another training"):
+        Detector(model=tmp_path)
+
+
+def test_the_description_of_no_run_is_named(study, exported):
+    p, paths = study
+    path = paths.run("cls_at", 0) / "run.json"
+    whole = path.read_text()
+    for text in ("{", json.dumps(json.loads(whole) | {"params": {}})):
+        path.write_text(text)
+        with pytest.raises((CalibrationError, ExportError), match=f"{path}: .*train it again"):
+            export.about(p, paths, "cls_at", 0)
+    path.write_text(whole)
 
 
 class Odd(nn.Module):

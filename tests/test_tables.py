@@ -1,21 +1,20 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from project import STATE
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from acfd import metrics, params, tables
 from acfd.paths import Paths, digest_of
 from acfd.tables import markdown, table2
 
-TOP = Path(__file__).parent.parent
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
 
 
 def study(**changes) -> params.Params:
-    p = params.load(TOP / "params.yaml").model_dump()
+    p = params.load(STATE / "params.yaml").model_dump()
     p["table2"] |= {"rows": ROWS, "reference": "cls_c40", "bootstrap": 200}
     p["study"] |= {"seeds": SEEDS}
     p["data"] |= {"high": "c23", "low": "c40"}

@@ -31,6 +31,7 @@ ABOUT = "model.json"
 TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
 _RECIPE = 1  # count up when the same run would be exported to other files
 _OPSET = 20
+_PARTS = {"run", "input", "detect", "calibration", "card", "files"}
 _CHECKED = 16  # crops that every exported file is tried on
 
 
@@ -46,13 +47,19 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     from acfd.deploy import calibrate
 
     folder = _run(params, paths, row, seed)
-    said = json.loads((folder / "run.json").read_text())
-    trained = said["params"]
-    faces = trained["faces"]
+    parts = ("row", "title", "seed", "preset", "key", "versions")
+    said = calibrate.read(folder / "run.json", "train it again", *parts, "params")
     calibration = calibrate.of_run(params, paths, row, seed)
+    try:
+        about_it, faces = card(said, calibration), said["params"]["faces"]
+    except (KeyError, TypeError) as error:
+        raise ExportError(
+            f"{folder / 'run.json'}: not the description of a run of this version ({error!r}); "
+            "train it again"
+        ) from None
     weights = folder / "model.safetensors"
-    run = {k: said[k] for k in ("row", "title", "seed", "preset", "key", "versions")}
-    run |= {"system": trained["rows"][row]["system"], "folder": folder.as_posix()}
+    run = {k: said[k] for k in parts}
+    run |= {"system": said["params"]["rows"][row]["system"], "folder": folder.as_posix()}
     return {
         "format": FORMAT,
         "acfd": acfd.__version__,
@@ -82,7 +89,7 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
         },
         "detect": params.detect.model_dump(exclude={"row", "seed"}),
         "calibration": calibration,
-        "card": card(said, calibration),
+        "card": about_it,
     }
 
 
@@ -196,12 +203,19 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / ABOUT
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        known = said.get("format") == FORMAT
-    except (OSError, ValueError, AttributeError):
+        known = said["format"] == FORMAT and said.keys() >= _PARTS
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise ExportError(
-            f"{folder}: no {ABOUT} of format {FORMAT} in it; give a folder that `acfd export` wrote"
+            f"{folder}: no {ABOUT} of format {FORMAT} in it, or half of one; give a folder that "
+            "`acfd export` wrote"
+        )
+    run, calibration = said["run"], said["calibration"]
+    if calibration and calibration["key"] != run["key"]:
+        raise ExportError(
+            f"{path}: the run is {run['key']}, the calibration of {calibration['key']}, another "
+            "training; write the folder again with `acfd export`"
         )
     for name, expected in said["files"].items():
         file = folder / name

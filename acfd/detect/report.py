@@ -44,7 +44,7 @@ class FaceReport(Record):
     verdict: Verdict
     why: str
     probability: Probability | None = Field(
-        description="calibrated probability of forged at even odds; null if it was not judged"
+        description="of forged, at even odds; null if it was not judged"
     )
     interval: tuple[Probability, Probability] | None = Field(
         description="of the probability: choice of frames and of validation people, nothing else"
@@ -92,7 +92,7 @@ class ModelReport(Record):
     folder: str = Field(description="of the run's files, or of the export")
     weights_sha256: str
     backend: str
-    calibrated: bool
+    calibrated: bool = Field(description="for videos; if not, probabilities are the network's own")
     temperature: float = Field(description="that log-odds of a video were divided by")
     trained_on: str
 

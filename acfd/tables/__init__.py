@@ -169,7 +169,7 @@ class Draws:
         test = scores[(scores["split"] == "test") & (scores["seed"] == seeds[0])]
         if test.empty:
             where = ", ".join(scores["compression"].unique())
-            raise TableError(f"no test scores at {where}; params.score.splits must name test")
+            raise TableError(f"no test scores at {where}; make them again with the stage `score`")
         unit = metrics.identity_units(test)
         weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
         return cls(seeds, unit, weights, setting.confidence)
