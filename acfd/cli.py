@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("target", type=Path, help="may be the same folder")
 
     sub = command("sources", _sources, "write what code each stage and run depends on (a stage)")
-    sub.add_argument("folder", type=Path)
+    sub.add_argument("file", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
     sub.add_argument("name", help="01_videos, 02_faces, ..., 09_report")
@@ -194,7 +194,7 @@ def _strip(args):
 def _sources(args):
     from acfd import sources
 
-    sources.write(load(), args.folder)
+    sources.write(load(), args.file)
 
 
 def _notebook(args):
