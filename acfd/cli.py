@@ -12,6 +12,7 @@ from acfd.paths import Paths
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be any bytes
     args = _parser().parse_args(argv)
     try:
         return args.run(args) or 0
@@ -53,11 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("faces", _faces, "extract the faces, or a part of them as one of several jobs")
     sub.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts")
 
-    sub = command("strip", _strip, "copy a folder's notebooks without outputs (a stage)")
+    sub = command("strip", _strip, "copy a folder's notebooks without outputs")
     sub.add_argument("source", type=Path)
     sub.add_argument("target", type=Path, help="may be the same folder")
 
-    sub = command("sources", _sources, "write what code each run depends on (a stage)")
+    sub = command("sources", _sources, "write what code each stage and run depends on (a stage)")
     sub.add_argument("folder", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
@@ -120,7 +121,7 @@ def _run_of(sub: argparse.ArgumentParser, required: bool = True):
 
 def _paths() -> tuple[params_module.Params, Paths]:
     p = load()
-    return p, Paths(p.preset)
+    return p, Paths.of(p)
 
 
 def _plan(_):
@@ -167,14 +168,16 @@ def _check(args):
 
 
 def _faces(args):
-    from acfd import datasets, faces
+    from acfd import datasets, faces, recipes
 
     p, paths = _paths()
     index, left_out, timing = faces.extract(p, datasets.tree(p), paths.faces, shard=args.shard)
     what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
     print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
     print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
-    if args.shard:
+    if not args.shard:
+        recipes.faces(p, paths)
+    else:
         print("when all parts are done, `acfd faces` (or `dvc repro`) writes the index")
 
 
@@ -196,9 +199,11 @@ def _notebook(args):
     _, paths = _paths()
     given = {k: v for k, v in (("row", args.row), ("seed", args.seed)) if v is not None}
     name = args.name + (f"-{args.row}-s{args.seed}" if given else "")
-    notebook.run(
-        Path("data/notebooks", f"{args.name}.ipynb"), paths.notebooks / f"{name}.ipynb", given
+    target = notebook.run(
+        Path("notebooks", f"{args.name}.ipynb"), paths.notebooks / f"{name}.ipynb", given
     )
+    table = paths.tables / f"{args.name[3:]}.csv"
+    print("look at", *(path for path in (target, table) if path.is_file()))
 
 
 def _train(args):
@@ -240,12 +245,17 @@ def _export(args):
 
 
 def _copies(_):
-    from acfd import datasets
+    from acfd import datasets, figures, recipes
+    from acfd.figures import robustness
     from acfd.robustness import copies
 
     p, paths = _paths()
     index = copies.make(p, datasets.tree(p), paths)
-    note = copies.Copies(paths.copies).note
+    store = copies.Copies(paths.copies)
+    figures.use_style()
+    figures.save(robustness.copies(store), paths, "copies/levels", vector=False)
+    note = store.note
+    recipes.copies(p, paths, note)
     print(f"{paths.copies}: {len(index)} faces, made of {note['made_of']}")
     for family, why in note["left_out"].items():
         print(f"{family} is left out: {why}")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from acfd import losses, pairs, ranks
 from acfd.params import Params
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths, atomic, digest_of
 from acfd.runs import load_run, subset
 from acfd.shards import PairTable
 
@@ -28,11 +28,14 @@ SUMMARY = [
     "stopped",
     "collapsed",
     "machine",
+    "key",
 ]
+STEPS = 2000  # at most, that are kept of a run's course
 
 
 def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
-    """Write one run's score file, its attention maps, and its summary for the tables.
+    """Write one run's score file, its attention maps, and what the tables need of its folder:
+    history, steps and a summary, which has the run's key and the digests of these files.
 
     The deployed branch judges both compressions, as it would judge a video of unknown history;
     maps are kept for the forged and real faces of the same frames, as bytes (0 to 255), and so is
@@ -73,17 +76,32 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     scores.insert(0, "run", f"{row}-s{seed}")
     scores.insert(1, "row", row)
     scores.insert(2, "seed", seed)
+    scores.attrs = {"key": said["key"]}
     with atomic(paths.scores(row, seed)) as f:
         scores.to_parquet(f, index=False, compression="zstd")
+    _keep_course(paths, row, seed)
     with atomic(paths.maps(row, seed)) as f:
         kept = [kept for _, kept in parts if kept is not None]
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
     summary["images_per_second"] = round(_rate(system, batch[system.judged], fabric), 1)
-    with atomic(paths.metrics / "runs" / f"{row}-s{seed}.json") as f:
+    for what in (paths.scores, paths.history, paths.steps):
+        summary[what.__name__] = digest_of(what(row, seed))
+    with atomic(paths.summary(row, seed)) as f:
         f.write_text(json.dumps(summary, indent=1) + "\n")
     return scores
+
+
+def _keep_course(paths: Paths, row: str, seed: int):
+    folder = paths.run(row, seed)
+    with atomic(paths.history(row, seed)) as f:
+        f.write_bytes((folder / "history.csv").read_bytes())
+    steps = pd.read_csv(folder / "steps.csv")
+    steps["step"] = np.arange(1, len(steps) + 1)  # through all epochs
+    steps = steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32)
+    with atomic(paths.steps(row, seed)) as f:
+        steps.to_parquet(f, index=False, compression="zstd")
 
 
 @torch.inference_mode()

@@ -10,30 +10,29 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import warnings
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from acfd import crops, detector, shards
+from acfd import crops, detector, recipes, shards
 from acfd.crops import ClipError, ClipResult, Timing
 from acfd.crops import choose_frames as choose_frames  # what others ask this module for
 from acfd.datasets import FileSet
 from acfd.datasets.compress import at_hand
 from acfd.ffpp import Clip, Tree, TreeError
-from acfd.params import Faces, Params, digest
+from acfd.params import SHRUNK, Faces, Params, digest
 from acfd.paths import atomic
 from acfd.spread import spread
 from acfd.video import IMAGES, VideoError
 
 LEFT_OUT = "left_out.csv"
-# What a shard holds depends on this file and on crops.py too: count up when the same params would
-# give other rows.
-_RECIPE = 4
 _ABANDONED = 3600  # seconds after which a half-written file is one of a run that was killed
 
 
@@ -110,9 +109,27 @@ def extract(
         _check_splits(clips, index, left_out, out)
         _check_shards(ordered, out)
         shards.write_index(out, index)
+        if note := shrunk(out, index, params.faces.size):
+            warnings.warn(note, stacklevel=2)
     timing.memory = max(timing.memory, peak_memory())
     timing.wall = time.perf_counter() - start
     return index, left_out, timing
+
+
+def shrunk(out: Path, index: pd.DataFrame, size: int) -> str:
+    """What to say if crops are resized so far that it erases what compression would have; "" if
+    not. It looks at a few hundred rows of the index."""
+    table = shards.PairTable(out)
+    some = np.linspace(0, len(index) - 1, min(len(index), 300)).astype(int)
+    sides = np.array([table.box(int(i))[2] - table.box(int(i))[0] for i in some])
+    share = float((sides * SHRUNK > size).mean())
+    if share <= 0.05:
+        return ""
+    return (
+        f"{share:.0%} of the crops are shrunk by more than a quarter (their median side in the "
+        f"video is {np.median(sides):.0f} pixels, faces.size is {size}): compression and what it "
+        f"leaves of a forgery are resized away; raise faces.size, the paper has 299"
+    )
 
 
 def _extract(tree: Tree | FileSet, faces: Faces, high: str, low: str, out: Path, clip: Clip):
@@ -204,7 +221,7 @@ def _key(clip: Clip, said: dict, paths: dict[str, Path]) -> str:
                 known[path] = f"unreadable: {error.strerror}"
         sources[name] = known[path]
     identity = [clip.method, clip.video, clip.target, clip.source, clip.split]
-    return digest([_RECIPE, detector.SHA256, identity, said, sources])
+    return digest([recipes.code("faces"), identity, said, sources])
 
 
 def _index(results: list[ClipResult]) -> pd.DataFrame:

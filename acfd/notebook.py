@@ -1,4 +1,4 @@
-"""Notebooks as stages: a stripped copy to depend on, and one run of it with papermill."""
+"""Notebooks as stages, run with papermill; and how they lie in git, without outputs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ class NotebookError(RuntimeError):
 
 
 def strip(source: Path, target: Path):
-    """A copy without outputs, counts and editor metadata: the same bytes however often it was run.
-
-    Stages depend on this copy, so that opening and running a notebook does not make a trained
-    model stale.
-    """
+    """A copy without outputs, counts and editor metadata: the same bytes however often run."""
     notebook = _read(source)
     clean(notebook)
     with atomic(target) as f:
@@ -80,9 +76,11 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.with_suffix(".failed.ipynb")
     began = time.perf_counter()
+    notebook = _read(source)
+    clean(notebook)
     try:
         papermill.execute_notebook(
-            str(source),
+            notebook,
             str(failed),
             parameters=parameters,
             kernel_name="python3",

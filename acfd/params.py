@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +50,12 @@ SUCCESSORS = {
     "train.average": "is gone: the weights are kept as they are; train.schedule lets them settle",
     "augment.crop": "is now augment.resize (it resamples pixels); augment.shift moves whole pixels",
 }
+
+
+SHRUNK = 0.75  # least scale of a crop: below it, resizing erases what compression would have
+FACE = (
+    0.66  # side of SynthFF's largest crop, of the frame's (narrow; wide has some that are larger)
+)
 
 
 class ParamsError(ValueError):
@@ -232,8 +240,20 @@ class Table(Section):
 
 class Table1(Table):
     ours: Name  # paired differences are also to this row
+    # the comparison named beforehand, which is not corrected: [row, reference or ours]
+    headline: Annotated[list[Name], Field(min_length=2, max_length=2)]
     compression: list[Name]  # rows of the cross-compression table
     left_out: list[Name]  # rows trained without the one method that they are tested on
+
+    @model_validator(mode="after")
+    def _check(self):
+        row, other = self.headline
+        if row == other or row not in self.rows or other not in (self.reference, self.ours):
+            raise ValueError(
+                f"headline is {self.headline}; expected [a row of table1.rows, another one that is "
+                f"table1.reference ({self.reference}) or table1.ours ({self.ours})]"
+            )
+        return self
 
 
 class Attention(Section):
@@ -346,32 +366,48 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check(self):
-        unknown = [name for name in self.study.rows if name not in self.rows]
-        if unknown:
-            raise ValueError(f"study.rows names {', '.join(unknown)}, which rows does not have")
+        for where, names in (("table2", self.table2.rows), ("study", self.study.rows)):
+            if unknown := [name for name in names if name not in self.rows]:
+                raise ValueError(
+                    f"{where}.rows names {', '.join(unknown)}, which rows does not have"
+                )
+        if twice := [name for name, n in Counter(self.trained).items() if n > 1]:
+            raise ValueError(
+                f"study.rows names {', '.join(twice)} a second time; it is for what is trained "
+                "besides table2.rows"
+            )
         t1, t2 = self.table1, self.table2
         named = {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
-            "table2.rows": t2.rows,
             "attention.rows": self.attention.rows,
             "robustness.rows": self.robustness.rows,
         }
         named["detect.row"] = [self.detect.row]
         for where, names in named.items():
             for name in names:
-                if name not in self.study.rows:
-                    raise ValueError(f"{where}: the row {name} is not trained: not in study.rows")
+                if name not in self.trained:
+                    raise ValueError(
+                        f"{where}: the row {name} is not trained: in neither table2.rows nor "
+                        "study.rows"
+                    )
         for where, table in (("table1", t1), ("table2", t2), ("robustness", self.robustness)):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
+        side = FACE * self.synthff.size
+        if self.data.source == "synthff" and self.faces.size < SHRUNK * side:
+            raise ValueError(
+                f"faces.size is {self.faces.size}; in frames of synthff.size {self.synthff.size} a "
+                f"face's crop has up to {side:.0f} pixels, and would be shrunk by more than a "
+                f"quarter: raise faces.size to {math.ceil(SHRUNK * side)} or make frames smaller"
+            )
         if len(set(self.study.seeds)) < len(self.study.seeds):
             raise ValueError("study.seeds names one twice")
         if self.detect.seed not in self.study.seeds:
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         for name in self.rows:
             row = self.for_row(name)
-            if name not in self.study.rows:
+            if name not in self.trained:
                 continue
             missing = {*row.train.methods, *row.score.methods} - set(self.data.methods)
             if missing:
@@ -379,6 +415,11 @@ class Params(Section):
                     f"row {name} trains or is tested on {sorted(missing)}, not in data.methods"
                 )
         return self
+
+    @property
+    def trained(self) -> list[str]:
+        """Every row that is trained: those of Table 2, which come first, and the others."""
+        return [*self.table2.rows, *self.study.rows]
 
     def for_row(self, row: str) -> Params:
         """These parameters as the row has them: its `set` laid over the sections."""

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acfd.params import Params
 
 SCRATCH = Path(".acfd")  # resume states and half-made things; DVC does not know it, git ignores it
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders and files of one preset, below `top`."""
+    """The folders and files of one preset, below `top`.
+
+    table2: the rows of params.table2, whose runs come first. What the stages say of their runs is
+    in a folder of its own, since a stage cannot depend on some files of a folder.
+    """
 
     preset: str
     top: Path = Path()
+    table2: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, params: Params, top: Path = Path()) -> Paths:
+        return cls(params.preset, top, tuple(params.table2.rows))
 
     @property
     def data(self) -> Path:
@@ -69,8 +83,25 @@ class Paths:
     def results(self) -> Path:
         return self.top / "results" / self.preset
 
+    def recipe(self, what: str) -> Path:
+        """What determines the videos, faces or copies, see acfd.recipes."""
+        return self.results / "recipes" / f"{what}.json"
+
     def scores(self, row: str, seed: int) -> Path:
         return self.results / "scores" / f"{row}-s{seed}.parquet"
+
+    def history(self, row: str, seed: int) -> Path:
+        """A line an epoch of a run: losses, validation, seconds."""
+        return self.results / "history" / f"{row}-s{seed}.csv"
+
+    def steps(self, row: str, seed: int) -> Path:
+        """A line a step of a run, float32; of a long run every n-th step."""
+        return self.results / "steps" / f"{row}-s{seed}.parquet"
+
+    def summary(self, row: str, seed: int) -> Path:
+        """What the stage `score` says of a run, with the digests of the files that it wrote."""
+        group = "table2" if row in self.table2 else "others"
+        return self.metrics / "runs" / group / f"{row}-s{seed}.json"
 
     @property
     def metrics(self) -> Path:
@@ -88,6 +119,12 @@ class Paths:
     def notebooks(self) -> Path:
         """Executed copies; in DVC's cache, not in git: they are megabytes of pictures."""
         return self.results / "notebooks"
+
+
+def digest_of(path: Path) -> str:
+    """16 hexadecimal digits that change when a file's content does."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @contextmanager

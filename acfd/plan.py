@@ -53,7 +53,7 @@ def plan(p: Params, each: float | None = None) -> str:
     each: seconds of one crop through an Xception, as `measured`; None: those of a 2-core machine.
     """
     each = each or PASS * (p.faces.size / 96) ** 2
-    paths = Paths(p.preset)
+    paths = Paths.of(p)
     lines, total = [], 0.0
 
     def add(stage: str, what: str, seconds: float):
@@ -74,14 +74,15 @@ def plan(p: Params, each: float | None = None) -> str:
         add("videos", f"check of {p.data.root}", START)
         add("faces", f"{p.faces.frames} pairs a video of {p.faces.size} px: see `acfd check`", 0)
     seeds = len(p.study.seeds)
-    scoring = 0.0
-    for row in p.study.rows:
-        training, pairs = _training(p, row, each)
-        add("train", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
-        scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * each * _cost(p, row))
-    add("score", f"{len(p.study.rows)} rows, {p.data.high} and {p.data.low}", scoring)
-    for name, rows in (("table1", p.table1.rows), ("table2", p.table2.rows)):
-        add(name, f"{len(rows)} rows: tables, figures, metrics", DRAW + START)
+    for suffix, rows, table in (("2", p.table2.rows, p.table2), ("", p.study.rows, p.table1)):
+        scoring = 0.0
+        for row in rows:
+            training, pairs = _training(p, row, each)
+            add(f"train{suffix}", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
+            scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * each * _cost(p, row))
+        add(f"score{suffix}", f"{len(rows)} rows, {p.data.high} and {p.data.low}", scoring)
+        made = f"{len(table.rows)} rows: tables, figures, metrics"
+        add("table2" if suffix else "table1", made, DRAW + START)
     add("calibrate", f"what a score of {p.detect.row} is worth", DRAW + START)
     looked, seconds = _features(p, each)
     add("features", f"{len(p.attention.rows)} rows, {looked}", seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
@@ -16,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_model
 
 import acfd
-from acfd import pairs, sources, systems
+from acfd import pairs, recipes, sources, systems
 from acfd.loop import load_weights
 from acfd.params import Params
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths, atomic, digest_of
 from acfd.shards import PairTable
 from acfd.systems import System
 from acfd.train import Callback, History, TrainingError, fit, make_fabric
@@ -65,8 +64,9 @@ def run(
     p = params.for_row(row)
     fabric = make_fabric(p.compute)
     table = PairTable(paths.faces)
-    faces_key = hashlib.sha256((paths.faces / "index.parquet").read_bytes()).hexdigest()[:16]
-    key = params.run_key(row, seed, faces=faces_key, code=sources.key(p, row))
+    # a folder of faces that no stage made has no recipe
+    faces_key = recipes.key(paths, "faces") or digest_of(paths.faces / "index.parquet")
+    key = params.run_key(row, seed, faces=faces_key, code=sources.row_key(p, row))
     scratch = paths.scratch("runs", f"{row}-s{seed}-{key}")
 
     data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)

@@ -1,7 +1,9 @@
-"""What code a run depends on: the modules that its system uses, without comments and docstrings.
+"""What code a stage or a run depends on: the modules behind it, found by their imports.
 
-`acfd sources` writes one small file a row into data/sources/, on which the row's training stage
-depends: editing one system, or a comment, makes no other run stale.
+`acfd sources` writes one small file a stage and one a row into data/sources/, on which the stages
+depend. Comments, docstrings, error messages and a notebook's prose count for nothing: editing them
+makes no stage stale, and editing a module those alone whose imports lead to it. A digest is the
+same on every machine and under every version of Python.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import shutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +21,28 @@ from acfd.params import Params, digest
 from acfd.paths import atomic
 
 TOP = Path(__file__).parent
-# They say what is done and where it lies, not how it is done; what they yield is hashed itself.
-LEFT_ALONE = {"params", "paths", "shards", "ffpp", "sources", "baselines", ""}
+# They say what is done and where it lies, or how it is spread over processes, not how it is done;
+# what they yield is hashed itself.
+LEFT_ALONE = {"", "params", "paths", "shards", "ffpp", "sources", "recipes", "baselines"}
+LEFT_ALONE |= {"spread", "timing"}
+# Each stage's notebook, or its command
+STAGES = {
+    "videos": "01_videos",
+    "faces": "02_faces",
+    "train": "03_train",
+    "table2": "05_table2",
+    "table1": "04_table1",
+    "attention": "06_attention",
+    "curves": "07_robustness",
+    "report": "09_report",
+} | {name: name for name in ("score", "calibrate", "features", "copies", "robustness")}
+# What a stage imports to show or to check what it makes
+SHOWN = {
+    "videos": {"figures", "datasets.check", "datasets.compress"},
+    "faces": {"figures"},
+    "copies": {"figures"},
+}
+OF_ROWS = {"fresh"}  # imported by runs for some rows alone, whose own files have it
 
 
 def of_row(p: Params, row: str) -> dict[str, str]:
@@ -27,35 +51,55 @@ def of_row(p: Params, row: str) -> dict[str, str]:
     p: the study's parameters, or the row's own.
     """
     p = p.for_row(row)
-    start = ["runs", _name(module_of(p.rows[row].system))]
-    if p.augment.blend or p.augment.degrade:
-        start.append("fresh")  # imported only then
-    found: set[str] = set()
-    while start:
-        name = start.pop()
-        if name not in found and name not in LEFT_ALONE:
-            found.add(name)
-            start += _imports(name)
-    return {name: _digest(name) for name in sorted(found)}
+    fresh = p.augment.blend or p.augment.degrade
+    return behind(["runs", _name(module_of(p.rows[row].system))], set() if fresh else OF_ROWS)
 
 
-def key(p: Params, row: str) -> str:
-    """One name for all of it."""
+def of_stage(stage: str) -> dict[str, str]:
+    """The same for a stage; of a notebook, its code cells as well.
+
+    Those of `train` are all: the modules behind a run are in its row's file.
+    """
+    name = STAGES[stage]
+    without = OF_ROWS | SHOWN.get(stage, set())
+    if not name[0].isdigit():
+        return behind(_look(_text(TOP / "cli.py"), f"_{name}")[1], without)
+    path = TOP.parent / "notebooks" / f"{name}.ipynb"
+    own, names = _look(_text(path))
+    return {f"notebooks/{path.name}": own} | behind([] if stage == "train" else names, without)
+
+
+@cache
+def key(*modules: str, without: frozenset[str] = frozenset()) -> str:
+    """One name for the code of these modules and of all that they import, but for `without`."""
+    return digest(behind(modules, without))
+
+
+def row_key(p: Params, row: str) -> str:
+    """One name for `of_row`."""
     return digest(of_row(p, row))
 
 
+def behind(modules: Iterable[str], without: Iterable[str] = ()) -> dict[str, str]:
+    """Module -> digest of its code, for these and all that they import, but for `without`."""
+    found, left = {}, list(modules)
+    without = LEFT_ALONE | set(without)
+    while left:
+        name = left.pop()
+        if name not in found and name not in without and _file(name).is_file():
+            found[name], names = _look(_text(_file(name)))
+            left += names
+    return dict(sorted(found.items()))
+
+
 def write(p: Params, folder: Path):
-    """One JSON file a row of study.rows; a file that says the same already is left as it is."""
-    for row in p.study.rows:
-        text = json.dumps(of_row(p, row), indent=1) + "\n"
-        path = folder / f"{row}.json"
-        if not path.exists() or path.read_text() != text:
-            with atomic(path) as f:
-                f.write_text(text)
-    wanted = {f"{row}.json" for row in p.study.rows}
-    for path in folder.glob("*.json"):
-        if path.name not in wanted:
-            path.unlink()
+    """One JSON file a stage, and rows/<row>.json; nothing else stays in the folder."""
+    said = {stage: of_stage(stage) for stage in STAGES}
+    said |= {f"rows/{row}": of_row(p, row) for row in p.rows}
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, modules in said.items():
+        with atomic(folder / f"{name}.json") as f:
+            f.write_text(json.dumps(modules, indent=1) + "\n")
 
 
 def _name(module: str) -> str:
@@ -67,29 +111,49 @@ def _file(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def _text(path: Path) -> str:
+    """A module's text, or that of a notebook's code cells."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
 @cache
-def _tree(name: str) -> ast.Module:
-    return ast.parse(_file(name).read_text())
-
-
-def _imports(name: str) -> list[str]:
-    """Modules of acfd that a module imports at its top level."""
-    found = []
-    for node in _tree(name).body:
+def _look(text: str, function: str = "") -> tuple[str, list[str]]:
+    """The digest of a code, or of one function in it, and all names that it imports from acfd, in
+    functions too, but not for types."""
+    tree = ast.parse(text)
+    if function:
+        tree = next(node for node in tree.body if getattr(node, "name", "") == function)
+    found, left = [], [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        left += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             found += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-    names = [_name(f) for f in found if f.split(".")[0] == "acfd"]
-    return [n for n in names if n and _file(n).is_file()]
+    names = [_name(name) for name in found if name.split(".")[0] == "acfd"]
+    return hashlib.sha256(json.dumps(_said(tree)).encode()).hexdigest()[:16], names
 
 
-@cache
-def _digest(name: str) -> str:
-    tree = _tree(name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+def _said(node):
+    """A syntax tree as lists and strings, without what decides nothing.
+
+    Not `ast.dump` or `ast.unparse`: what they write differs between versions of Python.
+    """
+    if isinstance(node, list):
+        return [_said(x) for x in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    if documented and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        fields = {"exc": node.exc.func}
+    kept = {k: _said(v) for k, v in fields.items() if v is not None and v != []}
+    return [type(node).__name__, kept]

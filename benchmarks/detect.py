@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     p = params.load(HERE.parent / "params.yaml")
-    paths = Paths(p.preset, HERE.parent)
+    paths = Paths.of(p, HERE.parent)
     row = args.row or p.detect.row
     with tempfile.TemporaryDirectory(prefix="acfd") as temporary:
         folder = Path(temporary)

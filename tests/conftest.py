@@ -144,6 +144,7 @@ def make_params() -> Callable[..., Params]:
             for key in ("steps", "epoch_steps"):
                 row["set"].get("train", {}).pop(key, None)
         raw["faces"] |= {"frames": 4, "size": 48, "detect_size": 128}
+        raw["synthff"]["size"] = 96
         raw["compute"]["jobs"] = 1
         for section, values in sections.items():
             raw[section] |= values

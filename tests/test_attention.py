@@ -23,8 +23,8 @@ def packed(values: np.ndarray) -> bytes:
 
 @pytest.fixture
 def params(small_params):
-    study = small_params.study.model_copy(update={"rows": ["cls_c40", "cls_at"], "seeds": [0]})
-    return small_params.model_copy(update={"study": study})
+    table2 = small_params.table2.model_copy(update={"rows": ["cls_c40", "cls_at"]})
+    return small_params.model_copy(update={"table2": table2})
 
 
 @pytest.fixture
@@ -167,10 +167,12 @@ def test_summary_and_averages_by_hand(params, paths):
 
 
 def test_course_counts_steps_through_epochs(params, paths):
-    paths.run("cls_at", 0).mkdir(parents=True)
-    steps = {"epoch": [1, 1, 2], "step": [1, 2, 1], "loss": 1.0}
+    steps = {"epoch": [1, 1, 2], "step": [1, 2, 3], "loss": 1.0}
     steps |= {"attention_inside": [0.5, 0.6, 0.7], "attention_outside": [0.5, 0.4, 0.3]}
-    pd.DataFrame(steps).to_csv(paths.run("cls_at", 0) / "steps.csv", index=False)
+    paths.steps("cls_at", 0).parent.mkdir(parents=True)
+    pd.DataFrame(steps).to_parquet(paths.steps("cls_at", 0))
+    pd.DataFrame(steps).iloc[:, :3].to_parquet(paths.steps("cls_c40", 0))
+    assert attention.rows_with_course(paths, ["cls_c40", "cls_at"], 0) == ["cls_at"]
     course = attention.course(params, paths, ["cls_at"], 0)
     assert course["step"].tolist() == [1, 2, 3] and course["inside"].tolist() == [0.5, 0.6, 0.7]
     assert set(course["run"]) == {params.rows["cls_at"].title}
@@ -181,8 +183,7 @@ def test_a_run_without_maps_is_left_out_or_named(params, paths):
     with pytest.raises(AttentionError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
         attention.faces(params, paths, "cls_c40", 0)
     paths.maps("cls_at", 0).unlink()
-    assert attention.rows_with_maps(params, paths) == []
-    with pytest.raises(AttentionError, match="no run with maps of two branches"):
+    with pytest.raises(AttentionError, match="no maps of two branches"):
         explore.Explorer(params, paths)
 
 

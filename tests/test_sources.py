@@ -1,11 +1,11 @@
-"""A run depends on the code that it uses: on all of it, on nothing else, and not on comments."""
+"""Stages and runs depend on the code that they use: on all of it, and on nothing else."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from acfd import baselines, params, sources
+from acfd import baselines, params, recipes, sources
 
 TOP = Path(__file__).parents[1]
 CORE = {
@@ -18,63 +18,100 @@ def study():
     return params.load(TOP / "params.yaml")
 
 
+class Package:
+    """A copy of the package and the notebooks, to be edited."""
+
+    def __init__(self, folder: Path, monkeypatch):
+        self.top = folder
+        for name in ("acfd", "notebooks"):
+            shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(sources, "TOP", folder / "acfd")
+        self.digests = {}
+
+    def change(self, name: str, old: str, new: str):
+        path = self.top / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    def stale(self, study) -> set[str]:
+        """Files of data/sources that are other than at the last call."""
+        sources.write(study, self.top / "sources")
+        before, folder = self.digests, self.top / "sources"
+        self.digests = {
+            p.relative_to(folder).with_suffix("").as_posix(): p.read_text()
+            for p in folder.rglob("*.json")
+        }
+        return {name for name, text in self.digests.items() if before.get(name) != text}
+
+
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A copy of the package, to be edited: change(module, old, new) and then of_row as usual."""
-    copy = tmp_path / "acfd"
-    shutil.copytree(TOP / "acfd", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(sources, "TOP", copy)
-
-    def change(module: str, old: str, new: str):
-        path = copy.joinpath(*module.split(".")).with_suffix(".py")
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        clear()
-
-    def clear():
-        sources._tree.cache_clear()
-        sources._digest.cache_clear()
-
-    clear()
-    yield change
-    clear()
-
-
-def test_a_table_2_row_depends_on_the_core_alone(study):
-    assert set(sources.of_row(study, "cls_at")) == CORE
+def package(tmp_path, monkeypatch, study):
+    copy = Package(tmp_path, monkeypatch)
+    rows = {f"rows/{row}" for row in study.rows}
+    assert copy.stale(study) == set(sources.STAGES) | rows
+    sources.key.cache_clear()
+    yield copy
+    sources.key.cache_clear()
 
 
 def test_a_row_depends_on_its_own_system_and_on_what_it_makes_afresh(study):
+    assert set(sources.of_row(study, "cls_at")) == CORE
     assert set(sources.of_row(study, "meso4")) >= CORE | {"baselines.mesonet"}
     assert not {"baselines.steg", "fresh"} & set(sources.of_row(study, "meso4"))
     assert {"fresh", "blend", "baselines.xray"} <= set(sources.of_row(study, "xray_c40"))
     assert {"fresh", "blend"} <= set(sources.of_row(study, "ours_plus"))
 
 
-def test_comments_and_docstrings_change_nothing_and_code_does(study, package):
-    before = sources.key(study, "cls_at")
-    package("train", '"""Training: ', '"""Another text: ')
-    package("train", "VANISHED = 0.05", "# why\nVANISHED = 0.05  # so much")
-    assert sources.key(study, "cls_at") == before
-    package("train", "VANISHED = 0.05", "VANISHED = 0.06")
-    assert sources.key(study, "cls_at") != before
+def test_videos_depend_on_no_figure_and_no_check_and_faces_on_all_that_cuts_them():
+    videos, faces = (set(sources.of_stage(stage)) for stage in ("videos", "faces"))
+    assert {"synthff.forgeries", "synthff.people", "blend", "video"} <= videos
+    assert not {"figures", "tables", "datasets.check", "crops"} & (videos | {""})
+    assert {"track", "video", "degrade", "crops", "detector", "datasets.compress"} <= faces
+    assert "figures" not in faces
+    assert {"tables.table2", "metrics", "figures"} <= set(sources.of_stage("table2"))
 
 
-def test_editing_one_system_leaves_the_others(study, package):
-    before = {row: sources.key(study, row) for row in ("meso4", "xception", "xray_c40")}
-    package("baselines.xray", "import torch\n", "import torch\n\nANOTHER = 1\n")
-    after = {row: sources.key(study, row) for row in before}
-    assert [row for row in before if before[row] != after[row]] == ["xray_c40"]
+def test_what_decides_nothing_makes_nothing_stale(study, package):
+    package.change("acfd/train.py", '"""Training: ', '"""Another text: ')
+    package.change("acfd/train.py", "VANISHED = 0.05", "# why\nVANISHED = 0.05  # so much")
+    package.change("acfd/faces.py", "expected i/n with i from 1", "it should be i/n with i from 1")
+    package.change("notebooks/03_train.ipynb", "# 3. Train", "# 3. Training, in other words")
+    package.change("notebooks/04_table1.ipynb", '"outputs": []', '"outputs": [{"a": 1}]')
+    assert package.stale(study) == set()
 
 
-def test_files_are_written_once_and_stale_ones_go(study, tmp_path):
-    sources.write(study, tmp_path)
-    times = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
-    assert set(times) == {f"{row}.json" for row in study.study.rows}
-    (tmp_path / "gone.json").write_text("{}")
-    sources.write(study, tmp_path)
-    assert times == {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+@pytest.mark.parametrize(
+    ("name", "old", "new", "stale"),
+    [
+        ("baselines/steg.py", "STEPS = (1, 2, 4)", "STEPS = (1, 2, 3)", {"rows/steg"}),
+        ("tables/table2.py", "MEASURES = [", "MORE = 1\nMEASURES = [", {"table2"}),
+        ("robustness/score.py", "def score", "MORE = 1\n\n\ndef score", {"robustness"}),
+        ("detect/media.py", "def look", "MORE = 1\n\n\ndef look", {"calibrate"}),
+        ("figures/table1.py", "def forest", "MORE = 1\n\n\ndef forest", {"table1"}),
+        ("synthff/build.py", "def build", "MORE = 1\n\n\ndef build", {"videos"}),
+        ("evaluate.py", "COUNTS = [", "MORE = 1\nCOUNTS = [", {"score", "features", "robustness"}),
+    ],
+)
+def test_code_makes_stale_what_imports_it(study, package, name, old, new, stale):
+    package.change(f"acfd/{name}", old, new)
+    assert package.stale(study) == stale
+
+
+def test_the_core_and_a_notebooks_cell_make_stale_what_they_must(study, package):
+    package.change("acfd/train.py", "VANISHED = 0.05", "VANISHED = 0.06")
+    rows = {f"rows/{row}" for row in study.rows}
+    assert package.stale(study) == rows | {"score", "features", "robustness"}
+    package.change("notebooks/03_train.ipynb", "runs.run(study, row", "runs.run(study, row + ''")
+    assert package.stale(study) == {"train"}
+
+
+def test_the_same_code_in_another_place_has_the_same_digests(study, package):
+    elsewhere = {stage: sources.of_stage(stage) for stage in sources.STAGES}
+    made = {what: recipes.code(what) for what in recipes.MADE_BY}
+    sources.TOP = TOP / "acfd"
+    sources.key.cache_clear()
+    assert elsewhere == {stage: sources.of_stage(stage) for stage in sources.STAGES}
+    assert made == {what: recipes.code(what) for what in recipes.MADE_BY}
 
 
 def test_every_name_is_a_system_and_an_unknown_one_is_an_error():

@@ -66,7 +66,8 @@ def test_one_command_makes_everything(copy):
     assert table[here][["acc", "balanced_acc", "auc", "eer"]].notna().all(axis=None)
     for name in (
         *("videos/forgeries", "faces/pairs", "table1/table1", "table1/compression"),
-        *("table2/table2", "table2/attention", "attention/cases", "robustness/areas"),
+        *("table2/table2", "attention/gallery", "attention/cases", "robustness/areas"),
+        "copies/levels",
     ):
         assert (results / "figures" / f"{name}.png").stat().st_size > 5000
     assert set(json.loads((results / "metrics" / "table2.json").read_text())) == set(ROWS)
@@ -95,7 +96,7 @@ def test_metrics_and_plots_say_something(copy):
     assert "results/smoke/metrics/table2.json" in json.dumps(shown)
     run(copy, "dvc", "plots", "show", "-o", "plots")
     html = (copy / "plots" / "index.html").read_text()
-    assert "val_auc" in html and "attention.png" in html
+    assert "val_auc" in html and "gallery.png" in html
 
 
 def test_opening_and_running_a_notebook_makes_nothing_stale(copy):
@@ -106,11 +107,11 @@ def test_opening_and_running_a_notebook_makes_nothing_stale(copy):
         cell.outputs = [nbformat.v4.new_output("stream", text="some output\n")]
     nb.metadata["language_info"]["version"] = "3.99"
     nbformat.write(nb, path)
-    assert ran(run(copy, "dvc", "repro")) == {"notebooks"}
+    assert ran(run(copy, "dvc", "repro")) == {"sources"}
 
 
 def work(output: str) -> set[str]:
-    return {stage for stage in ran(output) if stage.split("@")[0] in WORK}
+    return {stage for stage in ran(output) if stage.split("@")[0].removesuffix("2") in WORK}
 
 
 def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
@@ -119,7 +120,7 @@ def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     subprocess.run(["git", *identity, "commit", "-qm", "study"], cwd=copy, check=True)
     change = "rows.xception.set.train.qualities=[high]"
     output = run(copy, "dvc", "exp", "run", "-S", change)
-    assert work(output) == {"train@smoke-xception-0", "score@smoke-xception-0"}
+    assert work(output) == {"train2@smoke-xception-0", "score2@smoke-xception-0"}
     assert {"table1@smoke", "table2@smoke", "report@smoke"} <= ran(output)
     kept = params.load(copy / "params.yaml").for_row("xception")
     assert kept.train.qualities == ["high"]

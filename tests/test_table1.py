@@ -45,6 +45,7 @@ def study(seeds=(0,), **setting) -> params.Params:
     p["table1"] |= {"rows": ROWS, "reference": "xception", "ours": "ours", "bootstrap": 50}
     p["table1"] |= {"compression": ["xception_c23", "xception", "ours"]}
     p["table1"] |= {"left_out": ["left_xception"]} | setting
+    p["table1"] |= {"headline": ["meso4", setting.get("reference", "xception")]}
     return params.Params(**p)
 
 
@@ -73,7 +74,7 @@ def write(paths: Paths, table: pd.DataFrame, row: str, seed: int = 0):
 
 
 def write_info(paths: Paths, row: str, seed: int = 0, **info):
-    path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+    path = paths.summary(row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {"collapsed": False, "deployed_parameters": 1000, "parameters": 2000}
     said |= {"seconds": 10.0 + 20 * seed, "images_per_second": 50.0}
@@ -127,6 +128,23 @@ def test_differences_are_to_the_reference_and_to_ours(paths):
     assert swapped.loc["ours", "diff_balanced_acc"] == 0.75 - 0.25
     assert np.isnan(every.loc["xception", "diff_auc"])
     assert np.isnan(every.loc["ours", "diff_ours_auc"])
+
+
+def test_all_comparisons_but_the_headline_are_corrected(paths):
+    rng = np.random.default_rng(1)  # people differ, or no p is between 0 and 1
+    change(paths, ROWS, lambda s: s.assign(score=s["label"] / 4 + rng.random(len(s))))
+    headline = table1.table1(study(), paths).set_index(["compression", "method", "row"])
+    named = headline.loc["c40", "all", "meso4"]
+    assert headline["headline"].dropna().to_dict() == {("c40", "all", "meso4"): "diff_auc"}
+    assert named["diff_auc_p_holm"] == named["diff_auc_p"]
+    # of the two rows that are compared, the other one is then alone
+    other = headline.loc["c40", "all", "ours"]
+    assert other["diff_auc_p_holm"] == other["diff_auc_p"]
+    for place, name in ((("c40", "all"), "balanced_acc"), (("c23", "FaceSwap"), "auc")):
+        part = headline.loc[place]
+        p, raised = part[f"diff_{name}_p"], part[f"diff_{name}_p_holm"]
+        assert raised.min() == min(1, 2 * p.min()) and raised.max() >= p.max()
+        assert p.isna().tolist() == raised.isna().tolist() == [False, True, False]
 
 
 def test_the_papers_numbers_stand_where_the_paper_has_them(paths):
@@ -245,7 +263,7 @@ def test_missing_files_name_the_stage(paths):
 
 
 def test_runs_that_do_not_say_what_they_cost(paths):
-    (paths.metrics / "runs" / "ours-s0.json").write_text('{"collapsed": false, "seconds": 1}')
+    paths.summary("ours", 0).write_text('{"collapsed": false, "seconds": 1}')
     said = r"ours-s0.json: no deployed_parameters, images_per_second; make it again"
     with pytest.raises(TableError, match=said):
         table1.table1(study(), paths)

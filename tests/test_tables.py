@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from acfd import metrics, params, tables
-from acfd.paths import Paths
+from acfd.paths import Paths, digest_of
 from acfd.tables import markdown, table2
 
 TOP = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def paths(tmp_path):
     for row, gap in zip(ROWS, (0.8, 1.5, 0.0)):
         for seed in SEEDS:
             write(p, scores(row, seed, gap), row, seed)
-            info = p.metrics / "runs" / f"{row}-s{seed}.json"
+            info = p.summary(row, seed)
             info.parent.mkdir(parents=True, exist_ok=True)
             info.write_text(json.dumps({"collapsed": row == "eq5_literal" and seed == 1}))
     return p
@@ -102,6 +102,10 @@ def test_table2_numbers(paths):
     assert low.loc["cls_at", "pbca"] == pytest.approx(30 / 36)
     assert low.loc["cls_at", "iou"] == pytest.approx(6 / 12)
     assert low.loc["cls_c40", ["pbca", "iou", "diff_auc", "diff_balanced_acc_lo"]].isna().all()
+    assert low.loc["cls_at", "pbca_empty"] == pytest.approx(26 / 36)
+    above = low["auc"].diff()
+    assert low["diff_above_auc"].tolist() == pytest.approx(above.tolist(), nan_ok=True)
+    assert (low["diff_auc_p"].dropna() <= low["diff_auc_p_holm"].dropna()).all()
     assert low["collapsed"].tolist() == [0, 0, 1]
     assert low["paper_auc"].tolist()[:2] == [98.87, 99.26] and np.isnan(low["paper_acc"].iloc[2])
 
@@ -145,7 +149,7 @@ def test_the_machines_are_those_that_trained(paths):
     names = {"cls_at": "a GPU", "cls_c40": "2 cores"}
     for row in ROWS:
         for seed in SEEDS:
-            path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+            path = paths.summary(row, seed)
             said = json.loads(path.read_text()) | {"seconds": 10.4}
             path.write_text(json.dumps(said | ({"machine": names[row]} if row in names else {})))
     facts = table2.study_facts(p, paths)
@@ -182,12 +186,21 @@ def test_bad_score_files(paths, how, said):
         tables.load_scores(paths, "cls_at", SEEDS)
 
 
+def test_scores_of_another_run_than_the_summary_says_are_named(paths):
+    said = {"collapsed": False, "scores": digest_of(paths.scores("cls_at", 1))}
+    paths.summary("cls_at", 1).write_text(json.dumps(said))
+    tables.load_scores(paths, "cls_at", SEEDS)
+    change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
+    with pytest.raises(tables.TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
+        tables.load_scores(paths, "cls_at", SEEDS)
+
+
 def test_missing_files_name_the_stage(paths):
     with pytest.raises(
         tables.TableError, match=r"cls_at-s7.parquet: no such file; the stage `score`"
     ):
         tables.load_scores(paths, "cls_at", [0, 7])
-    info = paths.metrics / "runs" / "cls_at-s1.json"
+    info = paths.summary("cls_at", 1)
     info.write_text('{"collapsed": "no"}')
     with pytest.raises(tables.TableError, match="collapsed is 'no', expected true or false"):
         table2.table2(study(), paths)

@@ -109,11 +109,17 @@ def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataF
     (the row's title), step, inside, outside (of the high-quality branch)."""
     parts = []
     for row in rows:
-        steps = pd.read_csv(paths.run(row, seed) / "steps.csv")
+        steps = pd.read_parquet(paths.steps(row, seed))
         steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
-        steps = steps.assign(run=params.rows[row].title, step=np.arange(1, len(steps) + 1))
+        steps = steps.assign(run=params.rows[row].title)
         parts.append(steps[["run", "step", "inside", "outside"]])
     return pd.concat(parts, ignore_index=True)
+
+
+def rows_with_course(paths: Paths, rows: list[str], seed: int) -> list[str]:
+    """Those of the rows whose training says how high the map is on forged pixels."""
+    names = {row: pq.read_schema(paths.steps(row, seed)).names for row in rows}
+    return [row for row in rows if "attention_inside" in names[row]]
 
 
 def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np.ndarray]]:
@@ -135,7 +141,7 @@ def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np
 
 def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
     """(row, seed) of every run of the study whose two branches' maps are stored."""
-    runs = [(row, seed) for row in params.study.rows for seed in params.study.seeds]
+    runs = [(row, seed) for row in params.trained for seed in params.study.seeds]
     kept = []
     for row, seed in runs:
         path = paths.maps(row, seed)
@@ -143,6 +149,11 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
             continue
         if pd.read_parquet(path, columns=["map_high_branch"]).notna().any(axis=None):
             kept.append((row, seed))
+    if not kept:
+        raise AttentionError(
+            f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "
+            "the runs are: `dvc repro`, or bring the folder from where that was done"
+        )
     return kept
 
 

@@ -63,11 +63,6 @@ class Explorer:
         self.params, self.paths = params, paths
         self.table = PairTable(paths.faces)
         runs = attention.rows_with_maps(params, paths)
-        if not runs:
-            raise attention.AttentionError(
-                f"{paths.data / 'maps'}: no run with maps of two branches; the stage `score` makes "
-                "them: `dvc repro`"
-            )
         self._faces = lru_cache(maxsize=4)(lambda run: attention.faces(params, paths, *run))
         names = [(f"{params.rows[row].title}, seed {seed}", (row, seed)) for row, seed in runs]
         both = [params.data.low, params.data.high]

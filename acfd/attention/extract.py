@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from acfd import pairs, systems
 from acfd.attention.features import QUALITIES, STATES, paired
+from acfd.crops import choose_frames
 from acfd.evaluate import FROM_INDEX
-from acfd.faces import choose_frames
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.ranks import make_fabric

@@ -68,7 +68,7 @@ def extraction(params: Params, survey: Survey) -> Extraction | None:
     sound = survey.sound
     if not sound:
         return None
-    folder = Paths(params.preset).faces
+    folder = Paths.of(params).faces
     there = next(p for p in folder.absolute().parents if p.exists())
     jobs = min(params.compute.jobs, os.cpu_count() or 1)
     chosen = np.unique(np.linspace(0, len(sound) - 1, max(LEAST, jobs)).astype(int))

@@ -101,7 +101,7 @@ class Detector:
             self.backend = backends.of_files(self.folder, self.settings.backend)
         else:
             p = params if isinstance(params, Params) else params_module.load(params)
-            paths = paths or Paths(p.preset)
+            paths = paths or Paths.of(p)
             self.settings = Detect(**(p.detect.model_dump() | settings))
             row, seed = self.settings.row, self.settings.seed
             self.about = export.about(p, paths, row, seed)
@@ -124,6 +124,8 @@ class Detector:
             found = self._judge(about, timing, progress)
         except MediaError as error:
             found = self.failed(path, str(error))
+        except Exception as error:  # of many files, the others are still judged
+            found = self.failed(path, f"{path}: {type(error).__name__}: {error}")
         timing.wall = time.perf_counter() - began
         seconds = {k: round(v, 4) for k, v in vars(timing).items()}
         found.report = found.report.model_copy(update={"seconds": seconds})

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from acfd.paths import atomic
 
@@ -18,6 +18,12 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _utf8(cls, value):
+        """The name of a file may be any bytes, JSON may not."""
+        return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 class Flag(Record):

@@ -3,19 +3,40 @@ the areas under them. As acfd.figures, whose style they have: tables in, a close
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acfd.degrade import FAMILIES
-from acfd.figures import COLOURS, QUIET, legend_below, percent, subplots
+from acfd.degrade import FAMILIES, label
+from acfd.figures import COLOURS, QUIET, legend_below, montage, percent, subplots
 from acfd.robustness.curves import ALL
+from acfd.tables import REAL
+
+if TYPE_CHECKING:
+    from acfd.robustness.copies import Copies
 
 # A system's colour and marker, by its place among the rows. Those after the last are grey, in
 # curves without intervals, and their differences by family are in the table alone: more colours
 # cannot be told apart.
 LOOKS = list(zip(COLOURS, "osD^vP*"))
 PANELS = [("auc", "AUC"), ("balanced_acc", "Balanced accuracy")]
+
+
+def copies(store: Copies) -> Figure:
+    """One real person and a forgery of each kind, at the strongest level of every family."""
+    index = store.index
+    strongest = index.drop_duplicates("family", keep="last")
+    steps = list(zip(strongest["family"], strongest["level"]))
+    people = index.drop_duplicates("method").sort_values("label")
+    grid = []
+    for who in people.itertuples():
+        of = index[(index["method"] == who.method) & (index["video"] == who.video)]
+        at = {(r.family, r.level): r.Index for r in of[::-1].itertuples()}
+        grid.append([store[at[step]].transpose(1, 2, 0) for step in steps])
+    names = ["real" if m == REAL else m for m in people["method"]]
+    return montage(grid, names, [label(*step) for step in steps])
 
 
 def family(curves: pd.DataFrame, name: str) -> Figure:

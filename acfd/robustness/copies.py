@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,17 +20,18 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from acfd import degrade, shards
-from acfd.crops import resize
-from acfd.datasets import FileSet
+from acfd import degrade, recipes, shards
+from acfd.crops import choose_frames, resize
 from acfd.degrade import NONE
-from acfd.faces import choose_frames
 from acfd.ffpp import REAL, Clip, Tree
 from acfd.params import Params, Robustness, digest
 from acfd.paths import Paths, atomic
 from acfd.shards import PairTable
 from acfd.spread import spread
 from acfd.video import probe, read_frames
+
+if TYPE_CHECKING:
+    from acfd.datasets import FileSet
 
 RAW = "raw"
 CLIP = ["method", "video", "target", "source", "split"]
@@ -43,9 +45,6 @@ SCHEMA = pa.schema(
     ]
 )
 NOTE = "made.json"
-# What a shard holds depends on this file and degrade.py too: count up when the same params would
-# give other rows.
-_RECIPE = 2
 
 Step = tuple[str, float]  # family, level
 
@@ -159,7 +158,7 @@ def _make_clip(
     try:
         with path.open("rb") as file:
             source = file_digest(file, "sha256").hexdigest()
-        key = digest([_RECIPE, source, str(clip), boxes, length, size])
+        key = digest([recipes.code("copies"), source, str(clip), boxes, length, size])
         shard = out / shards.shard_name(clip)
         crops = _stored(shard, key)
         order = [(family, level, frame) for family, level in wanted for frame in boxes]

@@ -11,13 +11,13 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from acfd import recipes
 from acfd.ffpp import REAL, SPLITS, Clip, Tree, write_splits
 from acfd.params import Params, SynthFF, digest
 from acfd.paths import SCRATCH, atomic
 from acfd.synthff import forgeries, motion, people
 from acfd.video import write_video
 
-VERSION = 3  # of the recipe: raise it when the same parameters give other videos
 CODECS = {
     "raw": {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"},
     "c23": {"crf": 23},
@@ -45,7 +45,7 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
     """Make the tree at `root`: real clips and those of params.data.methods, raw, c23, c40, masks.
 
     Deterministic from params.synthff; what is there already is kept, so a build that was killed
-    goes on. A tree of other parameters, or of another version of the recipe, is removed first.
+    goes on. A tree of other parameters, or made by other code, is removed first.
     scratch: where people are kept until the tree is whole.
     Raises BuildError if `root` holds videos that SynthFF did not make, or for a method that it does
     not have; people.PeopleError without the face generator.
@@ -57,7 +57,7 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
             f"data.methods names {unknown}, which SynthFF does not have; "
             f"it has: {', '.join(forgeries.METHODS)}"
         )
-    said = {"version": VERSION, "synthff": p.model_dump()}
+    said = {"code": recipes.code("videos"), "synthff": p.model_dump()}
     _prepare(root, said)
     for leftover in root.rglob(".*.tmp.mp4"):  # of a build that was killed while writing
         leftover.unlink()
@@ -86,7 +86,8 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
 def cast(p: SynthFF, scratch: Path = SCRATCH) -> tuple[Path, int]:
     """Where the rendered people are kept while they are needed, and their side in pixels."""
     side = min(people.SIDE, round(1.2 * p.size))
-    return (Path(scratch) / "people" / digest([VERSION, p.seed, side])).resolve(), side
+    made_by = digest([recipes.code("videos"), p.seed, side])
+    return (Path(scratch) / "people" / made_by).resolve(), side
 
 
 def _prepare(root: Path, said: dict) -> None:

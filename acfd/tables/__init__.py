@@ -16,7 +16,7 @@ import pandas as pd
 
 from acfd import metrics
 from acfd.params import Params, Table
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths, atomic, digest_of
 
 SAMPLE = ["split", "compression", "method", "video", "frame"]  # what a sample is known by
 REAL = "original"  # as in acfd.ffpp
@@ -24,7 +24,7 @@ COLUMNS = [*SAMPLE, "row", "seed", "target", "source", "label", "score", *metric
 DIFFERENCES = ["balanced_acc", "auc"]
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
-TEXT += ["ours", "seen_row", "seen_title", "machine"]
+TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
 UNKNOWN = "unknown machines"  # of runs whose summary does not say
 
 
@@ -60,10 +60,19 @@ def load_rows(
 def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
     """The score files of one row's runs, one after another, each sorted by sample (SAMPLE).
 
-    Raises TableError for a file that is missing, lacks columns, is another run's, holds a sample
-    twice or a score that is not finite, and for seeds that were not scored on the same samples.
+    Raises TableError for a file that is missing, lacks columns, is another run's or not the one
+    that the run's summary is of, holds a sample twice or a score that is not finite, and for seeds
+    that were not scored on the same samples.
     """
     runs = [_load_run(paths.scores(row, seed), row, seed) for seed in seeds]
+    for seed in seeds:
+        path, summary = paths.scores(row, seed), paths.summary(row, seed)
+        said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
+        if said not in (None, found := digest_of(path)):
+            raise TableError(
+                f"{path}: its digest is {found}, {summary} is of the scores {said}; the two are "
+                "not of one run: make both again with the stage `score`, or get both from git"
+            )
     for seed, run in zip(seeds[1:], runs[1:]):
         same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
     return pd.concat(runs, ignore_index=True)
@@ -131,7 +140,7 @@ def _name(rows: pd.DataFrame) -> str:
 
 def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     """What the stage `score` says of a run: collapsed, kept_epoch, epochs, seconds, ..."""
-    path = paths.metrics / "runs" / f"{row}-s{seed}.json"
+    path = paths.summary(row, seed)
     try:
         info = json.loads(path.read_text())
     except FileNotFoundError:
@@ -189,8 +198,7 @@ class Draws:
     def summary(self, values: np.ndarray | None, bounds=(0, 1)) -> metrics.Interval:
         """Mean over seeds of S x R values, with its interval; all NaN for None."""
         if values is None:
-            return metrics.Interval(np.nan, np.nan, np.nan, 0)
-        values = metrics.over_seeds(values)
+            return metrics.Interval(np.nan, np.nan, np.nan, np.nan, 0)
         return metrics.interval(values, self.units, self.confidence, bounds)
 
     def difference(self, values: np.ndarray | None, to: np.ndarray | None, bounds=(-1, 1)):
@@ -202,6 +210,23 @@ class Draws:
 def columns(name: str, found: metrics.Interval) -> dict[str, float]:
     """An interval as columns of a table: name, name_lo, name_hi."""
     return {name: found.value, f"{name}_lo": found.low, f"{name}_hi": found.high}
+
+
+def compared(name: str, found: metrics.Interval) -> dict[str, float]:
+    """A difference as columns of a table: its interval, name_p, and name_p_holm, which `correct`
+    fills in."""
+    return columns(name, found) | {f"{name}_p": found.p, f"{name}_p_holm": np.nan}
+
+
+def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[dict]:
+    """Lines of a table whose differences (`compared`) of each of these names are corrected for
+    being several, by Holm's method. One line, `spare`, may be named beforehand: its name_p_holm is
+    its name_p, and it does not count among the others."""
+    for name in names:
+        p = [np.nan if line is spare else line[f"{name}_p"] for line in lines]
+        for line, raised in zip(lines, metrics.holm(p)):
+            line[f"{name}_p_holm"] = line[f"{name}_p"] if line is spare else raised
+    return lines
 
 
 def first_columns(params: Params, paths: Paths, row: str, compression: str, draws: Draws) -> dict:
@@ -241,7 +266,7 @@ def measured(
     for name, other in others.items():
         for m in DIFFERENCES:
             difference = draws.difference(replicates[row][m], replicates[other][m])
-            line |= columns(f"{name}_{m}", difference)
+            line |= compared(f"{name}_{m}", difference)
     return line | {"left_out": max(f.left_out for f in found.values())}
 
 
