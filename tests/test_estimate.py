@@ -43,17 +43,3 @@ def test_a_full_disk_is_said_before(found, make_params, tmp_path, monkeypatch):
 def test_nothing_to_measure(found, make_params):
     none = type(found)(**vars(found) | {"clips": []})
     assert estimate.extraction(make_params(), none) is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.4, "0 seconds"),
-        (89, "89 seconds"),
-        (600, "10 minutes"),
-        (2 * 3600, "2.0 hours"),
-        (9e5, "10.4 days"),
-    ],
-)
-def test_durations(seconds, words):
-    assert estimate.duration(seconds) == words
