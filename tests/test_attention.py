@@ -205,7 +205,3 @@ def test_the_explorer_shows_what_is_chosen(params, paths):
     shown.compression.value = "c23"
     assert shown.figure is not at_c40 and shown.figure.get_suptitle().endswith("IoU 1.00")
     assert len(shown.widget.children) == 3
-
-
-def test_nobody_is_there_outside_of_a_notebook():
-    assert not explore.someone_is_there()
