@@ -93,6 +93,33 @@ def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capsys):
         cli.main(["--traceback", "plan"])
 
 
+def test_faces_before_the_embedded_videos_ask_for_those(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((TOP / "params.yaml").read_text())
+    for command in (["faces"], ["copies"], ["check"]):
+        assert cli.main(command) == 1
+        said = capsys.readouterr().err
+        assert "dvc repro videos@pocket" in said and "official" not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "stage", "goes_on"),
+    [("faces", "", True), ("plan", "", False), ("plan", "plan@pocket", True)],
+)
+def test_only_what_is_kept_goes_on_after_an_interruption(
+    monkeypatch, capsys, command, stage, goes_on
+):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, f"_{command}", interrupt)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    if stage:
+        monkeypatch.setenv("DVC_STAGE", stage)
+    assert cli.main([command]) == 130
+    assert ("go on" in capsys.readouterr().err) == goes_on
+
+
 def test_a_full_disk_is_an_error_in_a_line(monkeypatch, capsys):
     def full(_):
         raise OSError(28, "no room to write it")

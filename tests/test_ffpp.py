@@ -97,6 +97,7 @@ def test_missing_split_file_is_named(tmp_path):
     ("content", "said"),
     [
         ("{", "not valid JSON"),
+        ("[" * 9999 + "]" * 9999, "not valid JSON"),
         ('{"a": 1}', "expected a list of pairs of ids, found dict"),
         ('[["000"]]', "where a pair of ids is expected"),
         ("[[0, 3]]", r"found \[0, 3\] where a pair"),

@@ -151,13 +151,31 @@ def test_committed_params_are_pocket(tmp_path):
     assert params.load(STATE / "params.yaml").preset == "pocket"
 
 
+BROKEN = [b"\xff", b"a: " + b"[" * 2000 + b"]" * 2000, b"", b"- a", b"a", b"{a: 1", b"a: \0"]
+
+
+@pytest.mark.parametrize("content", [*BROKEN, b"1: 2"])
+def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
+    file, preset = tmp_path / "params.yaml", tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    preset.write_text("train: {epochs: 1}\n")
+    for read in (params.load, lambda _: params.apply_preset("mine", file, tmp_path)):
+        with pytest.raises(ParamsError, match=r"params\.yaml|not a key of params"):
+            read(file)
+    file.write_text((TOP / "params.yaml").read_text())
+    preset.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"mine\.yaml: "):
+        params.apply_preset("mine", file, tmp_path)
+
+
 def test_a_bad_preset_leaves_params_alone(tmp_path):
     file = tmp_path / "params.yaml"
     original = (STATE / "params.yaml").read_text()
     file.write_text(original)
     (tmp_path / "bad.yaml").write_text("train: {epochs: 0}\n")
     (tmp_path / "odd.yaml").write_text("train: {epoch: 1}\n")
-    with pytest.raises(ParamsError, match=r"train\.epochs"):
+    named = rf"{file} with the values of {tmp_path / 'bad.yaml'}: .*\n +train\.epochs"
+    with pytest.raises(ParamsError, match=named):
         params.apply_preset("bad", file, tmp_path)
     with pytest.raises(ParamsError, match=r"train\.epoch is not a key"):
         params.apply_preset("odd", file, tmp_path)
