@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from acfd import metrics
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
+from acfd.tables import columns
+from acfd.tables.method import cell
 
 SAMPLE = ["split", "method", "video", "frame"]
 
@@ -104,14 +109,86 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
+    """Is the map dark on real faces? A line a (compression, branch), M_H where it saw c23 itself.
+
+    found: from `faces`. Columns: compression, branch ("high" or "low"), forged, elsewhere and real
+    (mean of M over forged regions, over the rest of forged faces, over real faces), ratio (forged
+    by real) and iou (of the low branch's map), these two with intervals over identities, and units.
+    NaN where no face has a mask, or real faces show nothing at all.
+    """
+    setting, lines = params.table2, []
+    side = int(found["side"].iloc[0])
+    for compression, of in found.groupby("compression", sort=False):
+        unit = metrics.identity_units(of)
+        units = int(unit.max()) + 1
+        weights = metrics.resample(units, setting.bootstrap)
+
+        def total(values, weights=weights, unit=unit, units=units):
+            return weights @ np.bincount(unit, np.asarray(values, float), units)
+
+        forged = (of["label"] == 1).to_numpy()
+        mask, cells = unpack(of["mask"], side), side**2
+        inside, outside = mask.sum((1, 2)) * forged, (1 - mask).sum((1, 2)) * forged
+        for branch in ("high", "low") if compression == params.data.high else ("low",):
+            m = unpack(of[f"{branch}_branch"], side)
+            on = _share(total((m * mask).sum((1, 2)) * forged), total(inside))
+            off = _share(total((m * (1 - mask)).sum((1, 2)) * forged), total(outside))
+            real = _share(total(m.sum((1, 2)) * ~forged), total(cells * ~forged))
+            line = {"compression": compression, "branch": branch}
+            line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
+            values = {"ratio": (_share(on, real), np.inf)}
+            counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
+            iou = _share(counts[0], sum(counts))
+            values["iou"] = (iou if branch == "low" else np.full_like(iou, np.nan), 1)
+            for name, (replicates, most) in values.items():
+                interval = metrics.Interval(np.nan, np.nan, np.nan, 0)
+                if np.isfinite(replicates[0]):
+                    bounds = (0, most)
+                    interval = metrics.interval(replicates, units, setting.confidence, bounds)
+                line |= columns(name, interval)
+            lines.append(line | {"units": units})
+    return pd.DataFrame(lines)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def pictures(table: PairTable, faces: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The low quality of some faces, N x H x W x 3 uint8, and their masks, N x H x W."""
+    pairs = [table.read(int(i)) for i in faces]
+    return np.stack([c["low"] for c in pairs]), np.stack([c["mask"] for c in pairs])
+
+
+def cases(table: PairTable, picked: pd.DataFrame) -> dict[str, dict]:
+    """Method -> the lines of figures.attention.cases. picked: from `extremes`."""
+    lines = {method: {} for method in picked["method"].unique()}
+    for r in picked.itertuples():
+        pair = table.read(r.face)
+        three = pd.Series([r.mask, r.high_branch, r.low_branch])
+        title = f"IoU {r.iou:.2f}, score {r.score:.2f}"
+        shown = (pair["low"], pair["mask"], list(unpack(three, r.side)), title)
+        lines[r.method][f"{r.case} fit"] = shown
+    return lines
+
+
+def best_fits(found: pd.DataFrame, n: int = 6) -> list[int]:
+    """Forged faces of `found` that a map fits best, of different videos: their rows."""
+    best = found[found["label"] == 1].sort_values(["iou", "overlap"], ascending=False)
+    return best.drop_duplicates("video").head(n)["face"].tolist()
+
+
 def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
     """Mean attention of these rows' training batches by step, as figures.collapse takes it: run
-    (the row's title), step, inside, outside (of the high-quality branch)."""
+    (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
+    the high-quality branch)."""
     parts = []
     for row in rows:
         steps = pd.read_parquet(paths.steps(row, seed))
         steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
-        steps = steps.assign(run=params.rows[row].title)
+        factorial = row in params.attention.factorial
+        steps = steps.assign(run=cell(params, row) if factorial else params.rows[row].title)
         parts.append(steps[["run", "step", "inside", "outside"]])
     return pd.concat(parts, ignore_index=True)
 

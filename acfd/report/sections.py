@@ -19,6 +19,7 @@ from acfd.paths import Paths
 from acfd.report.words import ABOUT, FIGURES
 from acfd.robustness.curves import ALL as EVERY_FAMILY
 from acfd.tables import REAL, markdown, read_table
+from acfd.tables.method import collapse_said
 
 
 class ReportError(ValueError):
@@ -130,7 +131,7 @@ def _study(paths: Paths) -> dict:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _attention(params: Params, paths: Paths, path: Path) -> list[Table]:
+def _attention(_: Params, paths: Paths, path: Path) -> list[Table]:
     head = ["Row", "Tested at", "Faces are", "Faces", "IoU"]
     head += [f"{b} branch, {p}" for b in ("High", "Low") for p in ("forged", "elsewhere")]
     numbers = [f"{b}_branch_{p}" for b in ("high", "low") for p in ("inside", "outside")]
@@ -147,11 +148,58 @@ def _attention(params: Params, paths: Paths, path: Path) -> list[Table]:
     head += ["Its own is nearest"]
     lines = []
     for _, line in read_table(path).iterrows():
-        row = line["row"]
-        cells = [params.rows[row].title if row in params.rows else row, line["state"]]
+        cells = [line["title"], line["state"]]
         cells += [_number(line[c]) for c in ("own", "other", "ratio")]
         lines.append([*cells, f"{100 * line['nearest']:.0f} %"])
-    return [*found, Table("Distances of features", markdown.grid(head, lines))]
+    found.append(Table("Distances of features", markdown.grid(head, lines)))
+    return [*found, *_real_beside_forged(paths), *_method(paths)]
+
+
+def _real_beside_forged(paths: Paths) -> list[Table]:
+    path = paths.tables / "attention_real.csv"
+    if not path.is_file():
+        return []
+    head = ["Row", "Tested at", "Branch", "Forged region", "Real faces", "Ratio", "IoU, percent"]
+    lines = []
+    for _, line in read_table(path).iterrows():
+        cells = [line["title"], line["compression"], line["branch"]]
+        cells += [_number(line["forged"]), _number(line["real"]), _ranged(line, "ratio")]
+        lines.append([*cells, markdown.percent(line, "iou")])
+    return [Table("Real faces beside forged ones", markdown.grid(head, lines))]
+
+
+def _method(paths: Paths) -> list[Table]:
+    """What the method's losses reached, and what makes the map of Eq. 5 collapse."""
+    found = []
+    names = {"norm_real": "|C|, real", "radius_real": "r-", "norm_forged": "|C|, forged"}
+    names |= {"radius_fake": "r+", "hinge_real": "Hinges met, real"}
+    names |= {"hinge_forged": "Hinges met, forged", "ratio": "Own other quality / other faces"}
+    maps = {"attention_inside": "M, forged region", "attention_outside": "M, rest"}
+    maps |= {"attention_real": "M, real faces"}
+    names |= maps | {"critic": "Critic's loss"}
+    path = paths.tables / "method.csv"
+    if path.is_file() and len(table := read_table(path)):
+        of = table.to_dict("records")
+        lines = [[line["title"], *(_number(line[c]) for c in names)] for line in of]
+        text = markdown.grid(["Row", *names.values()], lines)
+        found.append(Table("At the end of training: does the method do what it says?", text))
+    path = paths.tables / "collapse.csv"
+    if path.is_file() and len(table := read_table(path)):
+        head = ["Loss of M, form, learning rate, M_H", *maps.values(), "Collapsed"]
+        lines = [
+            [line["title"], *(_number(line[c]) for c in maps), "yes" if line["collapsed"] else "no"]
+            for _, line in table.iterrows()
+        ]
+        note = collapse_said(table)
+        found.append(Table("The collapse of Eq. 5, taken apart", markdown.grid(head, lines), note))
+    return found
+
+
+def _ranged(line: pd.Series, name: str) -> str:
+    if pd.isna(line[name]):
+        return "–"
+    value, low, high = (_number(line[name + end]) for end in ("", "_lo", "_hi"))
+    return f"{value} ({low} to {high})"
 
 
 def areas(table: pd.DataFrame) -> str:
@@ -166,7 +214,7 @@ def areas(table: pd.DataFrame) -> str:
         for m in measures:
             cells += [markdown.percent(line, m), markdown.percent(line, f"diff_{m}", "{:+.1f}")]
         lines.append(cells)
-    return markdown.grid(head, lines)
+    return markdown.grid(head, lines) + markdown.not_converged(table)
 
 
 def areas_by_family(table: pd.DataFrame) -> str:
@@ -178,7 +226,7 @@ def areas_by_family(table: pd.DataFrame) -> str:
         cells = [markdown.percent(of.loc[f], "auc") for f in families]
         lines.append([of_row["title"].iloc[0], *cells])
     names = [FAMILIES[f].title if f in FAMILIES else f for f in families]
-    return markdown.grid(["Row", *names], lines)
+    return markdown.grid(["Row", *names], lines) + markdown.not_converged(table)
 
 
 def _robustness(_: Params, __: Paths, path: Path) -> list[Table]:

@@ -23,8 +23,8 @@ ABOUT = {
     "table2": (
         "One loss after the other, on Deepfakes alone. A difference is paired, on the same faces, "
         "to the first row; if its interval includes zero, this study cannot tell the two apart. "
-        "The row on both qualities, without which more data cannot be told from better losses, and "
-        "Eq. 5 exactly as printed, where a preset has it, are not in the paper."
+        "Not in the paper are the row on both qualities, without which more data cannot be told "
+        "from better losses, two branches without these losses, and Cao et al. as printed."
     ),
     "attention": (
         "The paper multiplies features by a map M that should say which pixels were forged. The "
@@ -36,7 +36,7 @@ ABOUT = {
     ),
     "robustness": (
         "The same test faces after degradations of the whole frame. Most systems were trained on "
-        "none of them but c23 and c40, those marked † on more. An area is the mean of a measure "
+        "none of them but c23 and c40, those marked ‡ on more. An area is the mean of a measure "
         "over the levels of a family, from the untouched frame to the strongest level; families "
         "count alike in the mean over all."
     ),
@@ -55,6 +55,11 @@ ABOUT = {
 # A figure that is not named here is shown at the end of the section of its folder.
 FIGURES = {
     "table1": {
+        "table1/curves": (
+            "A curve a system: validation AUC against optimiser steps.",
+            "Learning curves. A row that still rises by more than a point over the last quarter "
+            "of its steps has a dagger, not converged, in every table.",
+        ),
         "table1/table1": (
             "A line a system: dots with intervals of the measures of Table 1.",
             "Table 1 as a figure, with intervals. Hollow diamonds are the paper's own numbers.",
@@ -81,17 +86,14 @@ FIGURES = {
         ),
     },
     "table2": {
+        "table2/curves": (
+            "A curve a row: validation AUC against optimiser steps.",
+            "Learning curves. A row that still rises by more than a point over the last quarter "
+            "of its steps has a dagger, not converged, in every table.",
+        ),
         "table2/table2": (
             "A line a row of Table 2: dots with intervals of its measures.",
             "Table 2 as a figure, with intervals. Hollow diamonds are the paper's own numbers.",
-        ),
-        "table2/curves": (
-            "Curves by epoch, one a row.",
-            "Training curves of every row, and what validation said after each epoch.",
-        ),
-        "table2/collapse": (
-            "Mean attention on forged pixels and elsewhere, by training step.",
-            "Does attention collapse? On forged pixels the map has to stay above that elsewhere.",
         ),
         "table2/roc": ("ROC curves, one a row.", "ROC of every row at low quality."),
         "table2/scores": (
@@ -112,13 +114,23 @@ FIGURES = {
             "Test faces with mask and maps, the best and the worst fit of each manipulation.",
             "Best and worst cases: the maps that fit the mask best, and worst.",
         ),
+        "attention/real": (
+            "Mean of the map on forged regions, elsewhere and on real faces, and their ratio.",
+            "Real faces beside forged ones. A ratio of 1 says that a real face looks as forged as "
+            "a forged one.",
+        ),
+        "attention/method": (
+            "Panels by training step: norms, hinges, distances, the critic, attention; a line a "
+            "row.",
+            "Does the method do what it says? Dashed: the radii of Eq. 6, and equal distances.",
+        ),
         "attention/course": (
-            "Mean attention on forged cells and elsewhere, by training step.",
-            "Attention over the course of training.",
+            "Mean attention on forged cells and elsewhere, by training step, a panel a run.",
+            "The collapse of Eq. 5: on forged pixels the map has to stay above that elsewhere.",
         ),
         "attention/epochs": (
-            "Maps of the same forged validation faces, a line an epoch.",
-            "The low-quality branch's maps of the same faces, epoch after epoch.",
+            "Maps of the same forged validation faces, a line a validation.",
+            "The low-quality branch's maps of the same faces in the course of training.",
         ),
         "attention/collapse": (
             "Maps of Eq. 5 as printed and of the cured run on the same forged faces.",
@@ -141,7 +153,7 @@ FIGURES = {
         "robustness/areas": (
             "Areas under the curves, a line a system, and differences by family.",
             "The area under each curve, and paired differences to the reference (of grey rows in "
-            "the table alone). Rows marked † were trained on degraded pictures.",
+            "the table alone). Rows marked ‡ were trained on degraded pictures.",
         ),
         "copies/levels": (
             "A real face and forgeries at the strongest level of every degradation.",

@@ -23,14 +23,15 @@ COSTS = {  # column of the table -> key of metrics/runs/<run>.json
 }
 INTERVAL = ("", "_lo", "_hi")
 COMPRESSION = [
-    *["row", "title", "trained_on", "high", "low", "seeds", "units", "frames", "collapsed"],
+    *["row", "title", "trained_on", "high", "low", "seeds", "units", "frames"],
+    *["rising", "collapsed"],
     *[f"{m}_{q}{e}" for m in DIFFERENCES for q in ("high", "low") for e in INTERVAL],
     *[f"{d}{m}{e}" for d in ("drop_", "diff_drop_") for m in DIFFERENCES for e in INTERVAL],
     *["reference", "resamples", "confidence"],
 ]
 LEFT_OUT = [
     *["row", "title", "method", "compression", "seen_row", "seen_title", "seeds", "units"],
-    *["frames", "collapsed"],
+    *["frames", "rising", "collapsed"],
     *[f"{s}{m}{e}" for s in ("", "seen_", "diff_") for m in DIFFERENCES for e in INTERVAL],
     *["resamples", "confidence"],
 ]
