@@ -107,7 +107,14 @@ def results(paths) -> Paths:
     rows = {"cls_c40": "Xception, c40", "cls_at": "One loss", "cls_at_dis_gan": "All losses"}
     write_table(table(rows, "cls_c40", 0.02), paths.tables / "table2.csv")
     write_table(attention(), paths.tables / "attention.csv")
-    features = {"row": "ours", "state": "after", "own": 3.0, "other": 4.0, "ratio": 0.75}
+    features = {
+        "row": "ours",
+        "title": "Ours",
+        "state": "after",
+        "own": 3.0,
+        "other": 4.0,
+        "ratio": 0.75,
+    }
     write_table(pd.DataFrame([features | {"nearest": 0.5}]), paths.tables / "features.csv")
     write_table(areas(), paths.tables / "robustness_areas.csv")
     paths.metrics.mkdir(parents=True)
