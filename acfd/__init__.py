@@ -6,6 +6,9 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
+# OpenCV reads it when it is loaded: a small file may hold a picture of gigabytes
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
+
 
 def _leave_notebooks():
     """JupyterLab starts a kernel in its notebook's folder; every path of the project, those in

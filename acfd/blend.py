@@ -11,7 +11,7 @@ nose, left and right mouth corner. Masks are float32 H x W in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -48,7 +48,11 @@ ELLIPSES = {  # centre x, y, half axes
     "oval": [(0, 1.0, 1.95, 2.5)],
     "eyes": [(-1, 0, 0.75, 0.5), (1, 0, 0.75, 0.5)],
     "mouth": [(0, 1.98, 1.25, 0.75)],
+    "nose": [(0, 1, 0.9, 0.5)],
+    "features": [(-1, -0.25, 0.7, 0.55), (1, -0.25, 0.7, 0.55), (0, 1.2, 1.4, 1.4)],
 }
+ANGLE = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+CIRCLE = np.c_[np.cos(ANGLE), np.sin(ANGLE)]
 BOX = (-1.95, -1.4, 1.95, 3.3)
 
 
@@ -95,28 +99,32 @@ def random_mask(
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind of mask {kind!r}; there are: {', '.join(KINDS)}")
-    affine = to_face(landmarks)
-    mask = np.zeros(shape, np.uint8)
-    turn = 2 * turned(landmarks)
-    for outline in _outlines(kind, scale, wobble, rng):
-        # less is seen of the cheek that a face turns away
+    affine, turn = to_face(landmarks), 2 * turned(landmarks)
+    outlines = _outlines(kind, scale, wobble, rng)
+    for outline in outlines:  # less is seen of the cheek that a face turns away
         outline[:, 0] *= 1 - np.clip(0.6 * turn * np.sign(outline[:, 0]), 0, 0.5)
-        points = outline @ affine[:, :2].T + affine[:, 2]
-        points = np.clip(points, -4 * max(shape), 5 * max(shape))
-        cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-    mask = mask.astype(np.float32) / 255
+    mask = _filled(outlines, affine, shape)
     if kind == "half":
         mask *= _half_plane(affine, shape, rng)
     return soften(mask, softness * unit(landmarks), inward=inward)
 
 
+def _filled(outlines: Iterable[np.ndarray], affine: np.ndarray, shape: tuple[int, int]):
+    """Closed outlines in the face's own units, filled: float32 of `shape`."""
+    mask = np.zeros(shape, np.uint8)
+    for outline in outlines:
+        points = outline @ affine[:, :2].T + affine[:, 2]
+        points = np.clip(points, -4 * max(shape), 5 * max(shape))
+        cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    return mask.astype(np.float32) / 255
+
+
 def _outlines(kind: str, scale: float, wobble: float, rng) -> list[np.ndarray]:
     """Closed outlines in the face's own units, scaled about their middles."""
     if kind in ELLIPSES:
-        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         waves = wobble * rng.standard_normal(3)
-        radius = scale * (1 + sum(w * np.cos((k + 2) * angle + k) for k, w in enumerate(waves)))
-        circle = np.c_[np.cos(angle), np.sin(angle)] * radius[:, None]
+        radius = scale * (1 + sum(w * np.cos((k + 2) * ANGLE + k) for k, w in enumerate(waves)))
+        circle = CIRCLE * radius[:, None]
         return [np.array([x, y]) + circle * (a, b) for x, y, a, b in ELLIPSES[kind]]
     if kind == "box":
         x0, y0, x1, y1 = BOX
@@ -172,6 +180,24 @@ def match_colour(
     shift = strength * (there.mean(0) - middle)
     a = a * gain + (middle * (1 - gain) + shift)
     return to_uint8(cv2.cvtColor(a.astype(np.float32), cv2.COLOR_LAB2RGB) * 255)
+
+
+def skin(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Where there is face and neither hair nor background, float32 H x W from 0 to 1.
+
+    Face is eyes, brows, nose and mouth, and around these what has the nose's colour.
+    """
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    affine, soft = to_face(landmarks), 0.3 * unit(landmarks)
+    nose, inner = (
+        _filled([CIRCLE * (a, b) + (x, y) for x, y, a, b in ELLIPSES[name]], affine, lab.shape[:2])
+        for name in ("nose", "features")
+    )
+    if not (nose > 0.5).any():
+        return soften(inner, soft)
+    away = np.abs(lab - np.median(lab[nose > 0.5], axis=0)) / (25, 12, 12)
+    alike = np.clip(2 - away.max(axis=2), 0, 1).astype(np.float32)
+    return np.maximum(soften(alike, soft), soften(inner, soft))
 
 
 def blend(target: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -6,16 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from acfd import mend
 from acfd import params as params_module
 from acfd.params import ParamsError, load
 from acfd.paths import Paths
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be any bytes
     args = _parser().parse_args(argv)
     try:
-        mend.keep()
         return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -64,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("folder", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
-    sub.add_argument("name", help="01_videos, 02_faces, ..., 07_robustness")
+    sub.add_argument("name", help="01_videos, 02_faces, ..., 09_report")
     _run_of(sub, required=False)
 
     sub = command("train", _train, "train one run without its notebook (for torchrun and SLURM)")
@@ -85,14 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-overlay", action="store_true", help="write no pictures and videos")
     sub.add_argument("--frames", type=int, help="frames a video, 0: all of them")
     sub.add_argument("--model", type=Path, help="a folder that `acfd export` wrote")
-    sub.add_argument("--backend", help="auto, openvino, onnx, torch, int8")
+    sub.add_argument("--backend", help="auto, openvino, onnx, torch")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.add_argument("--card", action="store_true", help="print the model card")
     _run_of(sub, required=False)
 
     sub = command("export", _export, "write a run as ONNX and OpenVINO, with its model card")
     sub.add_argument("-o", "--out", type=Path, help="folder (default: data/<preset>/exports/<run>)")
-    sub.add_argument("--int8", action="store_true", help="in 8-bit integers too, if as accurate")
     _run_of(sub, required=False)
 
     command("copies", _copies, "cut test faces from degraded copies of their videos (a stage)")
@@ -102,8 +100,6 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("features", _features, "write where a run's features of test faces lie (a stage)")
     _run_of(sub)
-
-    command("report", _report, "write results/<preset>/report.html, the study as a page (a stage)")
 
     sub = command(
         "readme", _readme, "rewrite the tables of README.md and docs/results.md from results/"
@@ -133,8 +129,6 @@ def _plan(_):
     from acfd.plan import plan
 
     print(plan(load()))
-    for done in mend.mend():
-        print(done)
 
 
 def _preset(args):
@@ -249,9 +243,7 @@ def _export(args):
     row = args.row or p.detect.row
     seed = p.detect.seed if args.seed is None else args.seed
     folder = args.out or paths.export(row, seed)
-    said = export.export(p, paths, row, seed, folder, int8=args.int8)
-    if args.int8:
-        print(said["int8"])
+    said = export.export(p, paths, row, seed, folder)
     for name in said["files"]:
         print(folder / name)
 
@@ -287,15 +279,8 @@ def _features(args):
     extract.store(p, args.row, args.seed, paths)
 
 
-def _report(_):
-    from acfd import report
-
-    path = report.write(load())
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in a browser")
-
-
 def _readme(args):
-    from acfd.report import pages
+    from acfd.tables import pages
 
     for path, text in pages.rewrite(Path()).items():
         if text == path.read_text():

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import norm, t
+from scipy.special import stdtrit
 
 PIXELS = ["tp", "fp", "fn", "tn"]
+_LEAST_P = 1e-9  # below it a p-value is 0
 
 
 class MetricError(ValueError):
@@ -26,11 +28,13 @@ class MetricError(ValueError):
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval; left_out counts the resamples that had lost a class."""
+    """An estimate with its interval, and what that says of zero: p is the smallest share left to
+    its tails at which it reaches zero. left_out counts the resamples that had lost a class."""
 
     value: float
     low: float
     high: float
+    p: float
     left_out: int
 
 
@@ -145,9 +149,9 @@ def measure(
     """Every metric in every resample: R numbers each, the first of them the estimate.
 
     samples: one run at one compression, with the column unit. balanced_acc_val is there if a
-    threshold from validation is given (it is held fixed), pbca and iou if the run has maps and the
-    forgeries have masks. A resample that has lost a class is NaN; `interval` leaves it out and
-    counts it.
+    threshold from validation is given (it is held fixed); pbca, iou and pbca_empty (the PBCA of a
+    map that is zero everywhere) if the run has maps and the forgeries have masks. A resample that
+    has lost a class is NaN; `interval` leaves it out and counts it.
     """
     frame = [samples[c].to_numpy() for c in ("label", "score", "unit")]
     by_video = videos(samples)
@@ -162,26 +166,8 @@ def measure(
     out["video_auc"] = _auc(*video, weights)
     # real faces are compared with an empty mask: they have pixels even where no forgery has a mask
     if samples.loc[samples["label"] == 1, PIXELS].to_numpy().any():
-        out["pbca"], out["iou"] = _pixels(samples, weights)
+        out["pbca"], out["iou"], out["pbca_empty"] = _pixels(samples, weights)
     return out
-
-
-def over_seeds(replicates: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Mean over training seeds, S x R -> R, where resamples 1 ... R - 1 also resample the seeds.
-
-    With one seed the interval covers the choice of people only, for that one training run: another
-    run may fall outside it. With more it covers both. Seeds are drawn with replacement and their
-    deviations stretched by sqrt(S / (S - 1)), without which 2 or 3 seeds would give a variance too
-    small by a half or a third (Rao and Wu, JASA 1988). Two rows resampled with the same `seed` draw
-    the same seeds, so a paired difference may be formed before.
-    """
-    replicates = np.atleast_2d(replicates)
-    s, r = replicates.shape
-    if s == 1:
-        return replicates[0].copy()
-    counts = np.random.default_rng([seed, 1]).multinomial(s, np.full(s, 1 / s), r - 1).T
-    share = 1 / s + np.sqrt(s / (s - 1)) * (counts / s - 1 / s)
-    return np.concatenate([[replicates[:, 0].mean()], (share * replicates[:, 1:]).sum(0)])
 
 
 def interval(
@@ -190,24 +176,52 @@ def interval(
     confidence: float = 0.95,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
-    """The percentile interval of R resamples, the first being the estimate.
+    """The mean over S training seeds of S x R resamples (or R), the first of them the estimates.
 
-    The percentiles are widened for few units as Student's t is against the normal (Hesterberg,
-    The American Statistician 2015, "expanded percentile"). Where no unit has an error, every
-    resample is perfect and the interval has no width: that says the test was too easy or too small.
+    Two things vary: which people are tested, by the resamples of the mean over seeds, and which
+    seeds were trained, by the estimates' variance over seeds / S. Each has its own Student's t,
+    with units - 1 and S - 1 degrees of freedom, and the half-widths add as squares (Howe, JASA
+    1974; Zou and Donner, Statistics in Medicine 2008). One variance with Welch and Satterthwaite's
+    degrees of freedom covers too little with 3 seeds. One seed alone says nothing of other seeds:
+    the interval is then of people only, for that one training run.
+
+    Where nothing varies, the interval has no width: that says the test was too easy or too small.
     Raises MetricError if the estimate is undefined or half of the resamples or more are.
     """
-    value, rest = replicates[0], replicates[1:]
+    replicates = np.atleast_2d(replicates)
+    seeds, mean = len(replicates), replicates.mean(axis=0)
+    value, rest = float(mean[0]), mean[1:]
     kept = rest[np.isfinite(rest)]
     if not np.isfinite(value) or 2 * kept.size <= rest.size:
         raise MetricError(
             f"{rest.size - kept.size} of {rest.size} resamples of {units} units have lost a class; "
             "too few people in the split for an interval"
         )
-    tail = (1 - confidence) / 2
-    tail = norm.cdf(np.sqrt(units / (units - 1)) * t.ppf(tail, units - 1))
-    low, high = np.clip(np.quantile(kept, [tail, 1 - tail]), *bounds)
-    return Interval(float(value), float(low), float(high), int(rest.size - kept.size))
+    parts = [(units - 1, kept.std() * np.sqrt(units / (units - 1)))]
+    if seeds > 1:
+        parts.append((seeds - 1, replicates[:, 0].std(ddof=1) / np.sqrt(seeds)))
+
+    def half(tails: float) -> float:
+        """Half the width of the interval that leaves this share to both tails together."""
+        return float(np.hypot.reduce([-stdtrit(df, tails / 2) * error for df, error in parts]))
+
+    low, high = np.clip([value - half(1 - confidence), value + half(1 - confidence)], *bounds)
+    if abs(value) >= half(_LEAST_P):
+        p = 0.0 if value else 1.0
+    else:
+        p = brentq(lambda tails: half(tails) - abs(value), _LEAST_P, 1.0)
+    return Interval(value, float(low), float(high), float(p), int(rest.size - kept.size))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values of several comparisons, each raised so that comparing all of them with a level keeps
+    the chance of any false finding below it (Holm 1979). NaN is no comparison and stays."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN come last
+    raised = p.copy()
+    factors = np.arange(order.size, 0, -1)
+    raised[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return raised
 
 
 def _check(label, score) -> tuple[np.ndarray, np.ndarray]:
@@ -300,8 +314,8 @@ def _eer(label, score, unit, weights) -> np.ndarray:
     return fnr + step * (fnr_next - fnr)
 
 
-def _pixels(samples: pd.DataFrame, weights) -> tuple[np.ndarray, np.ndarray]:
-    """PBCA and IoU, R each."""
+def _pixels(samples: pd.DataFrame, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """PBCA, IoU, and the PBCA of an empty map, R each."""
     forged = samples[samples["label"] == 1]
     counts = forged[PIXELS].to_numpy(np.float64)
     unit = None if weights is None else forged["unit"].to_numpy()
@@ -312,4 +326,5 @@ def _pixels(samples: pd.DataFrame, weights) -> tuple[np.ndarray, np.ndarray]:
         raise MetricError("no pixels: no forged face has an attention map (tp, fp, fn, tn all 0)")
     if not counts[:, :3].sum():
         raise MetricError("IoU is undefined: no pixel is forged in any mask or attention map")
-    return _ratio(tp + tn, tp + fp + fn + tn), _ratio(tp, tp + fp + fn)
+    total = tp + fp + fn + tn
+    return _ratio(tp + tn, total), _ratio(tp, tp + fp + fn), _ratio(fp + tn, total)

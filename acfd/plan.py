@@ -90,7 +90,7 @@ def _scored(p: Params, row: str) -> int:
     if p.data.source != "synthff":
         return 0
     of = p.for_row(row)
-    people = sum(getattr(p.synthff.identities, split) for split in p.score.splits)
+    people = p.synthff.identities.val + p.synthff.identities.test
     clips = people * (1 + len(of.score.methods or of.train.methods))
     return clips * min(p.faces.frames, p.synthff.frames)
 

@@ -34,7 +34,8 @@ STAGES = {
     "table1": "04_table1",
     "attention": "06_attention",
     "curves": "07_robustness",
-} | {name: name for name in ("score", "calibrate", "features", "copies", "robustness", "report")}
+    "report": "09_report",
+} | {name: name for name in ("score", "calibrate", "features", "copies", "robustness")}
 # What a stage imports to show or to check what it makes
 SHOWN = {
     "videos": {"figures", "datasets.check", "datasets.compress"},

@@ -22,7 +22,7 @@ import openvino
 import torch
 
 from acfd import params
-from acfd.deploy import export, quantise
+from acfd.deploy import export
 from acfd.detect import backends
 from acfd.detect.core import Detector
 from acfd.params import Params
@@ -106,14 +106,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="acfd") as temporary:
         folder = Path(temporary)
         about = export.export(p, paths, row, p.detect.seed, folder / "model")
-        int8 = quantise.add(p, paths, row, p.detect.seed, folder / "model", worst=1.0)
         video = clip(folder / "clip.mp4")
         said = {
             "run": f"{p.preset} {row}-s{p.detect.seed}",
             "crop": p.faces.size,
             "inference": inference(p, paths, row, folder / "model", args.rounds),
             "difference_to_pytorch": about["difference"],
-            "int8": int8,
             "detect_every_frame": road(p, paths, row, video, 0, args.rounds),
             "detect_as_set": road(p, paths, row, video, p.detect.frames, args.rounds),
         }

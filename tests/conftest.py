@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from project import STATE
 from ruamel.yaml import YAML
 
 from acfd import figures
@@ -30,8 +31,11 @@ from acfd.shards import (
 from acfd.synthff.people import Generator
 from acfd.video import write_video
 
-TOP = Path(__file__).parents[1]
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
+
+
+def pytest_report_header() -> str:
+    return "params, presets, dvc.lock, results and pages are those that git has staged or committed"
 
 
 def pytest_collection_modifyitems(items):
@@ -134,7 +138,7 @@ def make_tree(portraits) -> Callable[..., Tree]:
 @pytest.fixture(scope="session")
 def make_params() -> Callable[..., Params]:
     """make_params(faces={"size": 48}, compute={"jobs": 2}, ...): params.yaml, made small."""
-    base = params_module.load(TOP / "params.yaml").model_dump()
+    base = params_module.load(STATE / "params.yaml").model_dump()
 
     def make(**sections: Mapping) -> Params:
         raw = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
@@ -144,6 +148,7 @@ def make_params() -> Callable[..., Params]:
             for key in ("steps", "epoch_steps"):
                 row["set"].get("train", {}).pop(key, None)
         raw["faces"] |= {"frames": 4, "size": 48, "detect_size": 128}
+        raw["synthff"]["size"] = 96
         raw["compute"]["jobs"] = 1
         for section, values in sections.items():
             raw[section] |= values

@@ -11,7 +11,13 @@ from trained import write_about, write_scores
 
 from acfd import ffpp
 from acfd.deploy import calibrate
-from acfd.deploy.calibrate import best_temperature, expected_error, log_loss, sigmoid
+from acfd.deploy.calibrate import (
+    CalibrationError,
+    best_temperature,
+    expected_error,
+    log_loss,
+    sigmoid,
+)
 from acfd.detect.media import look
 from acfd.metrics import MetricError
 from acfd.paths import Paths
@@ -116,6 +122,38 @@ def test_scatter_is_within_videos_and_of_single_images_between_them():
     assert calibrate.temperatures(calibrate.samples(images))["scatter"] > 0
 
 
+def people(temperature: float, n: int = 24, seed: int = 1) -> pd.DataFrame:
+    """`samples` of n pairs of people, 20 each, whose log-odds are too large by `temperature`."""
+    label, logit = drawn(20 * n, temperature, seed)
+    unit, weight = np.arange(20 * n) // 20, even(20 * n)
+    return pd.DataFrame({"label": label, "logit": logit, "weight": weight, "unit": unit})
+
+
+def test_a_temperature_is_used_if_it_helps_on_other_people():
+    found = calibrate.fit(people(3.0))
+    assert found["calibrated"] and found["temperature"] == pytest.approx(3, rel=0.2)
+    assert found["log_loss"] < found["log_loss_before"] and found["ece"] < found["ece_before"]
+
+
+def test_one_that_does_not_help_there_is_left_out_and_said_to_be():
+    right = calibrate.fit(people(1.0))
+    lone = calibrate.fit(people(3.0, n=1))  # nobody else to try it on
+    for found in (right, lone):
+        assert not found["calibrated"] and found["temperature"] == 1
+        assert found["low"] <= 1 <= found["high"]
+        assert found["log_loss"] >= found["log_loss_before"] - 0.005
+
+
+def test_every_temperature_is_of_other_people():
+    of = people(1.0, n=2)
+    of.loc[of["unit"] == 1, "logit"] *= 9
+    first, second = (calibrate.held_out(of)[of["unit"] == n] for n in (0, 1))
+    for n, found in ((1, first), (0, second)):
+        rest = of[of["unit"] == n]
+        expected = best_temperature(*(rest[c].to_numpy() for c in ("label", "logit", "weight")))
+        assert found == pytest.approx(expected)
+
+
 def test_one_class_alone_is_refused():
     with pytest.raises(MetricError, match="found 2 real and 0 forged"):
         calibrate.samples(scores().iloc[:2])
@@ -149,8 +187,7 @@ def test_the_stage_writes_what_detect_reads(study):
         fit = found[what]
         assert fit["samples"] == samples and fit["units"] == 2
         assert fit["low"] <= fit["temperature"] <= fit["high"]
-        assert fit["log_loss"] <= fit["log_loss_before"]
-    assert found["frames"]["temperature"] > 1.5
+        assert fit["calibrated"] or fit["temperature"] == 1
     assert found["frames_a_video"] == 2
     assert set(found["test"]) == {"c23", "c40"}
     assert found["test"]["c40"]["videos"] == 8
@@ -225,3 +262,28 @@ def test_a_calibration_of_an_older_training_is_not_used(study):
     old = json.loads(path.read_text()) | {"key": "f" * 16, "scatter": -1.0}
     path.write_text(json.dumps(old))
     assert calibrate.of_run(p, paths, ROW, 0)["scatter"] > 0
+
+
+def test_scores_of_another_training_give_no_calibration(study, toy_faces):
+    """As those that git has beside a run that was trained here."""
+    p, paths = study
+    write_about(p, paths, "ours")
+    scores = write_scores(toy_faces, paths, "ours", temperature=1.0)
+    for attrs in ({"key": "f" * 16}, {}):
+        scores.attrs = attrs
+        scores.to_parquet(paths.scores("ours", 0))
+        with pytest.raises(CalibrationError) as error:
+            calibrate.of_run(p, paths, "ours", 0)
+        for said in (paths.scores("ours", 0), paths.run("ours", 0) / "run.json", "acfd score"):
+            assert str(said) in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "[" * 9999, "\xff"])
+def test_a_broken_file_is_named(study, text):
+    p, paths = study
+    for path in (paths.metrics / "calibration.json", paths.run(ROW, 0) / "run.json"):
+        whole = path.read_bytes()
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(CalibrationError, match=f"{path}: broken"):
+            calibrate.of_run(p, paths, ROW, 0)
+        path.write_bytes(whole)

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from project import STATE
 from ruamel.yaml import YAML
 
 from acfd import cli, params
 from acfd.plan import plan
-from acfd.report import pages
+from acfd.tables import pages
 
 TOP = Path(__file__).parents[1]
 
@@ -16,8 +17,8 @@ TOP = Path(__file__).parents[1]
 @pytest.mark.parametrize("preset", ["pocket", "full", "smoke", "ffpp"])
 def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
     file = tmp_path / "params.yaml"
-    file.write_text((TOP / "params.yaml").read_text())
-    params.apply_preset(preset, file, TOP / "presets")
+    file.write_text((STATE / "params.yaml").read_text())
+    params.apply_preset(preset, file, STATE / "presets")
     p = params.load(file)
     said = plan(p)
     assert all(re.search(rf"train2? +{row}, ", said) for row in p.trained)
@@ -30,7 +31,7 @@ def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
 
 def test_the_plan_names_every_stage_that_takes_time():
     stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
-    said = plan(params.load(TOP / "params.yaml"))
+    said = plan(params.load(STATE / "params.yaml"))
     for name in set(stages) - {"sources"}:  # it takes seconds
         assert re.search(rf"^  {name} ", said, re.MULTILINE), name
 
@@ -46,29 +47,29 @@ def test_the_plan_counts_the_copies_of_a_study(make_params):
 
 
 def test_the_plan_knows_what_a_system_costs():
-    said = plan(params.load(TOP / "params.yaml"))
+    said = plan(params.load(STATE / "params.yaml"))
     rows = ("rahmouni", "xception_c23", "xception_both", "f3net")
     took = [float(re.search(rf"train +{r}, .*?([\d.]+) min", said)[1]) for r in rows]
     assert took == sorted(took) and took[-1] > 3 * took[0]
 
 
 def test_tables_of_pages_are_those_of_results():
-    for path, text in pages.rewrite(TOP).items():
+    for path, text in pages.rewrite(STATE).items():
         assert text == path.read_text(), f"{path.name}: run `acfd readme`"
 
 
 @pytest.mark.parametrize("name", pages.PAGES)
 def test_pages_show_pictures_that_exist(name):
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (TOP / name).read_text())
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (STATE / name).read_text())
     assert pictures
     for picture in pictures:
-        shown = (TOP / name).parent / picture
+        shown = (STATE / name).parent / picture
         assert shown.is_file(), f"{name} shows {picture}, which is not there"
 
 
 def test_readme_names_every_preset():
-    text = (TOP / "README.md").read_text()
-    for preset in (TOP / "presets").glob("*.yaml"):
+    text = (STATE / "README.md").read_text()
+    for preset in (STATE / "presets").glob("*.yaml"):
         assert f"| `{preset.stem}` |" in text
 
 

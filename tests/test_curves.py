@@ -19,7 +19,7 @@ GAPS = {"xception": (2.0, 1.0, 0.0, 0.5), "ours": (2.0, 1.5, 1.0, 0.5)}  # a ste
 @pytest.fixture
 def params(make_params):
     r = {"rows": ROWS, "reference": "ours", "levels": LEVELS, "bootstrap": 300}
-    return make_params(robustness=r, study={"seeds": [0, 1]})
+    return make_params(robustness=r, study={"seeds": [0, 1, 2]})
 
 
 def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def paths(tmp_path, write_history) -> Paths:
     found = Paths("pocket", tmp_path)
     found.robustness("ours", 0).parent.mkdir(parents=True)
     for row in ROWS:
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             scores(row, seed).to_parquet(found.robustness(row, seed))
             write_history(found, row, seed)
     return found
@@ -76,7 +76,7 @@ def test_curves_hold_every_level_in_order_and_its_auc(params, paths):
         ]
         assert line.balanced_acc == pytest.approx(np.mean(expected))
     assert (table[["units", "frames"]] == [8, 32]).all(axis=None)
-    assert table["seeds"].eq("0 1").all()
+    assert table["seeds"].eq("0 1 2").all()
 
 
 def test_areas_are_trapezoids_and_families_count_alike(params, paths):
@@ -115,6 +115,8 @@ def test_differences_are_paired(params, paths):
     gap = jpeg["auc"] - lines.loc[("ours", "jpeg"), "auc"]
     assert jpeg["diff_auc"] == pytest.approx(gap) and gap < -0.05
     assert jpeg["diff_auc_lo"] < jpeg["diff_auc"] < jpeg["diff_auc_hi"] < 0
+    assert 0 < jpeg["diff_auc_p"] < 0.05
+    assert jpeg["diff_auc_p_holm"] == jpeg["diff_auc_p"]  # one row is compared with the reference
     width = jpeg["auc_hi"] - jpeg["auc_lo"]
     assert jpeg["diff_auc_hi"] - jpeg["diff_auc_lo"] < width * 1.5
     assert lines.loc["ours", "diff_auc"].isna().all()
@@ -126,7 +128,7 @@ def test_differences_are_paired(params, paths):
 def test_a_family_without_scores_is_left_out_and_a_missing_level_is_an_error(params, paths):
     def drop(which):
         for row in ROWS:
-            for seed in (0, 1):
+            for seed in (0, 1, 2):
                 of = scores(row, seed)
                 of[~which(of)].to_parquet(paths.robustness(row, seed))
 

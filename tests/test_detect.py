@@ -3,6 +3,8 @@ one face, two, none, of damaged and odd files; what is written; exit codes."""
 
 import csv
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from conftest import moving
+from conftest import moving, remux
 from ruamel.yaml import YAML
 from trained import write_calibration, write_run
 
@@ -337,6 +339,34 @@ def test_files_of_one_name_do_not_overwrite_each_other(command, clips, tmp_path)
     command(*paths, "--out", tmp_path / "out", "--no-overlay")
     found = {json.loads(p.read_text())["path"] for p in (tmp_path / "out").glob("*.json")}
     assert found == {str(p) for p in paths}
+
+
+def test_one_odd_file_does_not_end_a_batch(command, clips, portraits, tmp_path):
+    """Its size changes, its name leaves no room for an ending, its name is no text."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    parts = []
+    for size in (320, 240):
+        write_video(tmp_path / "x.mp4", moving(portraits[0], 5, size, size), 25.0, crf=20)
+        remux(tmp_path / "x.mp4", tmp_path / "x.h264")
+        parts.append((tmp_path / "x.h264").read_bytes())
+    (folder / "changes.ts").write_bytes(b"".join(parts))
+    for name in (b"l" * 249 + b".mp4", b"\xff.mp4", b"z.mp4"):
+        (folder / os.fsdecode(name)).write_bytes((clips / "one.mp4").read_bytes())
+    for arguments in (["--json", folder], ["--json", folder, "-o", tmp_path / "o"], [folder]):
+        code, out, err = command("--frames", "4", *arguments)
+        assert code == (1 if "-o" not in arguments and "--json" in arguments else 2), err
+        said = [line for line in out.splitlines() if not line.startswith(" ")]
+        for name, line in zip(("changes.ts", "l" * 249, "z.mp4", r"\udcff.mp4"), said, strict=True):
+            if "--json" in arguments:
+                jsonschema.validate(json.loads(line), SCHEMA)
+                assert name in json.loads(line)["path"] and json.loads(line)["verdict"] == "forged"
+            else:
+                assert name in line and "forged" in line
+        assert code == 1 or re.fullmatch(r"acfd detect: .*l\.mp4: not written: .*too long.*\n", err)
+    names = {f"{n}{e}" for n in ("changes.ts", os.fsdecode(b"\xff.mp4"), "z.mp4")
+             for e in (".csv", ".json", ".overlay.mp4")}  # fmt: skip
+    assert {p.name for p in (tmp_path / "o").iterdir()} == names
 
 
 def test_the_card_says_what_it_was_trained_on(command):

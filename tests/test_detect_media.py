@@ -1,6 +1,12 @@
 """Files of every kind and state: what they are said to hold, and which frames come out."""
 
+import os
+import struct
+import subprocess
+import sys
+import zlib
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
@@ -8,11 +14,12 @@ import numpy as np
 import pytest
 from conftest import remux
 
+from acfd.datasets.headers import header
 from acfd.detect import media
 from acfd.detect.frames import Frames
 from acfd.detect.media import MediaError, choose, find, look
 from acfd.faces import choose_frames
-from acfd.video import read_frames, write_video
+from acfd.video import VideoError, probe, read_frames, write_video
 
 
 def clip(frames=20, width=64, height=48):
@@ -198,6 +205,68 @@ def test_images_are_turned_by_their_exif_and_may_have_any_name(tmp_path):
     assert index == 0 and np.abs(picture.astype(int) - upright).mean() < 8
     ((_, of_set),) = read_frames(path)
     assert of_set.shape == (64, 48, 3) and np.abs(of_set.astype(int) - upright).mean() < 8
+
+
+def bomb(path, side: int) -> None:
+    """A PNG whose header promises side x side pixels."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IEND", b"")]
+    chunks.insert(1, (b"IDAT", zlib.compress(b"")))
+    data = b"".join(
+        struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+
+
+def test_a_picture_of_gigabytes_is_refused_before_it_is_made(tmp_path):
+    bomb(tmp_path / "large.png", 40000)
+    with pytest.raises(MediaError, match=r"large\.png: .*OpenCV refuses it \(pixels"):
+        look(tmp_path / "large.png")
+    bomb(tmp_path / "less.png", 20000)
+    code = f"from acfd.detect.media import look; look({str(tmp_path / 'less.png')!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "OpenCV refuses it (pixels" in done.stderr
+
+
+def test_pixels_of_an_absurd_shape_are_refused_before_they_are_made_square(tmp_path):
+    with av.open(str(tmp_path / "wide.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 3008, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(3000, 1)
+        for picture in clip(2, 64, 3008):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    with pytest.raises(MediaError, match=r"wide\.mp4: its frames are shown at 192000 x 3008"):
+        look(tmp_path / "wide.mp4")
+
+
+def test_a_stream_that_changes_its_size_keeps_that_of_its_first_frame(tmp_path):
+    for name, width, height in (("a", 64, 48), ("b", 128, 128)):
+        write_video(tmp_path / f"{name}.mp4", clip(5, width, height), 25.0, crf=10)
+        remux(tmp_path / f"{name}.mp4", tmp_path / f"{name}.h264")
+    both = tmp_path / "both.h264"
+    both.write_bytes(b"".join((tmp_path / f"{n}.h264").read_bytes() for n in "ab"))
+    found = look(both)
+    pictures = [picture for _, picture in Frames(found, range(10))]
+    assert [p.shape for p in pictures] == [(48, 64, 3)] * 10
+    # a square in the middle of the frame, black beside it
+    assert pictures[9][:, :8].max() == 0 == pictures[9][:, 56:].max()
+    assert pictures[9][:16, 48:56, 0].mean() > 200
+
+
+@pytest.mark.parametrize("name", ["2024-01-01T10:30:00.mp4", "写真.mp4", b"\xff.mp4"])
+def test_a_name_is_a_name(tmp_path, monkeypatch, steady, name):
+    path = Path(os.fsdecode(name))
+    monkeypatch.chdir(tmp_path)
+    path.write_bytes(steady.read_bytes())
+    assert look(path).frames == probe(path).frames == header(path).frames == 20
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path, steady):
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {steady.name}\n")
+    with pytest.raises(MediaError, match=r"list\.mp4: neither"):
+        look(tmp_path / "list.mp4")
+    with pytest.raises(VideoError, match=r"list\.mp4: not a readable video"):
+        probe(tmp_path / "list.mp4")
 
 
 def test_transparency_and_sixteen_bits_are_taken_off(tmp_path):

@@ -14,7 +14,7 @@ from acfd.detect.media import Media
 from acfd.detect.report import Flag, ModelReport
 from acfd.params import Detect
 
-FIXED = {"temperature": 1.0, "low": 1.0, "high": 1.0}
+FIXED = {"calibrated": True, "temperature": 1.0, "low": 1.0, "high": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_one_frame_scatters_as_those_of_validation_do(p):
 
 
 def test_the_temperature_and_its_interval_count(p):
-    hot = {"temperature": 2.0, "low": 1.0, "high": 4.0}
+    hot = FIXED | {"temperature": 2.0, "high": 4.0}
     found = verdict.judge(np.full(8, 3.0), calibration(scatter=0.0, videos=hot), p)
     assert found.temperature == 2 and found.probability == pytest.approx(sigmoid(1.5))
     assert found.interval == pytest.approx((sigmoid(0.75), sigmoid(3.0)))
@@ -101,6 +101,14 @@ def test_when_it_does_not_know_it_says_so(p):
     assert said == "inconclusive" and "the face is tiny" in reason
     note = Flag(code="codec", outside=False, text="another codec")
     assert decide(p, np.full(8, 4.0), [note])[0] == "forged"
+
+
+def test_a_probability_that_is_not_calibrated_is_said_to_be(p):
+    own = FIXED | {"calibrated": False}
+    assert "uncalibrated" not in decide(p, np.full(8, 2.0))[1]
+    said, reason = decide(p, np.full(8, 2.0), videos=own)
+    assert said == "forged" and reason.endswith("uncalibrated")
+    assert "uncalibrated" not in decide(p, [4.0], media=clip(kind="image"), videos=own)[1]
 
 
 def test_a_single_image_is_not_too_few_frames(p):

@@ -9,7 +9,6 @@ import cv2
 import jsonschema
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 import torch
 from ruamel.yaml import YAML
@@ -18,7 +17,8 @@ from torch import nn
 from trained import write_about, write_calibration, write_run
 
 from acfd import cli, systems
-from acfd.deploy import export, quantise
+from acfd.deploy import export
+from acfd.deploy.calibrate import CalibrationError
 from acfd.deploy.export import ExportError
 from acfd.deploy.judge import Judge
 from acfd.detect import backends
@@ -139,9 +139,7 @@ def test_what_cannot_be_had_is_said_with_what_there_is(study, exported, tmp_path
         export.about(p, paths, "xception", 3)
     with pytest.raises(ParamsError, match="no row 'nobody'"):
         export.about(p, paths, "nobody", 0)
-    with pytest.raises(BackendError, match="backend int8; there are: openvino, onnx"):
-        Detector(model=exported, backend="int8")
-    with pytest.raises(BackendError, match="backend torch"):
+    with pytest.raises(BackendError, match="backend torch; there are: openvino, onnx"):
         Detector(model=exported, backend="torch")
     with pytest.raises(ExportError, match=r"model\.json"):
         Detector(model=tmp_path)
@@ -178,6 +176,34 @@ def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
     assert (folder / "model.onnx").read_bytes() == b"new weights"
     with pytest.raises(ExportError, match=r"no model\.json"):
         Detector(model=folder)
+
+
+@pytest.mark.parametrize("part", ["files", "calibration", "run", None])
+def test_a_model_json_without_a_part_is_none(exported, tmp_path, part):
+    said = json.loads((exported / "model.json").read_text())
+    said.pop(part, None)
+    (tmp_path / "model.json").write_text(json.dumps(said if part else [said]))
+    with pytest.raises(ExportError, match=r"no model\.json .* or half of one"):
+        Detector(model=tmp_path)
+
+
+def test_a_calibration_of_another_training_is_refused(exported, tmp_path):
+    said = json.loads((exported / "model.json").read_text())
+    said["calibration"]["key"] = "f" * 16
+    (tmp_path / "model.json").write_text(json.dumps(said))
+    with pytest.raises(ExportError, match=r"calibration of f{16}, another training"):
+        Detector(model=tmp_path)
+
+
+def test_the_description_of_no_run_is_named(study, exported):
+    p, paths = study
+    path = paths.run("cls_at", 0) / "run.json"
+    whole = path.read_text()
+    for text in ("{", json.dumps(json.loads(whole) | {"params": {}})):
+        path.write_text(text)
+        with pytest.raises((CalibrationError, ExportError), match=f"{path}: .*train it again"):
+            export.about(p, paths, "cls_at", 0)
+    path.write_text(whole)
 
 
 class Odd(nn.Module):
@@ -249,77 +275,13 @@ def test_the_other_systems_are_judged_alike(system, study, tmp_path):
     assert (maps is None) == (same is None)
 
 
-def test_int8_is_kept_where_it_is_as_good(study, exported, crops):
-    """Of an untrained Xception: faster is for the benchmark, here it is the same function."""
-    quantise.quantise(exported / "model.onnx", crops, exported / quantise.FILE)
-    try:
-        assert (exported / quantise.FILE).stat().st_size < 0.5 * (
-            exported / "model.onnx"
-        ).stat().st_size
-        odds, _ = in_batches(backends.of_files(exported, "int8"), crops, 3)
-        expected, _ = in_batches(backends.of_files(exported, "onnx"), crops, 3)
-        assert backends.of_files(exported, "int8").name == "int8"
-        spread = np.abs(expected - expected.mean()).mean()
-        assert np.abs(odds - expected).mean() < spread
-        assert np.corrcoef(odds, expected)[0, 1] > 0.8
-    finally:
-        (exported / quantise.FILE).unlink()
-
-
-def test_the_command_writes_an_export_and_tells_what_int8_costs(study, monkeypatch, capsys):
+def test_the_command_writes_an_export(study, monkeypatch, capsys):
     p, paths = study
     write_about(p, paths, "cls_both")  # a folder without weights is no run
     with (paths.top / "params.yaml").open("w") as f:
         YAML().dump(p.model_dump(mode="json"), f)
     monkeypatch.chdir(paths.top)
-    assert cli.main(["export", "--row", "meso4", "--out", "out", "--int8"]) == 0
-    said = json.loads((paths.top / "out" / "model.json").read_text())["int8"]
-    assert said["faces"] == 32 and "kept" in capsys.readouterr().out
-    assert (paths.top / "out" / quantise.FILE).exists() == said["kept"]
-    lost = said["auc_float32"] - said["auc_int8"]
-    assert said["kept"] == (lost <= quantise.WORST)
-    assert said["calibration"]["videos"]["samples"] == 16  # of the validation split
-    assert said["calibration"]["frames_a_video"] == 2  # whole ones
-    assert said["test"]["faces"] == 32
-    if said["kept"]:
-        detector = Detector(model="out", backend="int8")
-        assert detector.calibration is None  # as that of the run, which was not scored
-
-
-def test_int8_is_made_when_it_is_asked_for(study, tmp_path, monkeypatch):
-    p, _ = study
-    paths = Paths(p.preset, tmp_path)
-    paths.data.mkdir(parents=True)
-    paths.faces.symlink_to(study[1].faces.resolve())
-    write_run(p, paths, "meso4")
-    write_calibration(paths, "meso4")
-    monkeypatch.setitem(quantise.add.__kwdefaults__, "worst", 2.0)
-    detector = Detector(p, paths=paths, row="meso4", backend="int8")
-    assert detector.backend.name == "int8"
-    own = detector.about["int8"]["calibration"]
-    assert detector.calibration["videos"] == own["videos"]
-    assert detector.calibration["ranges"]["detail"] == [0, 9999]  # of the run
-    # one that lost too much is not there
-    (path,) = (tmp_path / ".acfd" / "exports").glob("*/model.json")
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps(said | {"int8": said["int8"] | {"kept": False}}))
-    with pytest.raises(BackendError, match=r"int8: on validation faces .* Set detect.backend"):
-        Detector(p, paths=paths, row="meso4", backend="int8")
-
-
-def test_int8_is_tried_on_whole_videos_of_both_classes():
-    lines = [
-        ("original" if v < 100 else f"m{v % 4}", str(v), int(v >= 100), f)
-        for v in range(500)
-        for f in range(4)
-    ]
-    index = pd.DataFrame(lines, columns=["method", "video", "label", "frame"])
-    found = quantise.whole_videos(index)
-    assert found.groupby(["method", "video"]).size().eq(4).all()
-    videos = found.drop_duplicates(["method", "video"])
-    assert len(found) >= 300 and len(videos) >= 40
-    assert abs((videos["label"] == 0).sum() - (videos["label"] == 1).sum()) <= 1
-    few = quantise.whole_videos(index[index["video"].isin(["0", "1", "300"])])
-    assert len(few) == 12
-    long = quantise.whole_videos(pd.concat([index] * 60))  # 240 frames each
-    assert long.drop_duplicates(["method", "video"]).shape[0] == 40
+    assert cli.main(["export", "--row", "meso4", "--out", "out"]) == 0
+    written = capsys.readouterr().out.split()
+    assert {"out/model.onnx", "out/model.xml"} <= set(written)
+    assert Detector(model="out").calibration is None  # as that of the run, which was not scored

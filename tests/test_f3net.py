@@ -169,7 +169,6 @@ def study(make_params, small_params, toy_faces, tmp_path):
     raw = small_params.model_dump()
     raw["faces"]["size"] = 64
     raw["train"] |= {"steps": 1, "epoch_steps": 1, "val_pairs": 4}
-    raw["score"]["splits"] = ["val"]
 
     def at(name):
         paths = Paths("toy", tmp_path / name)

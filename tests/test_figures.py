@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,7 +73,6 @@ MADE = {
         FACES, MASKS, {"high": MAPS, "low": 1 - MAPS}, "abc"
     ),
     "montage": lambda: figures.montage([FACES, FACES], ["real", "forged"], ["raw", "c23", "c40"]),
-    "pair": lambda: figures.pair(FACES[0], FACES[1], MASKS[1]),
     "histograms": lambda: figures.score_histograms(samples()),
     "histogram": lambda: figures.score_histograms(samples(("one",)).drop(columns="title")),
     "roc": lambda: figures.roc(samples()),
@@ -137,26 +135,9 @@ def test_more_rows_than_colours_are_all_drawn():
     assert len(figures.roc(samples(rows)).axes[0].get_legend().get_texts()) == 9
 
 
-def test_pair_difference_is_signed_around_grey():
-    high = np.full((8, 8, 3), 100, np.uint8)
-    low = high.copy()
-    low[0, 0], low[0, 1] = 110, 90
-    fig = figures.pair(high, low, np.zeros((8, 8), np.uint8))
-    shown = fig.axes[2].images[0].get_array()
-    assert shown[5, 5, 0] == 0.5
-    assert shown[0, 0, 0] == pytest.approx(0.5 + 50 / 255)
-    assert shown[0, 1, 0] == pytest.approx(0.5 - 50 / 255)
-
-
 def test_attention_is_drawn_over_the_whole_face():
     values = np.linspace(0, 1, 48).reshape(3, 4, 4)
     fig = figures.attention_maps(FACES, MASKS, {"low": values}, ["a", "b", "c"])
     overlay = fig.axes[3].images[1]
     assert overlay.get_extent() == [-0.5, 31.5, 31.5, -0.5]
     assert (overlay.get_array() == values[0]).all() and overlay.get_clim() == (0, 1)
-
-
-def test_style_is_applied():
-    with plt.rc_context():
-        figures.use_style()
-        assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == figures.COLOURS

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from acfd import tables
-from acfd.report import pages
-from acfd.tables import markdown
+from acfd.tables import markdown, pages
 
 COMMON = {"seeds": "0", "units": 4, "frames": 60, "collapsed": 0, "resamples": 200}
 COMMON |= {"confidence": 0.95}
@@ -16,7 +15,9 @@ COMMON |= {"confidence": 0.95}
 
 def said(name, value, width=0.05):
     """A measure's columns."""
-    return {name: value, f"{name}_lo": value - width, f"{name}_hi": value + width}
+    found = {name: value, f"{name}_lo": value - width, f"{name}_hi": value + width}
+    p = 0.03 if name.startswith("diff_") and value > 0 else np.nan
+    return found | {f"{name}_p": p / 3, f"{name}_p_holm": p}
 
 
 def table2():
@@ -28,6 +29,8 @@ def table2():
             line |= said(m, 0.7)
         for m in ("balanced_acc", "auc"):
             line |= said(f"diff_{m}", np.nan if row == "a" else 0.02)
+        line |= said("diff_above_auc", np.nan if row == "a" else -0.02)
+        line |= said("pbca", np.nan if row == "a" else 0.8) | said("pbca_empty", 0.75)
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -43,6 +46,7 @@ def table1():
                 line |= {"paper_acc": 55.98 if row == "a" else np.nan, "paper_auc": np.nan}
                 line |= said("acc", 0.75) | said("balanced_acc", 0.6) | said("auc", auc)
                 line |= said("diff_auc", np.nan if row == "a" else 0.02)
+                line |= {"headline": "diff_auc" if row == "b" else None, "ours": "b"}
                 lines.append(line)
     return pd.DataFrame(lines)
 
@@ -75,7 +79,7 @@ def test_table1_is_the_low_quality_of_all_manipulations():
         *["Row a", "55.98 / –", "75.0 (70.0 to 80.0)", "60.0 (55.0 to 65.0)"],
         *["80.0 (75.0 to 85.0)", "–", "2 min", "20.8 M"],
     ]
-    assert b[1] == "–" and b[5:7] == ["+2.0 (-3.0 to +7.0)", "2.2 h"]
+    assert b[1] == "–" and b[5:7] == ["+2.0 (-3.0 to +7.0) *", "2.2 h"]
 
 
 def test_methods_are_columns():
@@ -96,6 +100,16 @@ def test_compression_says_what_is_lost():
     assert alone[0][-1] == "Lost" and len(alone[2]) == 5
 
 
+def test_what_is_settled_is_what_its_interval_says():
+    table = pd.concat([table2(), *[table2().iloc[1:].assign(title=t) for t in ("up", "down")]])
+    table = table.assign(**said("diff_auc", np.array([np.nan, 0.02, 0.07, -0.06])))
+    found = markdown.settled(table, "auc")
+    assert found == (
+        "difference to “Row a”. Higher: up +7.0 (+2.0 to +12.0). Lower: down -6.0 (-11.0 to -1.0). "
+        "Not settled: Row b +2.0 (-3.0 to +7.0)."
+    )
+
+
 def test_left_out_without_a_row_that_saw_it():
     assert cells(markdown.left_out(unseen()))[2][3:] == ["60.0 (55.0 to 65.0)", "–", "–"]
 
@@ -105,6 +119,14 @@ def test_left_out_without_a_row_that_saw_it():
 )
 def test_counts_have_three_digits(number, text):
     assert markdown._count(number) == text
+
+
+def test_table2_has_what_each_loss_adds_and_an_empty_map():
+    head, _, a, b = cells(markdown.table2(table2()))
+    assert head[5:] == ["AUC, difference to the row above", "PBCA / empty map"]
+    assert a[4:] == ["–"] * 3
+    assert b[4:6] == ["+2.0 (-3.0 to +7.0) *", "-2.0 (-7.0 to +3.0)"]
+    assert b[6] == "80.0 (75.0 to 85.0) / 75.0"
 
 
 def test_a_bar_in_a_title_does_not_end_a_cell():
@@ -144,6 +166,7 @@ def test_blocks_of_pages(tmp_path):
     first = blocks["table1-pocket"]
     assert "Training took 135 min" not in first and "took 2.2 h in all on 2 cores" in first
     assert "always has an ACC of 80 %" in first
+    assert "“Row b” against “Row a”, AUC +2.0 (-3.0 to +7.0), p = 0.010, not corrected" in first
     assert first.startswith(markdown.table1(table1()))
     assert blocks["methods-pocket"] == markdown.methods(table1())
     assert blocks["left-out-pocket"] == markdown.left_out(unseen())

@@ -189,6 +189,18 @@ def test_flattened_size_is_that_of_256_px(name):
     load_keras(net, keras_weights(name, side=256))
 
 
+def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
+    layers = keras_weights("meso4")
+    file = str(write_h5(tmp_path / "weights.h5", layers))
+    model = small_params.model.model_copy(update={"weights": file})
+    p = small_params.model_copy(update={"model": model})
+    net = OneBranch(meso4(p.faces.size, seed=1))
+    load_keras(net, layers)
+    state = systems.make(p, "meso4", 0).net.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
+    assert systems.make(p, "meso4", 0, weights=None)  # for a state that is loaded next: no file
+
+
 def broken(change):
     layers = keras_weights("meso4")
     change(layers)

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import brentq
+from scipy.stats import ttest_1samp
 from sklearn import metrics as reference
 
 from acfd import metrics as m
@@ -145,6 +146,7 @@ def test_a_resample_equals_the_samples_written_out():
             "video_balanced_acc": m.balanced_accuracy(v["label"].astype(int), v["score"]),
             "pbca": m.pbca(out),
             "iou": m.iou(out),
+            "pbca_empty": m.pbca(out.assign(tp=0, fp=0, fn=out.tp + out.fn, tn=out.fp + out.tn)),
         }
         assert {k: values[r] for k, values in got.items()} == pytest.approx(want)
 
@@ -205,22 +207,53 @@ def test_coverage_on_clustered_samples_and_that_clusters_matter():
     assert np.median(ratio) > 1.8
 
 
-def test_one_seed_is_left_as_it_is_and_more_are_averaged():
-    r = np.random.default_rng(0).random((3, 50))
-    assert (m.over_seeds(r[:1]) == r[0]).all()
-    assert m.over_seeds(r)[0] == pytest.approx(r[:, 0].mean())
-    assert (m.over_seeds(r, seed=1) == m.over_seeds(r, seed=1)).all()
-    d = m.over_seeds(r) - m.over_seeds(r / 2)
-    assert m.over_seeds(r - r / 2) == pytest.approx(d)  # the same seeds are drawn for both
+@pytest.mark.parametrize(("spread_people", "spread_seeds"), [(0.2, 0.5), (0.8, 0.2)])
+@pytest.mark.parametrize("paired", [False, True])
+def test_coverage_over_people_and_seeds(spread_people, spread_seeds, paired):
+    """Nominal 95 percent, whichever varies more, of a level and of a paired difference."""
+    rng, trials = np.random.default_rng(5), 1500
+    spread_own = 0.3  # a unit may be harder for one of two rows
+    everyone = rng.normal(0, spread_people, (trials, 24))
+
+    def row(people, gap):
+        own = people + rng.normal(0, spread_own, people.shape)
+        ease = 0.4 - gap + own[:, None] + rng.normal(0, spread_seeds, (trials, 3, 1))
+        of_all = (
+            0.4
+            - gap
+            + rng.normal(size=200_000) * np.linalg.norm([spread_people, spread_own, spread_seeds])
+        )
+        hits = rng.binomial(20, 1 / (1 + np.exp(-ease))) / 20
+        return hits, (1 / (1 + np.exp(-of_all))).mean()
+
+    shares, truth = row(everyone, 0.0)
+    if paired:
+        other, its = row(everyone, 0.3)
+        shares, truth = shares - other, truth - its
+    weights = m.resample(24, 200)
+    found = [m.interval(study @ weights.T / 24, 24, bounds=(-1, 1)) for study in shares]
+    hit = np.mean([f.low <= truth <= f.high for f in found])
+    assert 0.93 <= hit <= 0.985
+    # p says of zero what the interval says of it
+    assert all((f.p < 0.05) == (f.low > 0 or f.high < 0) for f in found)
+    one = [m.interval(study[:1] @ weights.T / 24, 24, bounds=(-1, 1)) for study in shares]
+    assert np.mean([f.low <= truth <= f.high for f in one]) < hit  # of people only
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_variance_over_seeds_is_unbiased(seeds):
-    """With nothing else varying, the resampled variance is that of a mean of `seeds` runs."""
-    runs = np.random.default_rng(seeds).normal(size=seeds)
-    drawn = m.over_seeds(np.repeat(runs[:, None], 40001, axis=1))[1:]
-    assert drawn.mean() == pytest.approx(runs.mean(), abs=0.02)
-    assert drawn.var() == pytest.approx(runs.var(ddof=1) / seeds, rel=0.05)
+def test_p_of_a_difference_of_one_seed_is_that_of_students_t():
+    differences = np.random.default_rng(2).normal(0.4, 1, 12)
+    weights = m.resample(12, 100_000)
+    found = m.interval(weights @ differences / 12, 12, bounds=(-9, 9))
+    test = ttest_1samp(differences, 0)
+    assert found.p == pytest.approx(test.pvalue, rel=0.02)
+    assert [found.low, found.high] == pytest.approx(list(test.confidence_interval()), rel=0.02)
+    assert m.interval(np.zeros(9), 4).p == 1 and m.interval(np.ones(9), 4).p == 0
+
+
+def test_holm():
+    p = np.array([0.01, np.nan, 0.04, 0.03, 0.005])  # the example of R's p.adjust
+    assert m.holm(p) == pytest.approx([0.03, np.nan, 0.06, 0.06, 0.02], nan_ok=True)
+    assert m.holm([0.9, 0.8]).tolist() == [1, 1]
 
 
 def test_paired_differences_are_narrower_than_unpaired():
@@ -237,11 +270,11 @@ def test_paired_differences_are_narrower_than_unpaired():
 
 
 def test_few_units_widen_the_interval():
-    r = np.concatenate([[0.5], np.linspace(0.4, 0.6, 2001)])
+    r = np.concatenate([[0.5], np.random.default_rng(0).normal(0.5, 0.01, 20001)])
     width = [m.interval(r, units).high - m.interval(r, units).low for units in (3, 10, 1000)]
     assert width[0] > width[1] > width[2]
-    assert width[2] == pytest.approx(0.95 * 0.2, rel=0.01)
-    assert m.interval(r, 1000, confidence=0.5).high == pytest.approx(0.55, abs=1e-3)
+    assert width[2] == pytest.approx(2 * 1.96 * 0.01, rel=0.02)
+    assert m.interval(r, 1000, confidence=0.5).high == pytest.approx(0.5 + 0.00674, abs=2e-4)
 
 
 def test_one_pair_cannot_be_resampled():

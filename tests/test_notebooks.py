@@ -53,9 +53,6 @@ def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
     names = [p.stem for p in NOTEBOOKS if p.stem != "08_detect"]
     found = {stages[stage]["cmd"].split("acfd notebook ")[-1].split()[0] for stage in stages}
     assert set(names) == {name for name in found if name[0].isdigit()}
-    for stage in stages.values():
-        if "acfd notebook " in stage["cmd"]:
-            assert f"data/notebooks/{stage['cmd'].split()[4]}.ipynb" in stage["deps"]
 
 
 def test_a_folder_of_notebooks_is_stripped_as_a_whole(written, tmp_path):
@@ -101,6 +98,10 @@ def test_a_notebook_opened_by_hand_sees_the_project(tmp_path, folder, has_params
 
 def test_a_run_keeps_results_and_no_traces_of_when(written, tmp_path, capfd):
     path = written("n = 1", "import sys; print('progress', file=sys.stderr); print(n + 1)", "n * 3")
+    nb = nbformat.read(path, as_version=4)  # as JupyterLab saves it after a run
+    code(nb)[1].outputs = [nbformat.v4.new_output("stream", text="of yesterday\n")]
+    nb.metadata["widgets"] = {"state": {"at": "noon"}}
+    nbformat.write(nb, path)
     copies = []
     for name in ("a", "b"):
         target = tmp_path / "deep" / f"{name}.ipynb"

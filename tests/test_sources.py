@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from project import STATE
 
 from acfd import baselines, params, recipes, sources
 
@@ -15,7 +16,7 @@ CORE = {
 
 @pytest.fixture
 def study():
-    return params.load(TOP / "params.yaml")
+    return params.load(STATE / "params.yaml")
 
 
 class Package:

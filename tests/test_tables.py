@@ -1,21 +1,20 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from project import STATE
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from acfd import metrics, params, tables
-from acfd.paths import Paths
+from acfd.paths import Paths, digest_of
 from acfd.tables import markdown, table2
 
-TOP = Path(__file__).parent.parent
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
 
 
 def study(**changes) -> params.Params:
-    p = params.load(TOP / "params.yaml").model_dump()
+    p = params.load(STATE / "params.yaml").model_dump()
     p["table2"] |= {"rows": ROWS, "reference": "cls_c40", "bootstrap": 200}
     p["study"] |= {"seeds": SEEDS}
     p["data"] |= {"high": "c23", "low": "c40"}
@@ -103,6 +102,10 @@ def test_table2_numbers(paths):
     assert low.loc["cls_at", "pbca"] == pytest.approx(30 / 36)
     assert low.loc["cls_at", "iou"] == pytest.approx(6 / 12)
     assert low.loc["cls_c40", ["pbca", "iou", "diff_auc", "diff_balanced_acc_lo"]].isna().all()
+    assert low.loc["cls_at", "pbca_empty"] == pytest.approx(26 / 36)
+    above = low["auc"].diff()
+    assert low["diff_above_auc"].tolist() == pytest.approx(above.tolist(), nan_ok=True)
+    assert (low["diff_auc_p"].dropna() <= low["diff_auc_p_holm"].dropna()).all()
     assert low["collapsed"].tolist() == [0, 0, 1]
     assert low["paper_auc"].tolist()[:2] == [98.87, 99.26] and np.isnan(low["paper_acc"].iloc[2])
 
@@ -180,6 +183,15 @@ def test_the_machines_are_those_that_trained(paths):
 def test_bad_score_files(paths, how, said):
     change(paths, "cls_at", 1, how)
     with pytest.raises(tables.TableError, match=said):
+        tables.load_scores(paths, "cls_at", SEEDS)
+
+
+def test_scores_of_another_run_than_the_summary_says_are_named(paths):
+    said = {"collapsed": False, "scores": digest_of(paths.scores("cls_at", 1))}
+    paths.summary("cls_at", 1).write_text(json.dumps(said))
+    tables.load_scores(paths, "cls_at", SEEDS)
+    change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
+    with pytest.raises(tables.TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
         tables.load_scores(paths, "cls_at", SEEDS)
 
 

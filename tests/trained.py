@@ -27,6 +27,9 @@ runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
 """
 
 
+KEY = "0123456789abcdef"  # of the runs that were not trained
+
+
 def changed(p: Params, **sections: dict) -> Params:
     """p with other values in some sections: changed(p, train={"steps": 2})."""
     raw = p.model_dump()
@@ -80,7 +83,7 @@ def write_about(p: Params, paths: Paths, row: str, seed: int = 0) -> Path:
         "title": p.rows[row].title,
         "seed": seed,
         "preset": p.preset,
-        "key": "0123456789abcdef",
+        "key": KEY,
         "deployed_parameters": 20_811_050,
         "versions": {"acfd": "0"},
         "params": p.for_row(row).model_dump(mode="json"),
@@ -104,6 +107,7 @@ def write_scores(
         logit = np.where(about["label"] == 1, strength, -strength) * temperature
         parts.append(about.assign(score=(1 / (1 + np.exp(-logit))).astype(np.float32)))
     scores = pd.concat(parts, ignore_index=True).assign(run=f"{row}-s{seed}", row=row, seed=seed)
+    scores.attrs = {"key": KEY}
     path = paths.scores(row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     scores.to_parquet(path, index=False)
@@ -112,11 +116,11 @@ def write_scores(
 
 def write_calibration(paths: Paths, row: str, seed: int = 0, **ranges: list[float]) -> dict:
     """A calibration of temperature 1 whose ranges take in everything but what is given."""
-    fit = {"temperature": 1.0, "low": 0.9, "high": 1.1}
+    fit = {"calibrated": True, "temperature": 1.0, "low": 0.9, "high": 1.1}
     wide = {"crop_pixels": [1, 9999], "detail": [0, 9999], "bits_per_pixel": [0, 9999]}
     found = {
         "run": f"{row}-s{seed}",
-        "key": "0123456789abcdef",
+        "key": KEY,
         "frames": fit,
         "videos": fit,
         "scatter": 0.1,

@@ -1,7 +1,8 @@
 """Meso-4 and MesoInception-4: Afchar et al., WIFS 2018 (MesoNet).
 
 Layers, initial values, loss and the range of the images are those of the authors' Keras code, and
-`load_keras` reads the weights that they published. Their nets see 256 px: model.input 256.
+training starts from the weights that they published where model.weights names their .h5 file.
+Their nets see 256 px: model.input 256.
 """
 
 from __future__ import annotations
@@ -118,7 +119,10 @@ class MesoSystem(ClassifierSystem):
 
     @classmethod
     def network(cls, params, weights, seed):
-        return OneBranch(cls.build(params.model.input or params.faces.size, seed))
+        net = OneBranch(cls.build(params.model.input or params.faces.size, seed))
+        if weights and Path(weights).suffix in (".h5", ".hdf5"):
+            load_keras(net, weights)
+        return net
 
     def terms(self, outputs, batch):
         label = batch["label"].float()

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import joblib
+import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from acfd.datasets import compress
 from acfd.datasets.headers import header
@@ -218,19 +221,12 @@ def _deal(sizes: Counter, shares: dict[str, float], seed: int) -> dict[str, str]
 
 def components(joined: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Each name -> the first name, in order of the alphabet, of those that it is joined with."""
-    neighbours = defaultdict(set)
-    for a, b in joined:
-        neighbours[a].add(b)
-        neighbours[b].add(a)
-    found: dict[str, str] = {}
-    for first in sorted(neighbours):
-        reached = [] if first in found else [first]
-        while reached:
-            name = reached.pop()
-            if name not in found:
-                found[name] = first
-                reached += neighbours[name]
-    return found
+    names, at = np.unique(np.array(list(joined), str), return_inverse=True)
+    a, b = at.reshape(-1, 2).T
+    graph = coo_array((np.ones(len(a)), (a, b)), shape=(len(names), len(names)))
+    part = connected_components(graph, directed=False)[1]
+    first = dict(zip(part[::-1], names[::-1]))
+    return {str(name): str(first[n]) for name, n in zip(names, part)}
 
 
 def _check_people(clips: list[FileClip], root: Path) -> None:

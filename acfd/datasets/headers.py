@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from acfd.video import VideoError, VideoInfo, probe
+from acfd.video import VideoError, VideoInfo, open_container, probe
 
 
 def header(path: Path) -> VideoInfo:
@@ -16,7 +16,7 @@ def header(path: Path) -> VideoInfo:
     """
     _check_whole(path)
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             stream = container.streams.video[0]
             context = stream.codec_context
             if stream.frames:

@@ -4,18 +4,23 @@ A network's log-odds are divided by one number, the temperature, fitted on the v
 maximum likelihood (Guo et al., "On calibration of modern neural networks", ICML 2017): one for
 single frames, one for the mean over a video, whose errors do not cancel as those of independent
 frames would. Both compressions count alike, and so do real and forged: a probability is one at even
-odds before the video was seen.
+odds before the video was seen. A temperature that does not help on people that it was not fitted on
+is left out: the probability is the network's own, and is called uncalibrated.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import expit as sigmoid
+from scipy.special import log_expit
+from sklearn.model_selection import GroupKFold
 
 from acfd import metrics
 from acfd.params import Params
@@ -26,11 +31,17 @@ if TYPE_CHECKING:  # whoever only reads a calibration waits for no plotting libr
 
 BINS = 10
 _COLDEST, _HOTTEST = 0.05, 100.0  # a score that says nothing has no temperature: it ends here
+_FOLDS = 10  # at most, of people
 _RESAMPLES = 200
 _EDGE = 1e-6  # scores are float32: beyond this they are 0 or 1
 _CROPS = 240  # crops that the ranges are read from, a compression
 _VIDEOS = 120  # videos, for the same
 _TAIL = 0.01  # left out of a range on either side
+_PARTS = ("run", "key", "frames", "videos", "scatter", "test", "ranges")
+
+
+class CalibrationError(ValueError):
+    """Scores or a calibration that are not those of the run; the message names the files."""
 
 
 def write(params: Params, paths: Paths) -> dict[str, Any]:
@@ -51,9 +62,9 @@ def of_run(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any] 
     """The calibration of a run: as `write` left it, or computed now; None if it was not scored."""
     path = paths.metrics / "calibration.json"
     if path.is_file():
-        found = json.loads(path.read_text())
-        key = json.loads((paths.run(row, seed) / "run.json").read_text())["key"]
-        if found["run"] == f"{row}-s{seed}" and found["key"] == key:
+        found = read(path, "`acfd calibrate` writes it anew", *_PARTS)
+        key = read(paths.run(row, seed) / "run.json", "train it again", "key")["key"]
+        if (found["run"], found["key"]) == (f"{row}-s{seed}", key):
             return found
     if not paths.scores(row, seed).is_file():
         return None
@@ -63,16 +74,35 @@ def of_run(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any] 
 def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     """Temperatures, what they are worth, and the ranges that they hold for.
 
-    Raises metrics.MetricError if the validation split lacks real or forged videos.
+    Raises metrics.MetricError if the validation split lacks real or forged videos, CalibrationError
+    if the scores are not those of the run that is there.
     """
     scores = pd.read_parquet(paths.scores(row, seed))
-    said = json.loads((paths.run(row, seed) / "run.json").read_text())
-    found = {"run": f"{row}-s{seed}", "key": said["key"]}
+    about = paths.run(row, seed) / "run.json"
+    key = read(about, "train it again", "key")["key"]
+    if (scored := scores.attrs.get("key", "no key")) != key:
+        raise CalibrationError(
+            f"{paths.scores(row, seed)} has the scores of another training ({scored}) than {about} "
+            f"({key}); score this one: `dvc repro`, or `acfd score --row {row} --seed {seed}`"
+        )
+    found = {"run": f"{row}-s{seed}", "key": key}
     found |= temperatures(samples(scores[scores["split"] == "val"]))
     found |= {"test": {}, "ranges": ranges(params, paths)}
     test = scores[scores["split"] == "test"]
     for compression, part in test.groupby("compression"):
         found["test"][compression] = on_test(samples(part), found["videos"]["temperature"])
+    return found
+
+
+def read(path: Path, otherwise: str, *parts: str) -> dict[str, Any]:
+    """A JSON file that has these parts. Raises CalibrationError, with what to do otherwise."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for part in parts:
+            found[part]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        why = f"broken, or of another version ({type(error).__name__}: {error})"
+        raise CalibrationError(f"{path}: {why}; {otherwise}") from None
     return found
 
 
@@ -127,31 +157,50 @@ def _weights(label: np.ndarray) -> np.ndarray:
 
 
 def fit(of: pd.DataFrame) -> dict[str, Any]:
-    """The temperature with its 95 % interval from resampled identities, and what it changes."""
+    """The temperature with its 95 % interval from resampled identities, and what it changes on
+    people that it was not fitted on.
+
+    It helps if the log loss there is lower by more than the standard error of that over people;
+    else `calibrated` is false, and the temperature 1.
+    """
     label, logit, weight = (of[c].to_numpy() for c in ("label", "logit", "weight"))
-    temperature = best_temperature(label, logit, weight)
-    units = int(of["unit"].max()) + 1
-    drawn = []
+    unit, units = of["unit"].to_numpy(), int(of["unit"].max()) + 1
+    others = logit / held_out(of)
+    saved = np.bincount(unit, weight * (_losses(label, logit) - _losses(label, others)))
+    calibrated = units > 1 and bool(saved.sum() > np.sqrt(units) * saved.std(ddof=1))
+    temperature = best_temperature(label, logit, weight) if calibrated else 1.0
+    drawn = [temperature]
     if units > 1:
         for times in metrics.resample(units, _RESAMPLES)[1:]:
-            w = weight * times[of["unit"].to_numpy()]
+            w = weight * times[unit]
             sums = [w[label == c].sum() for c in (0, 1)]
             if min(sums) > 0:
                 w = w / np.where(label == 1, sums[1], sums[0]) / 2
                 drawn.append(best_temperature(label, logit, w))
-    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (temperature, temperature)
-    raw, calibrated = sigmoid(logit), sigmoid(logit / temperature)
+    low, high = np.percentile(drawn, [2.5, 97.5])
     return {
+        "calibrated": calibrated,
         "temperature": temperature,
-        "low": float(low),
-        "high": float(high),
+        "low": min(float(low), temperature),
+        "high": max(float(high), temperature),
         "samples": len(of),
         "units": units,
-        "ece_before": expected_error(label, raw, weight),
-        "ece": expected_error(label, calibrated, weight),
+        "ece_before": expected_error(label, sigmoid(logit), weight),
+        "ece": expected_error(label, sigmoid(others), weight),
         "log_loss_before": log_loss(label, logit, weight),
-        "log_loss": log_loss(label, logit / temperature, weight),
+        "log_loss": log_loss(label, others, weight),
     }
+
+
+def held_out(of: pd.DataFrame) -> np.ndarray:
+    """For every sample the temperature of other people's samples; 1 if there are no others."""
+    found = np.ones(len(of))
+    folds = min(_FOLDS, of["unit"].nunique())
+    if folds > 1:
+        values = of[["label", "logit", "weight"]].to_numpy()
+        for others, rest in GroupKFold(folds).split(values, groups=of["unit"]):
+            found[rest] = best_temperature(*values[others].T)
+    return found
 
 
 def best_temperature(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
@@ -165,9 +214,12 @@ def best_temperature(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -
 
 
 def log_loss(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean of -log p(label), in nats; weights add up to 1."""
-    signed = np.where(label == 1, logit, -logit)
-    return float(np.sum(weight * np.logaddexp(0, -signed)))
+    """Weighted mean of -log p(label), in nats."""
+    return float(np.average(_losses(label, logit), weights=weight))
+
+
+def _losses(label: np.ndarray, logit: np.ndarray) -> np.ndarray:
+    return -log_expit(np.where(label == 1, logit, -logit))
 
 
 def expected_error(
@@ -181,16 +233,15 @@ def expected_error(
 
 def reliability_bins(label, probability, weight=None) -> pd.DataFrame:
     """said, found, weight and count of each bin that holds anything."""
-    label, probability = np.asarray(label, float), np.asarray(probability, float)
+    label, probability = np.asarray(label), np.asarray(probability)
     weight = np.full(len(label), 1 / len(label)) if weight is None else np.asarray(weight)
-    nth = np.minimum((probability * BINS).astype(int), BINS - 1)
-    rows = []
-    for n in np.unique(nth):
-        here = nth == n
-        w = weight[here]
-        said, found = (float(np.average(x[here], weights=w)) for x in (probability, label))
-        rows.append((said, found, float(w.sum()), int(here.sum())))
-    return pd.DataFrame(rows, columns=["said", "found", "weight", "count"])
+    here = [None, weight, weight * probability, weight * label]
+    count, total, said, found = (
+        np.histogram(probability, BINS, (0, 1), weights=w)[0] for w in here
+    )
+    bins = {"said": said, "found": found, "weight": total, "count": count}
+    bins = pd.DataFrame(bins)[count > 0]
+    return bins.assign(said=bins["said"] / bins["weight"], found=bins["found"] / bins["weight"])
 
 
 def on_test(frames: pd.DataFrame, temperature: float) -> dict[str, float]:
@@ -265,10 +316,6 @@ def _span(values: list[float]) -> list[float]:
     return [float(v) for v in np.quantile(values, [_TAIL, 1 - _TAIL])]
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
-
-
 def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
     """Probability said against share of forged found, frames and videos, validation and test."""
     import matplotlib.pyplot as plt
@@ -281,24 +328,24 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
         )
     plt.close(fig)
     for ax, what in zip(axes, ("frames", "videos")):
-        t = found[what]["temperature"]
+        t, calibrated = found[what]["temperature"], found[what]["calibrated"]
         ax.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
         shown = [("val", 1.0, QUIET, "o", "validation, as the network says it")]
-        shown += [("val", t, REAL, "s", "validation, calibrated")]
-        shown += [("test", t, FORGED, "D", "test, calibrated")]
+        shown += [("val", None, REAL, "s", "validation, temperature of other people")]
+        shown += [("test", t, FORGED, "D", f"test, {'' if calibrated else 'un'}calibrated")]
         for split, divisor, colour, marker, name in shown:
             of = scores[scores["split"] == split]
             if not len(of):
                 continue
             of = samples(of) if what == "frames" else by_video(samples(of))
-            p = sigmoid(of["logit"] / divisor)
+            p = sigmoid(of["logit"] / (divisor or held_out(of)))
             bins = reliability_bins(of["label"], p, of["weight"])
             error = expected_error(of["label"], p, of["weight"])
             label = f"{name}: error {error:.3f}"
             ax.plot(bins["said"], bins["found"], color=colour, lw=1.2, label=label)
             ax.scatter(bins["said"], bins["found"], s=12 + 260 * bins["weight"], color=colour,
                        marker=marker, alpha=0.75)  # fmt: skip
-        title = f"{what.capitalize()}, temperature {t:.2f}"
+        title = f"{what.capitalize()}, {f'temperature {t:.2f}' if calibrated else 'uncalibrated'}"
         ax.set(title=title, xlabel="probability of forged that is said", aspect="equal")
         ax.legend(loc="lower right", fontsize=8, frameon=False, borderaxespad=0.2)
     axes[0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))

@@ -36,6 +36,9 @@ def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, 
             "people_val": people["val"] if made else None,
             "people_test": people["test"] if made else None,
         },
+        "calibrated": {k: calibration[k]["calibrated"] for k in ("frames", "videos")}
+        if calibration
+        else None,
         "results": (calibration or {}).get("test"),
         "use": "research on forged faces; a hint where to look, beside other evidence",
         "not_for": [

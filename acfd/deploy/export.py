@@ -31,6 +31,7 @@ ABOUT = "model.json"
 TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
 _RECIPE = 1  # count up when the same run would be exported to other files
 _OPSET = 20
+_PARTS = {"run", "input", "detect", "calibration", "card", "files"}
 _CHECKED = 16  # crops that every exported file is tried on
 
 
@@ -46,13 +47,19 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     from acfd.deploy import calibrate
 
     folder = _run(params, paths, row, seed)
-    said = json.loads((folder / "run.json").read_text())
-    trained = said["params"]
-    faces = trained["faces"]
+    parts = ("row", "title", "seed", "preset", "key", "versions")
+    said = calibrate.read(folder / "run.json", "train it again", *parts, "params")
     calibration = calibrate.of_run(params, paths, row, seed)
+    try:
+        about_it, faces = card(said, calibration), said["params"]["faces"]
+    except (KeyError, TypeError) as error:
+        raise ExportError(
+            f"{folder / 'run.json'}: not the description of a run of this version ({error!r}); "
+            "train it again"
+        ) from None
     weights = folder / "model.safetensors"
-    run = {k: said[k] for k in ("row", "title", "seed", "preset", "key", "versions")}
-    run |= {"system": trained["rows"][row]["system"], "folder": folder.as_posix()}
+    run = {k: said[k] for k in parts}
+    run |= {"system": said["params"]["rows"][row]["system"], "folder": folder.as_posix()}
     return {
         "format": FORMAT,
         "acfd": acfd.__version__,
@@ -82,7 +89,7 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
         },
         "detect": params.detect.model_dump(exclude={"row", "seed"}),
         "calibration": calibration,
-        "card": card(said, calibration),
+        "card": about_it,
     }
 
 
@@ -93,12 +100,11 @@ def export(
     seed: int,
     folder: Path,
     *,
-    int8: bool = False,
     said: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
 
-    int8: model-int8.onnx as well, see `quantise.add`. said: what `about` says of the run, if known.
+    said: what `about` says of the run, if known.
 
     The model.json of an older export there goes first, the new one is written last: where one is,
     it is that of the files beside it. Every file is tried on a few crops and must give PyTorch's
@@ -107,14 +113,12 @@ def export(
     """
     import torch
 
-    from acfd.deploy import quantise
     from acfd.detect.backends import FILES, OF_BACKEND, Torch, in_batches, of_files
 
     said = dict(said or about(params, paths, row, seed))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (ABOUT, FILES["int8"]):
-        (folder / name).unlink(missing_ok=True)
+    (folder / ABOUT).unlink(missing_ok=True)
     size = said["input"]["shape"][1]
     judge = judge_of(params, _run(params, paths, row, seed))
     crops = _crops(size)
@@ -151,9 +155,6 @@ def export(
             )
         said["difference"][name] = worst
     names = [*OF_BACKEND["onnx"], *OF_BACKEND["openvino"]]
-    if int8:
-        said["int8"] = quantise.add(params, paths, row, seed, folder)
-        names += [quantise.FILE] * said["int8"]["kept"]
     said["files"] = {name: _sha256(folder / name) for name in names}
     with atomic(folder / ABOUT) as path:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
@@ -176,21 +177,20 @@ def cached(
     row: str,
     seed: int,
     *,
-    int8: bool = False,
     said: dict[str, Any] | None = None,
 ) -> Path:
     """A folder as `export` writes it, made once for each state of a run, in the scratch folder.
 
-    int8, said: as for `export`; the files with int8 have a folder of their own.
+    said: as for `export`.
     """
     said = said or about(params, paths, row, seed)
     key = digest([_RECIPE, said["run"]["weights_sha256"], said["run"]["key"], said["input"]])
     name = f"{row}-s{seed}-{key}"
-    folder = paths.scratch("exports", name + "-int8" * int8)
+    folder = paths.scratch("exports", name)
     if not (folder / ABOUT).is_file():
-        export(params, paths, row, seed, folder, int8=int8, said=said)
+        export(params, paths, row, seed, folder, said=said)
         for other in folder.parent.glob(f"{row}-s{seed}-*"):
-            if not other.name.startswith(name):
+            if other != folder:
                 shutil.rmtree(other, ignore_errors=True)  # of the run before
     return folder
 
@@ -203,12 +203,19 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / ABOUT
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        known = said.get("format") == FORMAT
-    except (OSError, ValueError, AttributeError):
+        known = said["format"] == FORMAT and said.keys() >= _PARTS
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise ExportError(
-            f"{folder}: no {ABOUT} of format {FORMAT} in it; give a folder that `acfd export` wrote"
+            f"{folder}: no {ABOUT} of format {FORMAT} in it, or half of one; give a folder that "
+            "`acfd export` wrote"
+        )
+    run, calibration = said["run"], said["calibration"]
+    if calibration and calibration["key"] != run["key"]:
+        raise ExportError(
+            f"{path}: the run is {run['key']}, the calibration of {calibration['key']}, another "
+            "training; write the folder again with `acfd export`"
         )
     for name, expected in said["files"].items():
         file = folder / name

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-FILES = {"openvino": "model.xml", "onnx": "model.onnx", "int8": "model-int8.onnx"}
+FILES = {"openvino": "model.xml", "onnx": "model.onnx"}
 # all that a backend needs
 OF_BACKEND = {name: [file] for name, file in FILES.items()}
 OF_BACKEND["openvino"].append("model.bin")
@@ -50,10 +50,11 @@ class OpenVINO:
 
 
 class Onnx:
-    """An ONNX file by ONNX Runtime, on the CPU; float32 or int8, as the file is."""
+    """An ONNX file by ONNX Runtime, on the CPU."""
+
+    name = "onnx"
 
     def __init__(self, path: Path, threads: int = 0):
-        self.name = "int8" if path.name == FILES["int8"] else "onnx"
         try:
             import onnxruntime
         except ImportError:
@@ -99,7 +100,7 @@ def of_files(folder: Path, name: str = "auto", threads: int = 0) -> Backend:
     if name not in there:
         raise BackendError(
             f"{folder}: no files for the backend {name}; there are: {', '.join(there) or 'none'}. "
-            "Set detect.backend to auto, or write them with `acfd export` (--int8)"
+            "Set detect.backend to auto, or write them with `acfd export`"
         )
     path = folder / FILES[name]
     return OpenVINO(path, threads) if name == "openvino" else Onnx(path, threads)

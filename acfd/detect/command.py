@@ -58,32 +58,28 @@ def _run(args: argparse.Namespace) -> int:
     bar = tqdm(files, desc="files", unit="file", disable=quiet or len(files) < 2)
     names: set[str] = set()
     for file, name in bar:
-        detection = _judge(detector, file, progress=not quiet)
+        detection = detector(file, progress=not quiet)
         report = detection.report
-        if out:
-            written = detection.write(out, _free(name, names), overlay=not args.no_overlay)
         with tqdm.external_write_mode():
-            if args.json:
-                print(report.to_json(), flush=True)
-            else:
-                print(report.line(), flush=True)
-                print("    " + ", ".join(str(p) for p in written.values()), flush=True)
+            print(report.to_json() if args.json else report.line(), flush=True)
+            if out:
+                found[TROUBLE] += not _write(detection, out, _free(name, names), args)
         found[_code(report)] += 1
     if found[TROUBLE]:
         return TROUBLE
     return FORGED if found[FORGED] else NONE_FORGED
 
 
-def _files(paths: list[Path]) -> tuple[list[tuple[Path, str]], list[MediaError]]:
-    """Files to judge with the names of their results, which keep a folder's structure; and folders
-    in which there are none."""
+def _files(paths: list[Path]) -> tuple[list[tuple[Path, str]], list[Exception]]:
+    """Files to judge with the names of their results, which keep a folder's structure; and what is
+    wrong with the other paths."""
     files, troubles = {}, []
     for path in paths:
         try:
             for file in media.find([path]):
                 name = file.relative_to(path).as_posix() if path.is_dir() else file.name
                 files.setdefault(file.absolute(), (file, name))
-        except MediaError as error:
+        except (MediaError, OSError) as error:
             troubles.append(error)
     return list(files.values()), troubles
 
@@ -97,13 +93,16 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _judge(detector: Detector, file: Path, progress: bool) -> Detection:
-    """Whatever goes wrong with one file, the others are still judged."""
+def _write(detection: Detection, out: Path, name: str, args: argparse.Namespace) -> bool:
+    """Whether what was found could be written; if not, the others may still be."""
     try:
-        return detector(file, progress)
+        written = detection.write(out, name, overlay=not args.no_overlay)
     except Exception as error:
-        what = str(error) or type(error).__name__
-        return detector.failed(file, f"{file}: {type(error).__name__}: {what}")
+        print(f"acfd detect: {out / name}: not written: {error}", file=sys.stderr)
+        return False
+    if not args.json:
+        print("    " + ", ".join(str(p) for p in written.values()), flush=True)
+    return True
 
 
 def _code(report: Report) -> int:

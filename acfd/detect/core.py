@@ -107,8 +107,6 @@ class Detector:
             self.about = export.about(p, paths, row, seed)
             self.folder = paths.run(row, seed)
             self.backend = self._of_run(p, paths, row, seed)
-        if self.backend.name == "int8" and self.about["calibration"]:
-            self.about["calibration"] |= self.about["int8"]["calibration"]
         self.calibration = self.about["calibration"]
         self.model = summary.model(self.about, self.folder, self.backend.name)
         boxes = self.about["input"]["boxes"]
@@ -126,6 +124,8 @@ class Detector:
             found = self._judge(about, timing, progress)
         except MediaError as error:
             found = self.failed(path, str(error))
+        except Exception as error:  # of many files, the others are still judged
+            found = self.failed(path, f"{path}: {type(error).__name__}: {error}")
         timing.wall = time.perf_counter() - began
         seconds = {k: round(v, 4) for k, v in vars(timing).items()}
         found.report = found.report.model_copy(update={"seconds": seconds})
@@ -180,22 +180,13 @@ class Detector:
         gpu = name == "auto" and _gpu()
         if name == "torch" or gpu:
             return backends.Torch(export.judge_of(p, self.folder), "cuda" if gpu else "cpu")
-        int8 = name == "int8"
         try:
-            files = export.cached(p, paths, row, seed, int8=int8, said=self.about)
+            files = export.cached(p, paths, row, seed, said=self.about)
         except export.ExportError:
             if name != "auto":
                 raise
             # a part of the network that ONNX does not know: it runs as it was trained
             return backends.Torch(export.judge_of(p, self.folder))
-        if int8:
-            self.about["int8"] = quantised = export.read(files)["int8"]
-            if not quantised["kept"]:
-                raise backends.BackendError(
-                    f"detect.backend int8: on validation faces it has an AUC of "
-                    f"{quantised['auc_int8']:.3f}, {quantised['auc_float32']:.3f} without rounding;"
-                    " that is too much to lose. Set detect.backend to auto"
-                )
         return backends.of_files(files, name)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import av
 import numpy as np
 
-from acfd.detect.media import Media, open_video, picture_of, upright
+from acfd.detect.media import Media, fitted, open_video, picture_of, upright
 
 _LARGE = 1_500_000  # pixels of a frame above which decoding takes several threads
 
@@ -56,7 +56,9 @@ class Frames:
                 while wanted and wanted[0] < index:
                     wanted.popleft()
                 if wanted and wanted[0] == index:
-                    yield index, upright(frame, stream)
+                    picture = upright(frame, stream)
+                    # a stream may change its size, a place in it must not
+                    yield index, fitted(picture, self.media.width, self.media.height)
                     wanted.popleft()
                 if not wanted:
                     return

@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
-from acfd.video import IMAGES, VIDEOS, turned
+from acfd.video import IMAGES, VIDEOS, open_container, turned
 
 _HDR = {16, 18}  # transfer curves PQ and HLG (ITU-T H.273)
+_PIXELS = 2**27  # of a frame, at most: as RGB it takes three bytes each
 
 
 class MediaError(ValueError):
@@ -108,12 +109,11 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
     """A container and its video; pictures that belong to a sound file are none."""
     size = path.stat().st_size
     try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.FFmpegError, ValueError) as error:
-        why = getattr(error, "strerror", str(error))
+        container = open_container(path)
+    except av.FFmpegError as error:
         raise MediaError(
-            f"{path}: neither an image nor a video that can be read ({why}; {size} bytes); if it "
-            "should be one, it may be cut short: copy or download it again"
+            f"{path}: neither an image nor a video that can be read ({error.strerror}; {size} "
+            "bytes); if it should be one, it may be cut short: copy or download it again"
         ) from None
     with container:
         cover = Disposition.attached_pic
@@ -187,13 +187,34 @@ def _first_frame(path: Path) -> tuple[np.ndarray, int, bool]:
 
 
 def upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
-    """H x W x 3 RGB uint8 as a player shows it: pixels made square, turned as the file says."""
-    picture = frame.to_ndarray(format="rgb24")
+    """H x W x 3 RGB uint8 as a player shows it: pixels made square, turned as the file says.
+
+    Raises MediaError for more than 2**27 pixels.
+    """
     wide = float(stream.sample_aspect_ratio or 1)
+    size = (max(1, round(frame.width * wide)), frame.height)
+    if size[0] * size[1] > _PIXELS:
+        raise MediaError(
+            f"{stream.container.name.removeprefix('file:')}: its frames are shown at {size[0]} x "
+            f"{size[1]} pixels; no more than {_PIXELS} are judged: scale it down"
+        )
+    picture = frame.to_ndarray(format="rgb24")
     if wide != 1:
-        size = (max(1, round(picture.shape[1] * wide)), picture.shape[0])
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
     return turned(picture, frame.rotation)
+
+
+def fitted(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture as large as it fits into a black one of this size, in the middle of it."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    w, h = (max(1, round(side * scale)) for side in picture.shape[1::-1])
+    x, y = (width - w) // 2, (height - h) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    canvas[y : y + h, x : x + w] = cv2.resize(picture, (w, h), interpolation=how)
+    return canvas
 
 
 def _look_image(path: Path) -> Media:
@@ -218,10 +239,14 @@ def _look_image(path: Path) -> Media:
 def picture_of(path: Path) -> np.ndarray:
     """An image as RGB, turned as its EXIF says, without its transparency."""
     # by its bytes: OpenCV's own reading of files knows no Unicode names on some systems
-    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
+    try:
+        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
+        why = "it is cut short or damaged: copy or download it again"
+    except cv2.error as error:
+        picture, why = None, f"OpenCV refuses it ({error.err})"
     if picture is None:
         raise MediaError(
-            f"{path}: the image cannot be decoded ({path.stat().st_size} bytes); if it is one, it "
-            "is cut short or damaged: copy or download it again"
+            f"{path}: the image cannot be decoded ({path.stat().st_size} bytes); if it is one, "
+            f"{why}"
         )
     return picture

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from acfd.paths import atomic
 
@@ -18,6 +18,12 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _utf8(cls, value):
+        """The name of a file may be any bytes, JSON may not."""
+        return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 class Flag(Record):
@@ -38,7 +44,7 @@ class FaceReport(Record):
     verdict: Verdict
     why: str
     probability: Probability | None = Field(
-        description="calibrated probability of forged at even odds; null if it was not judged"
+        description="of forged, at even odds; null if it was not judged"
     )
     interval: tuple[Probability, Probability] | None = Field(
         description="of the probability: choice of frames and of validation people, nothing else"
@@ -86,7 +92,7 @@ class ModelReport(Record):
     folder: str = Field(description="of the run's files, or of the export")
     weights_sha256: str
     backend: str
-    calibrated: bool
+    calibrated: bool = Field(description="for videos; if not, probabilities are the network's own")
     temperature: float = Field(description="that log-odds of a video were divided by")
     trained_on: str
 

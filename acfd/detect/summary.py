@@ -38,7 +38,7 @@ def model(about: dict[str, Any], folder: Path, backend: str) -> ModelReport:
         folder=folder.as_posix(),
         weights_sha256=run["weights_sha256"],
         backend=backend,
-        calibrated=calibration is not None,
+        calibrated=bool(calibration and calibration["videos"]["calibrated"]),
         temperature=calibration["videos"]["temperature"] if calibration else 1.0,
         trained_on=about["card"]["trained_on"]["data"],
     )

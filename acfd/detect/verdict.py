@@ -25,15 +25,17 @@ class Judgement:
     probability: float
     interval: tuple[float, float]
     temperature: float
+    calibrated: bool
 
 
 def judge(logits: np.ndarray, calibration: dict[str, Any] | None, p: Detect) -> Judgement:
     """The mean log-odds of n frames (in order of time) as a probability with its interval.
 
-    The interval covers what a mean over these frames leaves open, and the temperature's own
-    interval. Frames of one face are alike: their number is reduced by their correlation from one
-    to the next. Few frames show too little of how far they scatter, so the scatter of validation
-    videos goes in as `_PRIOR` more of them; for a single frame it is all there is.
+    The interval covers what a mean over these frames leaves open, and what the choice of validation
+    people leaves open of the temperature. Frames of one face are alike: their number is reduced by
+    their correlation from one to the next. Few frames show too little of how far they scatter, so
+    the scatter of validation videos goes in as `_PRIOR` more of them; for a single frame it is all
+    there is.
     """
     logits = np.asarray(logits, np.float64)
     n, mean = len(logits), float(logits.mean())
@@ -50,13 +52,13 @@ def judge(logits: np.ndarray, calibration: dict[str, Any] | None, p: Detect) -> 
     ]
     probability = float(sigmoid(mean / scale["temperature"]))
     interval = (float(min(ends)), float(max(ends)))
-    return Judgement(mean, probability, interval, scale["temperature"])
+    return Judgement(mean, probability, interval, scale["temperature"], scale["calibrated"])
 
 
 def of_size(calibration: dict[str, Any] | None, n: int, p: Detect) -> dict[str, float]:
     """The temperature for a mean over n frames: that of videos, or of single frames for few."""
     if calibration is None:
-        return {"temperature": 1.0, "low": 1.0, "high": 1.0}
+        return {"temperature": 1.0, "low": 1.0, "high": 1.0, "calibrated": False}
     return calibration["videos" if n >= p.min_frames else "frames"]
 
 
@@ -72,12 +74,13 @@ def _inflation(logits: np.ndarray) -> float:
 
 
 def decide(
-    found: Judgement, frames: int, flags: list[Flag], media: Media, calibrated: bool, p: Detect
+    found: Judgement, frames: int, flags: list[Flag], media: Media, tried: bool, p: Detect
 ) -> tuple[Verdict, str]:
-    """The verdict on one face, and why, in a sentence."""
+    """The verdict on one face, and why, in a sentence; tried: on validation videos."""
     low, high = found.interval
     span = f"{p.confidence:.0%} interval {low:.2f} to {high:.2f}"
-    if not calibrated:
+    span += "" if found.calibrated else ", uncalibrated"
+    if not tried:
         return "inconclusive", (
             "this run has no calibration: what its score is worth is not known (`acfd calibrate`)"
         )

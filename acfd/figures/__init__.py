@@ -3,6 +3,7 @@ matplotlib Figure; `save` writes it so that the same figure always gives the sam
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -68,6 +69,19 @@ def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True) -> list[P
             fig.savefig(temporary, format=ending, dpi=150, metadata=metadata)
         written.append(path)
     return written
+
+
+def saved(paths: Paths, name: str, shows: str):
+    """A figure that `save` wrote, to display in a notebook; shows: in words, for those who cannot
+    see it. A preset that has no such figure gets a line that says so."""
+    from IPython.display import Image, Markdown
+
+    path = paths.figures / f"{name}.png"
+    if not path.is_file():
+        return Markdown(f"*{path}: not in this preset.*")
+    # as HTML, since nbconvert shows no words beside a plain picture
+    code = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Image(url=f"data:image/png;base64,{code}", alt=shows)
 
 
 def subplots(
@@ -336,17 +350,6 @@ def montage(images: Sequence[Sequence], rows: Sequence[str], columns: Sequence[s
         ax.set_title(title)
     bare(axes, rows)
     return fig
-
-
-def pair(high: np.ndarray, low: np.ndarray, mask: np.ndarray, gain: float = 5) -> Figure:
-    """One pair as the shards hold it: high and low quality, their difference, the mask.
-
-    high, low: H x W x 3 uint8; mask: H x W of 0 and 1. The difference is around mid-grey.
-    """
-    difference = 0.5 + gain * (low.astype(float) - high.astype(float)) / 255
-    grey = np.clip(difference, 0, 1)
-    titles = ["high quality", "low quality", f"difference × {gain:g}", "mask"]
-    return montage([[high, low, grey, mask.astype(float)]], [""], titles)
 
 
 def real_and_forged(ax: Axes, samples: pd.DataFrame, column: str, bins: np.ndarray) -> None:

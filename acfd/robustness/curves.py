@@ -14,7 +14,7 @@ from acfd.degrade import NONE
 from acfd.metrics import PIXELS
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.tables import Draws, TableError, columns, histories, mark, rising
+from acfd.tables import Draws, TableError, columns, compared, correct, histories, mark, rising
 
 SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is known by
 FACTS = ["target", "source", "split", "label", "made_of"]
@@ -132,7 +132,8 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
 
     Columns row, title, family, rising, for each measure m its area m, m_lo, m_hi, and diff_m,
     diff_m_lo, diff_m_hi, the paired difference to params.robustness.reference (NaN in its own
-    lines); reference, seeds, units, resamples, confidence.
+    lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; reference, seeds,
+    units, resamples, confidence.
     """
     r = params.robustness
     shapes = families(params, scores)
@@ -147,22 +148,25 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
             area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
     said = {"reference": r.reference, "seeds": " ".join(map(str, draws.seeds))}
     said |= {"units": draws.units, "resamples": r.bootstrap, "confidence": r.confidence}
-    lines, gained = [], scores.groupby("row")["rising"].first()
+    gained = scores.groupby("row")["rising"].first()
+    lines: dict[str, list[dict]] = {}
     for row in r.rows:
         for family in (ALL, *shapes):
             line = _about(params, scores, row, family) | {"rising": gained[row]}
             for m in MEASURES:
                 own, reference = area[row, family, m], area[r.reference, family, m]
                 line |= columns(m, draws.summary(own))
-                line |= columns(f"diff_{m}", draws.difference(own, reference))
-            lines.append(line | said)
-    return pd.DataFrame(lines)
+                line |= compared(f"diff_{m}", draws.difference(own, reference))
+            lines.setdefault(family, []).append(line | said)
+    for of_family in lines.values():
+        correct(of_family, *(f"diff_{m}" for m in MEASURES))
+    return pd.DataFrame([line for of_row in zip(*lines.values()) for line in of_row])
 
 
 def to_json(areas: pd.DataFrame) -> dict:
     """For `dvc metrics show`: row -> its area and difference over all families, to 4 digits."""
     every = areas[areas["family"] == ALL].set_index("row")
-    names = [c for m in MEASURES for c in every if c.removeprefix("diff_").startswith(m)]
+    names = [d + m + end for d in ("", "diff_") for m in MEASURES for end in ("", "_lo", "_hi")]
     return {
         row: {n: round(float(line[n]), 4) for n in names if np.isfinite(line[n])}
         for row, line in every.iterrows()

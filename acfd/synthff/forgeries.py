@@ -38,6 +38,7 @@ class Forgery:
     wobble: float = 0.02
     softness: float
     inward: bool = True
+    skin: bool = False  # nothing but skin is pasted: no hair, no background
     opacity: float = 1.0
     colour: float  # strength of the colour match
     light: float = 0.0  # how unlike the target's the light is that the source was filmed in
@@ -108,6 +109,8 @@ def forge(
             softness=drawn.softness,
             inward=drawn.inward,
         )
+        if drawn.skin:
+            mask *= blend.skin(source, points)
         source = blend.degrade(source, rng, drawn.recipe)
         source = blend.match_colour(source, here, mask, drawn.colour)
         flicker = (drawn.flicker * rng.standard_normal() * np.ones(3)).tolist()
@@ -136,7 +139,7 @@ def _acting(take: Take, other: Person, drawn: Forgery, rng) -> tuple[Person, tup
 
 def _expression(rng: np.random.Generator) -> np.ndarray:
     """Shifts of the five landmarks, 5 x 2: left and right move alike, and the mouth most."""
-    eyes, nose, mouth = rng.standard_normal((3, 2)) * [[0.2, 0.3], [0.2, 0.3], [1, 1]]
+    eyes, nose, mouth = rng.uniform(-1.5, 1.5, (3, 2)) * [[0.2, 0.3], [0.2, 0.3], [1, 0.8]]
     mirror = np.array([[-1, 1], [1, 1]])
     return np.stack([*(eyes * mirror), nose, *(mouth * mirror)]) + 0.2 * rng.standard_normal((5, 2))
 

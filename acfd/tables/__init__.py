@@ -24,7 +24,7 @@ COLUMNS = [*SAMPLE, "row", "seed", "target", "source", "label", "score", *metric
 DIFFERENCES = ["balanced_acc", "auc"]
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
-TEXT += ["ours", "seen_row", "seen_title", "machine"]
+TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
 UNKNOWN = "unknown machines"  # of runs whose summary does not say
 DAGGER = " †"  # behind the title of a row that is not converged
 CONVERGED = 0.01  # the most that validation AUC may still rise over the last quarter of the steps
@@ -171,7 +171,7 @@ class Draws:
         test = scores[(scores["split"] == "test") & (scores["seed"] == seeds[0])]
         if test.empty:
             where = ", ".join(scores["compression"].unique())
-            raise TableError(f"no test scores at {where}; params.score.splits must name test")
+            raise TableError(f"no test scores at {where}; make them again with the stage `score`")
         unit = metrics.identity_units(test)
         weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
         return cls(seeds, unit, weights, setting.confidence)
@@ -200,8 +200,7 @@ class Draws:
     def summary(self, values: np.ndarray | None, bounds=(0, 1)) -> metrics.Interval:
         """Mean over seeds of S x R values, with its interval; all NaN for None."""
         if values is None:
-            return metrics.Interval(np.nan, np.nan, np.nan, 0)
-        values = metrics.over_seeds(values)
+            return metrics.Interval(np.nan, np.nan, np.nan, np.nan, 0)
         return metrics.interval(values, self.units, self.confidence, bounds)
 
     def difference(self, values: np.ndarray | None, to: np.ndarray | None, bounds=(-1, 1)):
@@ -213,6 +212,23 @@ class Draws:
 def columns(name: str, found: metrics.Interval) -> dict[str, float]:
     """An interval as columns of a table: name, name_lo, name_hi."""
     return {name: found.value, f"{name}_lo": found.low, f"{name}_hi": found.high}
+
+
+def compared(name: str, found: metrics.Interval) -> dict[str, float]:
+    """A difference as columns of a table: its interval, name_p, and name_p_holm, which `correct`
+    fills in."""
+    return columns(name, found) | {f"{name}_p": found.p, f"{name}_p_holm": np.nan}
+
+
+def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[dict]:
+    """Lines of a table whose differences (`compared`) of each of these names are corrected for
+    being several, by Holm's method. One line, `spare`, may be named beforehand: its name_p_holm is
+    its name_p, and it does not count among the others."""
+    for name in names:
+        p = [np.nan if line is spare else line[f"{name}_p"] for line in lines]
+        for line, raised in zip(lines, metrics.holm(p)):
+            line[f"{name}_p_holm"] = line[f"{name}_p"] if line is spare else raised
+    return lines
 
 
 def first_columns(params: Params, paths: Paths, row: str, compression: str, draws: Draws) -> dict:
@@ -295,7 +311,7 @@ def measured(
     for name, other in others.items():
         for m in DIFFERENCES:
             difference = draws.difference(replicates[row][m], replicates[other][m])
-            line |= columns(f"{name}_{m}", difference)
+            line |= compared(f"{name}_{m}", difference)
     return line | {"left_out": max(f.left_out for f in found.values())}
 
 
@@ -325,8 +341,8 @@ def to_json(table: pd.DataFrame) -> dict:
 def row_title(line: pd.Series) -> str:
     """A table row's title, with DAGGER if it is not converged and a note if its map collapsed."""
     seeds = len(line["seeds"].split())
-    title = line["title"] + mark(line.get("rising", np.nan))  # older tables do not say
-    if not line["collapsed"]:
+    title = line["title"] + mark(line.get("rising", np.nan))  # not every table says
+    if not line.get("collapsed"):
         return title
-    some = "" if line["collapsed"] == seeds else f" in {line['collapsed']} of {seeds} seeds"
+    some = "" if line.get("collapsed") == seeds else f" in {line['collapsed']} of {seeds} seeds"
     return f"{title} (collapsed{some})"

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from acfd.tables import CONVERGED, DAGGER, DIFFERENCES, UNKNOWN, mark, row_title
+from acfd.tables import CONVERGED, DAGGER, UNKNOWN, mark, row_title
 from acfd.tables import table1 as t1
 
+HOLM = " *"  # behind a difference that stands the correction for being one of several
 # What was published of FaceForensics++: AUC of an Xception by (trained on, tested at), in percent;
 # the forgery that is found most easily and the one that is not.
 PUBLISHED = {("high", "high"): "99", ("high", "low"): "about 82", ("low", "low"): "90.3"}
@@ -16,16 +17,19 @@ EASIEST, HARDEST = "Deepfakes", "NeuralTextures"
 
 
 def table2(table: pd.DataFrame) -> str:
-    """Table 2 at low quality, in percent, each number with its interval."""
+    """Table 2 at low quality, in percent, each number with its interval; the PBCA of an empty map
+    is behind the slash."""
     low = _low(table)
     reference = title_of(low, low["reference"].iloc[0])
-    head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", "AUC"]
-    head += [f"{m}, difference to “{reference}”" for m in ("Balanced ACC", "AUC")]
+    head = ["Row", "Paper ACC / AUC", "Balanced ACC", "AUC", f"AUC, difference to “{reference}”"]
+    head += ["AUC, difference to the row above", "PBCA / empty map"]
     lines = []
     for _, line in low.iterrows():
         cells = [row_title(line), _paper(line)]
-        cells += [percent(line, m) for m in ("acc", "balanced_acc", "auc")]
-        lines.append(cells + [percent(line, f"diff_{m}", "{:+.1f}") for m in DIFFERENCES])
+        cells += [percent(line, m) for m in ("balanced_acc", "auc")]
+        cells += [difference(line, name) for name in ("diff_auc", "diff_above_auc")]
+        empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
+        lines.append([*cells, percent(line, "pbca") + empty])
     return grid(head, lines) + not_converged(low)
 
 
@@ -39,7 +43,7 @@ def table1(table: pd.DataFrame) -> str:
     for _, line in low.iterrows():
         cells = [row_title(line), _paper(line)]
         cells += [percent(line, m) for m in ("acc", "balanced_acc", "auc")]
-        cells += [percent(line, "diff_auc", "{:+.1f}"), duration(line["train_seconds"])]
+        cells += [difference(line, "diff_auc"), duration(line["train_seconds"])]
         lines.append([*cells, _count(line["parameters"])])
     return grid(head, lines) + not_converged(low)
 
@@ -67,7 +71,7 @@ def compression(drops: pd.DataFrame) -> str:
     for _, line in drops.iterrows():
         cells = [row_title(line), line["trained_on"]]
         cells += [percent(line, m) for m in ("auc_high", "auc_low", "drop_auc")]
-        lines.append(cells + ([percent(line, "diff_drop_auc", "{:+.1f}")] if compared else []))
+        lines.append(cells + ([difference(line, "diff_drop_auc")] if compared else []))
     return grid(head, lines) + not_converged(drops)
 
 
@@ -77,7 +81,7 @@ def left_out(table: pd.DataFrame) -> str:
     lines = []
     for _, line in table.iterrows():
         cells = [row_title(line), line["method"], line["compression"], percent(line, "auc")]
-        lines.append([*cells, percent(line, "seen_auc"), percent(line, "diff_auc", "{:+.1f}")])
+        lines.append([*cells, percent(line, "seen_auc"), difference(line, "diff_auc")])
     return grid(head, lines) + not_converged(table)
 
 
@@ -133,7 +137,15 @@ def table1_caption(table: pd.DataFrame, facts: dict) -> str:
     elif "machine" in facts:
         facts = facts | {"seconds": seconds}
     share = f"{100 * low['always_forged'].iloc[0]:.0f} %"
-    return f"{caption(low, facts)} Saying “forged” always has an ACC of {share}."
+    said = f"{caption(low, facts)} Saying “forged” always has an ACC of {share}."
+    for _, line in low[low["headline"].notna()].iterrows():
+        name = line["headline"]
+        other = title_of(low, line["reference" if name == "diff_auc" else "ours"])
+        said += (
+            f" Named beforehand: “{line['title']}” against “{other}”, AUC "
+            f"{percent(line, name, '{:+.1f}')}, p = {line[f'{name}_p']:.3f}, not corrected."
+        )
+    return said
 
 
 def caption(table: pd.DataFrame, study: dict) -> str:
@@ -147,7 +159,8 @@ def caption(table: pd.DataFrame, study: dict) -> str:
     said = (
         f"Percent, with {100 * line['confidence']:g} % intervals from {line['resamples']} "
         f"resamples of {line['units']} pairs of identities ({line['frames']} test frames, "
-        f"{line['compression']}); {covers}."
+        f"{line['compression']}); {covers}.{HOLM}: a difference with p < "
+        f"{1 - line['confidence']:.2g} after Holm's correction for the rows of its column."
     )
     if "machine" in study and "seconds" in study:
         where = "" if study["machine"] == UNKNOWN else f" on {study['machine']}"
@@ -185,6 +198,30 @@ def percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
         return "–"
     value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
     return f"{value} ({low} to {high})"
+
+
+def settled(table: pd.DataFrame, measure: str) -> str:
+    """Which rows the intervals of their paired differences in a measure set apart, in a sentence.
+
+    table: a line a row, with title, diff_<measure>, _lo and _hi (shares; NaN: not compared);
+    without a column `reference`, differences are to the same system that saw more.
+    """
+    said = {"Higher": [], "Lower": [], "Not settled": []}
+    for _, line in table.dropna(subset=f"diff_{measure}").iterrows():
+        low, high = line[f"diff_{measure}_lo"], line[f"diff_{measure}_hi"]
+        word = "Higher" if low > 0 else "Lower" if high < 0 else "Not settled"
+        said[word].append(f"{row_title(line)} {percent(line, f'diff_{measure}', '{:+.1f}')}")
+    to = "the same system that saw it"
+    if "reference" in table:
+        to = f"“{title_of(table, table['reference'].iloc[0])}”"
+    words = [f"{word}: {'; '.join(rows)}" for word, rows in said.items() if rows]
+    return f"difference to {to}. {'. '.join(words) or 'Nothing to compare'}."
+
+
+def difference(line: pd.Series, name: str) -> str:
+    """A difference with its interval, and HOLM if it stands the correction."""
+    holds = line[f"{name}_p_holm"] < 1 - line["confidence"]
+    return percent(line, name, "{:+.1f}") + HOLM * holds
 
 
 def _count(number: float) -> str:

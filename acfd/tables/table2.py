@@ -7,11 +7,11 @@ import pandas as pd
 from acfd import tables
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.tables import Draws, TableError
+from acfd.tables import DIFFERENCES, Draws, TableError
 
 MEASURES = [
     *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
-    *["video_balanced_acc", "video_auc", "pbca", "iou"],
+    *["video_balanced_acc", "video_auc", "pbca", "iou", "pbca_empty"],
 ]
 
 
@@ -19,7 +19,10 @@ def table2(params: Params, paths: Paths) -> pd.DataFrame:
     """Table 2: one row a (row of params.table2.rows, compression), the low quality first.
 
     Every measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo,
-    m_hi; diff_m is the paired difference to params.table2.reference (empty in that row itself).
+    m_hi; diff_m is the paired difference to params.table2.reference (empty in that row itself),
+    diff_above_m that to the row above: what its loss adds. Of a difference there are further
+    diff_m_p and diff_m_p_holm, corrected over the rows of a compression. pbca_empty is the PBCA of
+    a map that is zero everywhere.
     Empty (NaN) are further: balanced_acc_val if validation was not scored, pbca and iou without a
     map, paper_acc and paper_auc (percent) where the paper has no such row. `collapsed` counts the
     seeds whose attention map collapsed; `left_out` the resamples that lost a class.
@@ -47,12 +50,13 @@ def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[d
     draws = Draws.of(part[setting.reference], params.study.seeds, setting)
     replicates = {r: draws.measure(s) for r, s in part.items()}
     lines = []
-    for row in setting.rows:
+    for above, row in zip([setting.rows[0], *setting.rows], setting.rows):
         line = tables.first_columns(params, paths, row, compression, draws)
-        line |= tables.measured(draws, replicates, row, MEASURES, {"diff": setting.reference})
+        others = {"diff": setting.reference, "diff_above": above}
+        line |= tables.measured(draws, replicates, row, MEASURES, others)
         line |= tables.paper_columns(params, row)
         lines.append(line | tables.last_columns(setting, line.pop("left_out")))
-    return lines
+    return tables.correct(lines, *(f"{d}_{m}" for d in others for m in DIFFERENCES))
 
 
 def study_facts(params: Params, paths: Paths) -> dict:

@@ -1,0 +1,130 @@
+"""Every table of a preset as Markdown, and the pages that carry them between markers, which
+`acfd readme` writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from acfd.degrade import FAMILIES
+from acfd.robustness.curves import ALL
+from acfd.tables import TableError, markdown, read_table
+
+PAGES = ("README.md", "docs/results.md")
+PRESETS = ("pocket", "full")  # whose results are in git
+TABLES = ("table1", "compression", "left_out", "table2", "robustness_areas")
+
+
+def rewrite(top: Path) -> dict[Path, str]:
+    """Each page of PAGES below `top` with the blocks of results/ between its markers; not written.
+
+    A page shows those blocks that it has markers for. Raises TableError if a block is on no page,
+    or its markers are not there once each and in order.
+    """
+    pages = {top / name: (top / name).read_text() for name in PAGES}
+    for name, block in blocks(top / "results").items():
+        shown = [path for path, text in pages.items() if f"acfd:{name} -->" in text]
+        if not shown:
+            raise TableError(
+                f"no page has the markers <!-- acfd:{name} --> and <!-- /acfd:{name} -->; put them "
+                f"where its table should be, in one of {', '.join(PAGES)}"
+            )
+        for path in shown:
+            pages[path] = replace_between_markers(pages[path], name, block)
+    return pages
+
+
+def replace_between_markers(text: str, name: str, new: str) -> str:
+    """`text` with `new` between `<!-- acfd:NAME -->` and `<!-- /acfd:NAME -->`.
+
+    Raises TableError if either marker is not there exactly once, or they are the wrong way round.
+    """
+    start, end = f"<!-- acfd:{name} -->", f"<!-- /acfd:{name} -->"
+    for marker in (start, end):
+        if text.count(marker) != 1:
+            raise TableError(f"the marker {marker} is there {text.count(marker)} times, expected 1")
+    before, rest = text.split(start)
+    if end not in rest:
+        raise TableError(f"the marker {end} comes before {start}; expected it after")
+    return f"{before}{start}\n{new.strip()}\n{end}{rest.split(end)[1]}"
+
+
+def blocks(results_root: Path) -> dict[str, str]:
+    """Name -> Markdown of what results/<preset>/tables of each of PRESETS has."""
+    made = {preset: of_preset(Path(results_root) / preset) for preset in PRESETS}
+    return {f"{name}-{preset}": block for preset, of in made.items() for name, block in of.items()}
+
+
+def of_preset(results: Path) -> dict[str, str]:
+    """Name -> Markdown of every table that results/<preset> has and that is not empty; below Tables
+    1 and 2 stands what metrics/study.json says of the machine and the time, if it is there."""
+    files = {name: results / "tables" / f"{name}.csv" for name in TABLES}
+    found = {name: read_table(path) for name, path in files.items() if path.exists()}
+    found = {name: table for name, table in found.items() if len(table)}
+    study = results / "metrics" / "study.json"
+    facts = json.loads(study.read_text()) if study.exists() else {}
+    made = {}
+    if "table1" in found:
+        table = found["table1"]
+        made["table1"] = f"{markdown.table1(table)}\n\n{markdown.table1_caption(table, facts)}"
+        made["methods"] = markdown.methods(table)
+    if "compression" in found:
+        made["compression"] = markdown.compression(found["compression"])
+    if "left_out" in found:
+        made["left-out"] = markdown.left_out(found["left_out"])
+    if "table2" in found:
+        table = found["table2"]
+        made["table2"] = f"{markdown.table2(table)}\n\n{markdown.caption(table, facts)}"
+    if "robustness_areas" in found:
+        table = found["robustness_areas"]
+        made["robustness"] = f"{areas(table)}\n\nBy family:\n\n{areas_by_family(table)}"
+    return made
+
+
+def in_short(results: Path) -> str:
+    """What the tables of results/<preset> settle at low quality, a line a table, in Markdown."""
+    found = {name: read_table(results / "tables" / f"{name}.csv") for name in TABLES}
+    first, degraded = found["table1"], found["robustness_areas"]
+    lines = {
+        "Table 1, AUC of all manipulations": (first[first["method"] == ALL], "auc"),
+        "Table 2, AUC": (found["table2"], "auc"),
+        "AUC lost to compression": (found["compression"], "drop_auc"),
+        "AUC on a manipulation left out": (found["left_out"], "auc"),
+        "Area under the curves of all degradations": (degraded[degraded["family"] == ALL], "auc"),
+    }
+    said = []
+    for what, (table, measure) in lines.items():
+        if "compression" in table and len(table):
+            table = table[table["compression"] == table["compression"].iloc[0]]
+        if len(table):
+            said.append(f"- **{what}**, {markdown.settled(table, measure)}")
+    return "\n".join(said)
+
+
+def areas(table: pd.DataFrame) -> str:
+    """Area under each system's robustness curves, the mean over all families, in percent."""
+    reference = markdown.title_of(table, table["reference"].iloc[0])
+    head, measures = ["Row"], {"auc": "AUC", "balanced_acc": "Balanced ACC"}
+    for name in measures.values():
+        head += [name, f"{name}, difference to “{reference}”"]
+    lines = []
+    for _, line in table[table["family"] == ALL].iterrows():
+        cells = [line["title"]]
+        for m in measures:
+            cells += [markdown.percent(line, m), markdown.percent(line, f"diff_{m}", "{:+.1f}")]
+        lines.append(cells)
+    return markdown.grid(head, lines) + markdown.not_converged(table)
+
+
+def areas_by_family(table: pd.DataFrame) -> str:
+    """Area under the curves of AUC, a column a family of degradations, in percent."""
+    families = [f for f in dict.fromkeys(table["family"]) if f != ALL]
+    lines = []
+    for _, of_row in table.groupby("row", sort=False):
+        of = of_row.set_index("family")
+        cells = [markdown.percent(of.loc[f], "auc") for f in families]
+        lines.append([of_row["title"].iloc[0], *cells])
+    names = [FAMILIES[f].title if f in FAMILIES else f for f in families]
+    return markdown.grid(["Row", *names], lines) + markdown.not_converged(table)
