@@ -52,9 +52,9 @@ def test_sentences_have_the_numbers(params, paths):
     said = method.sentences(params, method.course(params, paths, ROWS))
     assert "14 with L_Dis, 14 without L_Dis; r+ is 75." in said["norm_forged"]
     assert "50 with L_Dis, 50 without" in said["hinge_real"]
-    assert "ends at 0.75 with" in said["ratio"] and "goes from 8 to 9" in said["ratio"]
+    assert "ends at 0.75 with" in said["ratio"] and "at 8 and ends at 9" in said["ratio"]
     assert "3 times" in said["attention_real"]
-    assert "from 9 to -7; nine tenths of that way are done by step 34." in said["critic"]
+    assert "at 9 and ends at -7; nine tenths of that way are done by step 34." in said["critic"]
     said = method.sentences(params, method.course(params, paths, ["cls_at"]))
     assert said["critic"] == "No row here has an order critic."
 

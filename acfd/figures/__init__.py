@@ -232,7 +232,8 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
             ax.set_ylim(-0.03, 1.03)
     axes[0, 2].axhline(1, color="black", lw=1.2, ls="--")
     axes[0, 0].get_legend().remove()
-    fig.supxlabel("training step (running means)", fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("training step (running means)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=3)
     return fig

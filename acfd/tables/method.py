@@ -70,7 +70,8 @@ def smoothed(course: pd.DataFrame) -> pd.DataFrame:
 
 def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
     """A line a row: row, title, r- and r+, WATCHED and `ratio` as means over the last tenth of the
-    steps and over seeds; pair_distance_first and critic_first over the first tenth."""
+    steps and over seeds; pair_distance_first over the first tenth, critic_first at the first step,
+    since the critic wins within a few."""
     lines = []
     for (row, title), runs in course.groupby(["row", "title"], sort=False):
         loss = params.for_row(row).loss
@@ -80,7 +81,8 @@ def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
         first, last = (runs[part].mean(numeric_only=True) for part in (share <= 0.1, share > 0.9))
         line |= {name: last[name] for name in WATCHED}
         line |= {"ratio": last["pair_distance"] / last["other_distance"]}
-        line |= {f"{name}_first": first[name] for name in ("pair_distance", "critic")}
+        line |= {"pair_distance_first": first["pair_distance"]}
+        line |= {"critic_first": runs.loc[runs["step"] == runs["step"].min(), "critic"].mean()}
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -104,22 +106,23 @@ def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
     what = "with" if len(metric) else "without"
     said["ratio"] = (
         "The distance of a face's two qualities, by that to other faces, ends at "
-        f"{_beside(metric, plain, 'ratio')}; {what} L_Dis it goes from "
-        f"{span(grew['pair_distance_first'])} to {span(grew['pair_distance'])} in itself."
+        f"{_beside(metric, plain, 'ratio')}; in itself, {what} L_Dis, it begins at "
+        f"{span(grew['pair_distance_first'])} and ends at {span(grew['pair_distance'])}."
     )
     mapped = table[table["attention_inside"].notna()]
     for name, where in (("inside", "the forged region"), ("outside", "the rest of forged faces")):
         said[f"attention_{name}"] = f"M on {where} ends at {span(mapped[f'attention_{name}'])}."
-    times = mapped["attention_inside"] / mapped["attention_real"]
+    alive = mapped[mapped["attention_inside"] >= 0.05]
+    times = alive["attention_inside"] / alive["attention_real"]
     said["attention_real"] = (
-        f"M on real faces ends at {span(mapped['attention_real'])}: on the forged region it is "
-        f"{span(times)} times as high."
+        f"M on real faces ends at {span(mapped['attention_real'])}; where it has not vanished, it "
+        f"is {span(times)} times as high on the forged region."
     )
     judged = table[table["critic"].notna()]
     said["critic"] = "No row here has an order critic."
     if len(judged):
         said["critic"] = (
-            f"The critic's loss goes from {span(judged['critic_first'])} to "
+            f"The critic's loss begins at {span(judged['critic_first'])} and ends at "
             f"{span(judged['critic'])}; nine tenths of that way are done by step "
             f"{_won(course, judged)}."
         )
@@ -164,7 +167,7 @@ def collapse_said(table: pd.DataFrame) -> str:
 
 def span(values: pd.Series) -> str:
     """Numbers of some rows as their range, such as 12 to 15; – of none."""
-    words = [f"{v:.3g}" for v in (values.min(), values.max())]
+    words = [f"{v:.3g}" if abs(v) >= 0.005 else "0" for v in (values.min(), values.max())]
     if not len(values) or not np.isfinite(values).any():
         return "–"
     return " to ".join(dict.fromkeys(words))
