@@ -12,7 +12,7 @@ from acfd import metrics
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
-from acfd.tables import columns
+from acfd.tables import Draws, columns
 from acfd.tables.method import cell
 
 SAMPLE = ["split", "method", "video", "frame"]
@@ -121,33 +121,28 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
     side = int(found["side"].iloc[0])
     for compression, of in found.groupby("compression", sort=False):
         unit = metrics.identity_units(of)
-        units = int(unit.max()) + 1
-        weights = metrics.resample(units, setting.bootstrap)
+        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
+        draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
+        forged, mask = (of["label"] == 1).to_numpy(), unpack(of["mask"], side)
 
-        def total(values, weights=weights, unit=unit, units=units):
-            return weights @ np.bincount(unit, np.asarray(values, float), units)
+        def total(values, draws=draws):
+            """Sums over the faces of every resample."""
+            return draws.weights @ np.bincount(draws.unit, np.asarray(values, float), draws.units)
 
-        forged = (of["label"] == 1).to_numpy()
-        mask, cells = unpack(of["mask"], side), side**2
-        inside, outside = mask.sum((1, 2)) * forged, (1 - mask).sum((1, 2)) * forged
+        inside, outside = (total(x.sum((1, 2)) * forged) for x in (mask, 1 - mask))
+        counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
         for branch in ("high", "low") if compression == params.data.high else ("low",):
             m = unpack(of[f"{branch}_branch"], side)
-            on = _share(total((m * mask).sum((1, 2)) * forged), total(inside))
-            off = _share(total((m * (1 - mask)).sum((1, 2)) * forged), total(outside))
-            real = _share(total(m.sum((1, 2)) * ~forged), total(cells * ~forged))
+            on = _share(total((m * mask).sum((1, 2)) * forged), inside)
+            off = _share(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
+            real = _share(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
             line = {"compression": compression, "branch": branch}
             line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
-            values = {"ratio": (_share(on, real), np.inf)}
-            counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
-            iou = _share(counts[0], sum(counts))
-            values["iou"] = (iou if branch == "low" else np.full_like(iou, np.nan), 1)
-            for name, (replicates, most) in values.items():
-                interval = metrics.Interval(np.nan, np.nan, np.nan, 0)
-                if np.isfinite(replicates[0]):
-                    bounds = (0, most)
-                    interval = metrics.interval(replicates, units, setting.confidence, bounds)
-                line |= columns(name, interval)
-            lines.append(line | {"units": units})
+            iou = _share(counts[0], sum(counts)) if branch == "low" else on * np.nan
+            for name, values, most in (("ratio", _share(on, real), np.inf), ("iou", iou, 1)):
+                known = values if np.isfinite(values[0]) else None
+                line |= columns(name, draws.summary(known, (0, most)))
+            lines.append(line | {"units": draws.units})
     return pd.DataFrame(lines)
 
 
