@@ -92,16 +92,16 @@ def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -
     titles = list(dict.fromkeys(table["title"]))
     size = (2.6 * (len(names) + 1) + 2.2, 1.6 + 0.42 * len(titles))
     fig, axes = subplots(1, len(names) + 1, size, sharey=True)
-    series = [("forged", FORGED, "o", "forged region")]
-    series += [("elsewhere", QUIET, "|", "rest of forged faces"), ("real", REAL, "s", "real faces")]
+    series = [("forged", FORGED, "o", "forged region"), ("real", REAL, "s", "real faces")]
+    series += [("elsewhere", "black", "|", "rest of forged faces")]
     last = axes[0, -1]
     for k, ((compression, branch), name) in enumerate(names.items()):
         part = table[(table["compression"] == compression) & (table["branch"] == branch)]
         y = [titles.index(title) for title in part["title"]]
         ax = axes[0, k]
         for column, colour, marker, label in series:
-            style = {"color": colour, "ls": "", "ms": 8, "mew": 2, "label": label}
-            ax.plot(part[column], y, marker=marker, **style)
+            style = {"color": colour, "ls": "", "ms": 15 if marker == "|" else 7, "mew": 2}
+            ax.plot(part[column], y, marker=marker, label=label, **style)
         ax.set(title=name, xlabel="mean of M", xlim=(-0.03, 1.03))
         at = np.array(y) + (k - (len(names) - 1) / 2) * 0.22
         ends = np.abs(part[["ratio_lo", "ratio_hi"]].to_numpy().T - part["ratio"].to_numpy())
