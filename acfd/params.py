@@ -277,6 +277,7 @@ class Table1(Table):
 class Attention(Section):
     rows: Annotated[list[Name], Field(min_length=1)]  # whose features are looked at
     frames: Positive
+    factorial: list[Name]  # short runs that tell apart what makes the map of Eq. 5 collapse
 
 
 # Levels of each family of acfd.degrade: the mildest that makes sense and the strongest.
@@ -398,6 +399,7 @@ class Params(Section):
         named = {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
             "attention.rows": self.attention.rows,
+            "attention.factorial": self.attention.factorial,
             "robustness.rows": self.robustness.rows,
         }
         named["detect.row"] = [self.detect.row]

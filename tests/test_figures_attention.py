@@ -31,6 +31,16 @@ def cases(lines):
     return figures_attention.cases(lines, ["Deepfakes", "FaceSwap"], ["face", "mask", "c23", "c40"])
 
 
+PLACES = {("c23", "high"): "M_H, c23", ("c40", "low"): "M_L, c40"}
+
+
+def beside() -> pd.DataFrame:
+    line = {"forged": 0.6, "elsewhere": 0.2, "real": 0.15}
+    line |= {"ratio": 4.0, "ratio_lo": 3.0, "ratio_hi": 5.5}
+    places = [{"title": t, "compression": c, "branch": b} for t in "AB" for c, b in PLACES]
+    return pd.DataFrame([place | line for place in places])
+
+
 BOTH = [{"best": CASE, "worst": CASE}, {"best": CASE}]
 MADE = {
     "cases": lambda: cases(BOTH),
@@ -38,6 +48,7 @@ MADE = {
         {m: {"mask": MAPS[0], "low": MAPS[1]} for m in ("Deepfakes", "original")},
         {"mask": "mask", "low": "c40"},
     ),
+    "real beside forged": lambda: figures_attention.real_beside_forged(beside(), PLACES),
     "norms": lambda: figures_attention.norms(stored(), (5.0, 75.0), NAMES),
     "embedding": lambda: figures_attention.embedding({"a": stored(("after",))}, NAMES),
 }
@@ -46,6 +57,16 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 def test_drawn_and_saved_twice_is_the_same(saves_alike, name):
     saves_alike(MADE[name])
+
+
+def test_real_faces_stand_beside_forged_ones():
+    axes = figures_attention.real_beside_forged(beside(), PLACES).axes
+    assert [ax.get_title() for ax in axes[:2]] == ["M_H, c23", "M_L, c40"]
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["A", "B"]
+    assert sorted({line.get_xdata()[0] for line in axes[1].lines}) == [0.15, 0.2, 0.6]
+    for bars in axes[2].containers:
+        ends = bars.lines[2][0].get_segments()[0][:, 0]
+        assert ends.tolist() == pytest.approx([3.0, 5.5])
 
 
 def test_a_line_joins_the_two_qualities_of_a_face():

@@ -73,6 +73,7 @@ def edit(tmp_path):
         ("robustness.levels.h264", [23.5], "robustness.levels.h264.0"),
         ("robustness.levels.mpeg2", [4], "robustness.levels.mpeg2: unknown key"),
         ("attention.rows", ["left_ours"], "the row left_ours is not trained"),
+        ("attention.factorial", ["left_ours"], "attention.factorial: the row left_ours is not"),
         ("rows.cls_at.set.loss.gann", 0.1, "gann"),
         ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
