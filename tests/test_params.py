@@ -163,7 +163,7 @@ def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
     for read in (params.load, lambda _: params.apply_preset("mine", file, tmp_path)):
         with pytest.raises(ParamsError, match=r"params\.yaml|not a key of params"):
             read(file)
-    file.write_text((TOP / "params.yaml").read_text())
+    file.write_text((STATE / "params.yaml").read_text())
     preset.write_bytes(content)
     with pytest.raises(ParamsError, match=r"mine\.yaml: "):
         params.apply_preset("mine", file, tmp_path)
