@@ -53,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--deep", action="store_true", help="decode every file, not a sample")
     sub.add_argument("--all", action="store_true", help="list every problem and note")
     sub.add_argument("--quick", action="store_true", help="no estimate of disk and hours")
-    sub.add_argument("--training", action="store_true", help="time the training of each row too")
 
     sub = command("faces", _faces, "extract the faces, or a part of them as one of several jobs")
     sub.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts")
@@ -63,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("target", type=Path, help="may be the same folder")
 
     sub = command("sources", _sources, "write what code each stage and run depends on (a stage)")
-    sub.add_argument("folder", type=Path)
+    sub.add_argument("file", type=Path)
 
     sub = command("notebook", _notebook, "run one notebook of the study (a stage)")
     sub.add_argument("name", help="01_videos, 02_faces, ..., 09_report")
@@ -141,9 +140,10 @@ def _tree(p: params_module.Params):
 
 
 def _plan(_):
-    from acfd.plan import plan
+    from acfd.plan import measured, plan
 
-    print(plan(load()))
+    p = load()
+    print(plan(p, measured(p)))
 
 
 def _preset(args):
@@ -177,10 +177,6 @@ def _check(args):
 
     about = estimate.extraction(p, found)
     print(about or "no clip is whole, so nothing can be measured")
-    if args.training and about:
-        rows = estimate.training(p, found)
-        print(rows.round(3).to_string(index=False))
-        print(f"training: {estimate.duration(3600 * rows['hours'].sum())} at most, run after run")
     if about and about.problem:
         print(about.problem)
     return int(len(found.problems) > 0 or not about or bool(about.problem))
@@ -209,7 +205,7 @@ def _strip(args):
 def _sources(args):
     from acfd import sources
 
-    sources.write(load(), args.folder)
+    sources.write(load(), args.file)
 
 
 def _notebook(args):

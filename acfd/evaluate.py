@@ -49,7 +49,9 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     fabric.to_device(system.net)
     table = PairTable(paths.faces)
     methods = p.score.methods or p.train.methods
-    rows = np.concatenate([subset(table, s, methods)[0] for s in params.score.splits])
+    # a set that is to be scored only has no validation split
+    splits = [s for s in ("val", "test") if s == "test" or (table.index["split"] == s).any()]
+    rows = np.concatenate([subset(table, s, methods)[0] for s in splits])
     data = pairs.Pairs(table, None, seed)
     rank, world = fabric.global_rank, fabric.world_size
     batches = pairs.InOrder(rows, params.score.batch, rank=rank, world=world)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import warnings
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -24,8 +26,8 @@ from acfd.crops import ClipError, ClipResult, Timing
 from acfd.crops import choose_frames as choose_frames  # what others ask this module for
 from acfd.datasets import FileSet
 from acfd.datasets.compress import at_hand
-from acfd.ffpp import Clip, Tree, TreeError
-from acfd.params import Faces, Params, digest
+from acfd.ffpp import Clip, Tree, TreeError, mask_there
+from acfd.params import SHRUNK, Faces, Params, digest
 from acfd.paths import atomic
 from acfd.spread import spread
 from acfd.video import IMAGES, VideoError
@@ -107,9 +109,27 @@ def extract(
         _check_splits(clips, index, left_out, out)
         _check_shards(ordered, out)
         shards.write_index(out, index)
+        if note := shrunk(out, index, params.faces.size):
+            warnings.warn(note, stacklevel=2)
     timing.memory = max(timing.memory, peak_memory())
     timing.wall = time.perf_counter() - start
     return index, left_out, timing
+
+
+def shrunk(out: Path, index: pd.DataFrame, size: int) -> str:
+    """What to say if crops are resized so far that it erases what compression would have; "" if
+    not. It looks at a few hundred rows of the index."""
+    table = shards.PairTable(out)
+    some = np.linspace(0, len(index) - 1, min(len(index), 300)).astype(int)
+    sides = np.array([table.box(int(i))[2] - table.box(int(i))[0] for i in some])
+    share = float((sides * SHRUNK > size).mean())
+    if share <= 0.05:
+        return ""
+    return (
+        f"{share:.0%} of the crops are shrunk by more than a quarter (their median side in the "
+        f"video is {np.median(sides):.0f} pixels, faces.size is {size}): compression and what it "
+        f"leaves of a forgery are resized away; raise faces.size, the paper has 299"
+    )
 
 
 def _extract(tree: Tree | FileSet, faces: Faces, high: str, low: str, out: Path, clip: Clip):
@@ -125,7 +145,7 @@ def extract_clip(
     until its files change. An index that is there is removed before a shard is changed: until all
     is done, it would be wrong.
     """
-    mask = tree.mask_path(clip)
+    mask = mask_there(tree, clip)
     result = ClipResult(clip, masked=not clip.label or mask is not None)
     paths = {high: tree.video_path(clip, high), low: tree.video_path(clip, low)}
     recipes = {q: tree.recipe(q) for q in paths} if isinstance(tree, FileSet) else {}

@@ -75,11 +75,13 @@ class Tree:
     """A FaceForensics++ tree; its split files are in splits_dir (None: <root>/splits).
 
     seed: a split of its own in place of split files, drawn over the pairs that are there.
+    test_only: to be scored, not trained on, for which test.json is enough.
     """
 
     root: Path
     splits_dir: Path | None = None
     seed: int | None = None
+    test_only: bool = False
 
     def video_path(self, clip: Clip, compression: str) -> Path:
         """Where a clip lies (raw and c0 are two names of one compression)."""
@@ -93,14 +95,10 @@ class Tree:
         return parent / compression / "videos" / f"{clip.video}.mp4"
 
     def mask_path(self, clip: Clip) -> Path | None:
-        """Where the mask video lies; None if there is nothing to be masked, or no mask to be had.
-
-        That is a real clip, or one of a method of MASKLESS unless the tree has masks of it.
-        """
-        folder = self._folder(clip.method) / "masks" / "videos"
-        if clip.method == REAL or (clip.method in MASKLESS and not folder.is_dir()):
+        """Where the mask video lies, or would (`mask_there`); None for a real clip."""
+        if clip.method == REAL:
             return None
-        return folder / f"{clip.video}.mp4"
+        return self._folder(clip.method) / "masks" / "videos" / f"{clip.video}.mp4"
 
     def _folder(self, method: str) -> Path:
         if method == REAL:
@@ -118,7 +116,7 @@ class Tree:
         folder = Path(self.splits_dir or Path(self.root) / "splits")
         found: dict[str, list[tuple[str, str]]] = {}
         seen: dict[str, str] = {}
-        for split in SPLITS:
+        for split in ("test",) if self.test_only else SPLITS:
             path = folder / f"{split}.json"
             found[split] = _read_pairs(path)
             for name in (n for pair in found[split] for n in pair):
@@ -171,6 +169,13 @@ class Tree:
                 for a, b in pairs:
                     clips += [Clip(method, f"{t}_{s}", t, s, split) for t, s in ((a, b), (b, a))]
         return clips
+
+
+def mask_there(tree, clip: Clip) -> Path | None:
+    """The mask video that a clip of a tree or set is to be read with; None for a real clip, and
+    where the set has no folder of masks for the clip's method."""
+    path = tree.mask_path(clip)
+    return path if path and path.parent.is_dir() else None
 
 
 def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[tuple[str, str]]]:
@@ -246,7 +251,8 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
             f"{path}: no such file; the official train.json, val.json and test.json are in the "
             "folder dataset/splits of the GitHub repository ondyari/FaceForensics: put them into "
             "<data.root>/splits, or set data.splits to their folder. Without them, data.splits: "
-            "seeded:0 draws a split by that seed and keeps pairs together"
+            "seeded:0 draws a split by that seed and keeps pairs together; data.splits: test needs "
+            "test.json alone, and is for scoring only"
         ) from None
     except (ValueError, RecursionError) as error:
         raise TreeError(f"{path}: not valid JSON: {error}") from None
@@ -267,9 +273,11 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def tree(params: Params) -> Tree:
-    """The tree that params.data names; data.splits may say seeded:N in place of a folder."""
+    """The tree that params.data names; data.splits may say seeded:N or test, not a folder."""
     splits = params.data.splits
     root = Path(params.data.root)
+    if splits == "test":
+        return Tree(root, test_only=True)
     if splits is not None and (seeded := _SEEDED.fullmatch(splits)):
         return Tree(root, seed=int(seeded[1]))
     return Tree(root, None if splits is None else Path(splits))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from io import StringIO
@@ -34,6 +35,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Quality = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # may be the name of a folder
 Method = Literal[
     "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", "DeepFakeDetection"
 ]
@@ -52,6 +54,12 @@ SUCCESSORS = {
 }
 
 
+SHRUNK = 0.75  # least scale of a crop: below it, resizing erases what compression would have
+FACE = (
+    0.66  # side of SynthFF's largest crop, of the frame's (narrow; wide has some that are larger)
+)
+
+
 class ParamsError(ValueError):
     """params.yaml, or a preset, does not say what it must; the message names every wrong key."""
 
@@ -59,27 +67,37 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    @model_validator(mode="after")
+    def _each_once(self):
+        for name, value in self:
+            if isinstance(value, list) and len(set(value)) < len(value):
+                raise ValueError(f"{name} is {value}; expected each once")
+        return self
+
 
 class Data(Section):
     source: Literal["synthff", "ffpp", "celebdf", "dfdc", "folder"]
     root: str
     splits: str | None
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
-    high: str
-    low: str
+    high: Quality
+    low: Quality
 
     @model_validator(mode="after")
     def _check(self):
+        known = {"synthff": "raw|c23|c40", "ffpp": "raw|c[0-9]{1,2}"}.get(self.source, ".*")
+        for name in ("high", "low"):
+            if not re.fullmatch(known, getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}; {self.source} has {known}")
         if self.high == self.low:
             raise ValueError(f"high and low are both {self.high}; a pair needs two compressions")
-        if len(set(self.methods)) < len(self.methods):
-            raise ValueError("methods names one twice")
         own = OTHER.get(self.source)
         if own and self.methods != [own]:
             raise ValueError(f"methods is {self.methods}; the set {self.source} has only [{own}]")
         if not own and (foreign := set(self.methods) & set(OTHER.values())):
             raise ValueError(f"methods names {sorted(foreign)}, which {self.source} does not have")
-        if own and not re.fullmatch(r"test|seeded:[0-9]{1,9}", self.splits or "test"):
+        drawn = re.fullmatch(r"test|seeded:[0-9]{1,9}", self.splits or "test")
+        if self.source != "ffpp" and not drawn:
             raise ValueError(
                 f"splits is {self.splits}; for {self.source} it is null, seeded:N (divided by the "
                 "seed N) or test (to be scored only)"
@@ -97,6 +115,8 @@ class Identities(Section):
         for split, n in self:
             if n % 2:
                 raise ValueError(f"{split} is {n}; people come in pairs, so it must be even")
+        if self.test < 4:
+            raise ValueError(f"test is {self.test}; an interval needs two pairs, so at least 4")
         return self
 
 
@@ -183,6 +203,11 @@ class Train(Section):
                 f"steps is {self.steps}, which is not a whole number of epochs of epoch_steps "
                 f"{self.epoch_steps}; change either (steps 0: epochs decides)"
             )
+        if self.batch % (2 * self.accumulate):
+            raise ValueError(
+                f"batch is {self.batch}, accumulate {self.accumulate}; each part has as many real "
+                "as forged pairs: batch must divide by 2 x accumulate"
+            )
         return self
 
     def most_epochs(self) -> int:
@@ -220,7 +245,6 @@ class Study(Section):
 
 
 class Score(Section):
-    splits: Annotated[list[Literal["val", "test"]], Field(min_length=1)]
     methods: list[AnyMethod]
     batch: Positive
 
@@ -253,6 +277,7 @@ class Table1(Table):
 class Attention(Section):
     rows: Annotated[list[Name], Field(min_length=1)]  # whose features are looked at
     frames: Positive
+    factorial: list[Name]  # short runs that tell apart what makes the map of Eq. 5 collapse
 
 
 # Levels of each family of acfd.degrade: the mildest that makes sense and the strongest.
@@ -374,6 +399,7 @@ class Params(Section):
         named = {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
             "attention.rows": self.attention.rows,
+            "attention.factorial": self.attention.factorial,
             "robustness.rows": self.robustness.rows,
         }
         named["detect.row"] = [self.detect.row]
@@ -388,8 +414,13 @@ class Params(Section):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
-        if len(set(self.study.seeds)) < len(self.study.seeds):
-            raise ValueError("study.seeds names one twice")
+        side = FACE * self.synthff.size
+        if self.data.source == "synthff" and self.faces.size < SHRUNK * side:
+            raise ValueError(
+                f"faces.size is {self.faces.size}; in frames of synthff.size {self.synthff.size} a "
+                f"face's crop has up to {side:.0f} pixels, and would be shrunk by more than a "
+                f"quarter: raise faces.size to {math.ceil(SHRUNK * side)} or make frames smaller"
+            )
         if self.detect.seed not in self.study.seeds:
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         for name in self.rows:
@@ -400,6 +431,11 @@ class Params(Section):
             if missing:
                 raise ValueError(
                     f"row {name} trains or is tested on {sorted(missing)}, not in data.methods"
+                )
+            if name in t1.left_out and not set(row.score.methods) - set(row.train.methods):
+                raise ValueError(
+                    f"table1.left_out names {name}, which is trained on all that it is tested on; "
+                    f"set rows.{name}.set.score.methods to the manipulation that it leaves out"
                 )
         return self
 

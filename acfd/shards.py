@@ -169,11 +169,13 @@ class PairTable:
     def demand_masks(self, rows: np.ndarray, why: str) -> None:
         """Raises ShardError if a forgery among these rows has no mask. why: what needs them."""
         if len(lacking := np.asarray(rows)[~self.masked[rows]]):
-            first = self.index.iloc[lacking[0]]
+            of = self.index.iloc[lacking]
+            counts = of["method"].value_counts(sort=False)
             raise ShardError(
-                f"{self.folder}: {len(lacking)} of {len(rows)} faces are forgeries without a mask "
-                f"(e.g. {first['method']}/{first['video']}), {why} needs one for each; leave their "
-                "method out, or do without"
+                f"{self.folder}: {why} needs a mask of each forgery; there is none of "
+                f"{', '.join(f'{n} faces of {method}' for method, n in counts.items())} (e.g. "
+                f"{of['method'].iloc[0]}/{of['video'].iloc[0]}). Bring them (`acfd check` says "
+                "how) and run `acfd faces` again, leave these methods out, or do without"
             )
 
     def __len__(self) -> int:
@@ -207,13 +209,19 @@ class PairTable:
         except ValueError as error:
             raise ShardError(f"{where}: {error}; delete the file, run `acfd faces`") from None
         pictures["mask"] = (pictures["mask"] > 127).astype(np.uint8)
-        box = np.array(batch.column("box")[row].as_py(), np.float32)
-        return pictures | said | {"box": box, "landmarks": self.landmarks(i)}
+        return pictures | said | {"box": self.box(i), "landmarks": self.landmarks(i)}
+
+    def box(self, i: int) -> np.ndarray:
+        """x0, y0, x1, y1 of pair i's crop in pixels of the video, without reading its pictures."""
+        return self._numbers(i, "box")
 
     def landmarks(self, i: int) -> np.ndarray:
         """Landmarks of pair i alone, 5 x 2, without reading its pictures."""
-        column = self._batch(self._columns["shard"][i]).column("landmarks")
-        return np.array(column[int(self._columns["row"][i])].as_py(), np.float32).reshape(5, 2)
+        return self._numbers(i, "landmarks").reshape(5, 2)
+
+    def _numbers(self, i: int, name: str) -> np.ndarray:
+        column = self._batch(self._columns["shard"][i]).column(name)
+        return np.array(column[int(self._columns["row"][i])].as_py(), np.float32)
 
     @cached_property
     def _columns(self) -> dict[str, list]:

@@ -1,6 +1,6 @@
 """What code a stage or a run depends on: the modules behind it, found by their imports.
 
-`acfd sources` writes one small file a stage and one a row into data/sources/, on which the stages
+`acfd sources` writes a digest a stage and one a row into results/sources.json, on which the stages
 depend. Comments, docstrings, error messages and a notebook's prose count for nothing: editing them
 makes no stage stale, and editing a module those alone whose imports lead to it. A digest is the
 same on every machine and under every version of Python.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -40,9 +39,9 @@ STAGES = {
 SHOWN = {
     "videos": {"figures", "datasets.check", "datasets.compress"},
     "faces": {"figures"},
-    "copies": {"figures"},
+    "copies": {"figures", "figures.robustness"},
 }
-OF_ROWS = {"fresh"}  # imported by runs for some rows alone, whose own files have it
+OF_ROWS = {"fresh"}  # imported by runs for some rows alone
 
 
 def of_row(p: Params, row: str) -> dict[str, str]:
@@ -58,7 +57,7 @@ def of_row(p: Params, row: str) -> dict[str, str]:
 def of_stage(stage: str) -> dict[str, str]:
     """The same for a stage; of a notebook, its code cells as well.
 
-    Those of `train` are all: the modules behind a run are in its row's file.
+    Those of `train` are all: the modules behind a run are its row's.
     """
     name = STAGES[stage]
     without = OF_ROWS | SHOWN.get(stage, set())
@@ -92,14 +91,12 @@ def behind(modules: Iterable[str], without: Iterable[str] = ()) -> dict[str, str
     return dict(sorted(found.items()))
 
 
-def write(p: Params, folder: Path):
-    """One JSON file a stage, and rows/<row>.json; nothing else stays in the folder."""
-    said = {stage: of_stage(stage) for stage in STAGES}
-    said |= {f"rows/{row}": of_row(p, row) for row in p.rows}
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, modules in said.items():
-        with atomic(folder / f"{name}.json") as f:
-            f.write_text(json.dumps(modules, indent=1) + "\n")
+def write(p: Params, path: Path):
+    """All of it as one JSON file: a digest a stage, and one a row."""
+    stages = {stage: digest(of_stage(stage)) for stage in STAGES}
+    said = {"stages": stages, "rows": {row: row_key(p, row) for row in p.rows}}
+    with atomic(path) as f:
+        f.write_text(json.dumps(said, indent=1) + "\n")
 
 
 def _name(module: str) -> str:

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from project import STATE
 from ruamel.yaml import YAML
 
 from acfd import figures
@@ -30,8 +31,11 @@ from acfd.shards import (
 from acfd.synthff.people import Generator
 from acfd.video import write_video
 
-TOP = Path(__file__).parents[1]
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
+
+
+def pytest_report_header() -> str:
+    return "params, presets, dvc.lock, results and pages are those that git has staged or committed"
 
 
 def pytest_collection_modifyitems(items):
@@ -134,7 +138,7 @@ def make_tree(portraits) -> Callable[..., Tree]:
 @pytest.fixture(scope="session")
 def make_params() -> Callable[..., Params]:
     """make_params(faces={"size": 48}, compute={"jobs": 2}, ...): params.yaml, made small."""
-    base = params_module.load(TOP / "params.yaml").model_dump()
+    base = params_module.load(STATE / "params.yaml").model_dump()
 
     def make(**sections: Mapping) -> Params:
         raw = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
@@ -144,6 +148,7 @@ def make_params() -> Callable[..., Params]:
             for key in ("steps", "epoch_steps"):
                 row["set"].get("train", {}).pop(key, None)
         raw["faces"] |= {"frames": 4, "size": 48, "detect_size": 128}
+        raw["synthff"]["size"] = 96
         raw["compute"]["jobs"] = 1
         for section, values in sections.items():
             raw[section] |= values
@@ -215,6 +220,20 @@ def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:
     return {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0], "landmarks": marks} | {
         name: encode_png(picture) for name, picture in pictures.items()
     }
+
+
+@pytest.fixture
+def write_history() -> Callable[..., None]:
+    """write_history(paths, row, seed, [0.5, 0.6]): a run's validation AUC after every 10 steps."""
+
+    def write(paths: Paths, row: str, seed: int, auc: Sequence[float] = (0.6, 0.7, 0.7, 0.7)):
+        epochs = range(1, len(auc) + 1)
+        said = {"epoch": epochs, "step": [10.0 * e for e in epochs], "val_auc": auc}
+        paths.history(row, seed).parent.mkdir(parents=True, exist_ok=True)
+        said |= {"val_loss": 0.5, "seconds": 1.0}
+        pd.DataFrame(said).to_csv(paths.history(row, seed), index=False)
+
+    return write
 
 
 @pytest.fixture

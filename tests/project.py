@@ -1,4 +1,8 @@
-"""The project as a user has it: a copy of its files in a folder of its own, and what runs there."""
+"""The project as a user has it: a copy of its files in a folder of its own, and what runs there.
+
+Tests judge what is staged or committed (STATE), never what a study or `acfd preset` has made of
+params.yaml, dvc.lock, results/ and the pages in the working tree. Code is that of the working tree.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,18 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
+_exported = tempfile.TemporaryDirectory(prefix="acfd-state-")
+STATE = Path(_exported.name)
+subprocess.run(["git", "checkout-index", "-aq", f"--prefix={STATE}/"], cwd=TOP, check=True)
 
 
 def copy(folder: Path) -> Path:
-    """The project's files as git would take them, in a new repository, at the smoke preset."""
+    """The project's files, code as it is and the rest as in STATE, in a new repository, at the
+    smoke preset."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
         cwd=TOP,
@@ -23,6 +32,8 @@ def copy(folder: Path) -> Path:
         if (TOP / name).is_file() and not name.startswith("results/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(TOP / name, folder / name)
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copy2(STATE / name, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     run(folder, "acfd", "preset", "smoke")
     return folder

@@ -42,12 +42,13 @@ def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
 
 
 @pytest.fixture
-def paths(tmp_path) -> Paths:
+def paths(tmp_path, write_history) -> Paths:
     found = Paths("pocket", tmp_path)
     found.robustness("ours", 0).parent.mkdir(parents=True)
     for row in ROWS:
         for seed in (0, 1, 2):
             scores(row, seed).to_parquet(found.robustness(row, seed))
+            write_history(found, row, seed)
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TOP, moving
+from project import STATE
 from pydantic import ValidationError
 
 from acfd import cli, datasets
@@ -535,10 +536,10 @@ def test_the_preset_of_the_documentation_and_the_command_that_checks(
     text = (TOP / "docs" / "extraction.md").read_text()
     block = text[text.index("    # presets/celebdf.yaml") :].split("\n\n")[0]
     mine = tmp_path / "presets"
-    shutil.copytree(TOP / "presets", mine)
+    shutil.copytree(STATE / "presets", mine)
     (mine / "celebdf.yaml").write_text(dedent(block).replace("/data/Celeb-DF-v2", str(celeb)))
     monkeypatch.chdir(tmp_path)
-    shutil.copy(TOP / "params.yaml", "params.yaml")
+    shutil.copy(STATE / "params.yaml", "params.yaml")
     apply_preset("celebdf")
     assert load().data.source == "celebdf"
     assert cli.main(["check"]) == 1
@@ -549,4 +550,4 @@ def test_the_preset_of_the_documentation_and_the_command_that_checks(
     assert cli.main(["check"]) == 0
     assert f"{celeb}: no problems found" in capsys.readouterr().out
     apply_preset("pocket")
-    assert load() == load(TOP / "params.yaml")
+    assert load() == load(STATE / "params.yaml")

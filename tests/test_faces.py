@@ -425,6 +425,11 @@ def test_forgeries_without_masks_are_said_to_be_so(mine, make_params, tmp_path):
         assert pair["mask"].any() == (pair["method"] == "Deepfakes")
     alone, _ = run(make_params(), mine, tmp_path / "faces")
     assert "masked" not in alone and PairTable(tmp_path / "faces").masked.all()
+    # of the other methods masks may not have been downloaded
+    shutil.rmtree(mine.mask_path(clips(mine)["Deepfakes/000_001"]).parents[1])
+    index, left_out = run(make_params(), mine, tmp_path / "faces")
+    assert left_out.empty and len(index) == 12 * 4
+    assert (index["masked"] == (index["label"] == 0)).all()
 
 
 # Which face

@@ -13,6 +13,7 @@ from acfd.ffpp import (
     TreeError,
     download,
     draw_splits,
+    mask_there,
     write_splits,
 )
 from acfd.params import Data
@@ -201,12 +202,21 @@ def test_options_of_the_download_script(method, what, options):
     assert download(method, what) == options
 
 
-def test_a_method_without_masks_has_a_mask_path_only_if_the_tree_has_masks(tree, tmp_path):
-    clip = Clip("FaceShifter", "000_001", "000", "001", "train")
-    assert tree.mask_path(clip) is None
-    folder = tmp_path / "manipulated_sequences" / "FaceShifter" / "masks" / "videos"
+@pytest.mark.parametrize("method", ["FaceShifter", "Deepfakes"])
+def test_a_mask_is_there_if_the_tree_has_masks_of_the_method(tree, tmp_path, method):
+    clip = Clip(method, "000_001", "000", "001", "train")
+    assert mask_there(tree, clip) is None
+    folder = tmp_path / "manipulated_sequences" / method / "masks" / "videos"
     folder.mkdir(parents=True)
-    assert tree.mask_path(clip) == folder / "000_001.mp4"
+    assert mask_there(tree, clip) == folder / "000_001.mp4"
+
+
+def test_for_scoring_a_test_split_is_enough(tmp_path, make_params):
+    write_splits(tmp_path, PAIRS)
+    for name in ("train.json", "val.json"):
+        (tmp_path / "splits" / name).unlink()
+    data = {"source": "ffpp", "root": str(tmp_path), "splits": "test"}
+    assert ffpp.tree(make_params(data=data)).splits() == {"test": PAIRS["test"]}
 
 
 def test_deepfakedetection_is_refused_with_what_there_is_instead(tree):

@@ -10,7 +10,7 @@ from lookalike import METHODS
 
 from acfd import cli, evaluate, faces, runs
 from acfd.datasets.check import survey
-from acfd.ffpp import REAL, Tree
+from acfd.ffpp import REAL, Tree, mask_there
 from acfd.paths import Paths
 from acfd.shards import PairTable
 from acfd.tables import table2
@@ -130,7 +130,7 @@ def test_a_method_without_masks_is_extracted_and_checked(made, params, tmp_path)
     assert any("FaceShifter: there are no masks" in note for note in found.notes)
     assert "mask" not in found.folders["what"].tolist()
     shifted = next(c for c in found.sound if str(c) == "FaceShifter/000_003")
-    assert made.tree.mask_path(shifted) is None
+    assert mask_there(made.tree, shifted) is None
     done = faces.extract_clip(made.tree, shifted, params.faces, "c23", "c40", tmp_path)
     assert (len(done.frames), done.left_out) == (4, [])
 

@@ -114,13 +114,6 @@ def test_left_out_without_a_row_that_saw_it():
     assert cells(markdown.left_out(unseen()))[2][3:] == ["60.0 (55.0 to 65.0)", "–", "–"]
 
 
-@pytest.mark.parametrize(
-    ("number", "text"), [(700, "700"), (27977, "28.0 k"), (120400, "120 k"), (20811050, "20.8 M")]
-)
-def test_counts_have_three_digits(number, text):
-    assert markdown._count(number) == text
-
-
 def test_table2_has_what_each_loss_adds_and_an_empty_map():
     head, _, a, b = cells(markdown.table2(table2()))
     assert head[5:] == ["AUC, difference to the row above", "PBCA / empty map"]

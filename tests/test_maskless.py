@@ -69,6 +69,22 @@ def test_tables_leave_the_maps_out(params, paths):
     assert one[["acc", "auc"]].notna().all(axis=None)
 
 
+def test_a_test_split_alone_is_scored(params, paths, tmp_path):
+    """By runs that were trained elsewhere."""
+    alone = Paths(params.preset, tmp_path)
+    shutil.copytree(paths.faces, alone.faces)
+    shutil.copytree(paths.data / "runs", alone.data / "runs")
+    index = pd.read_parquet(alone.faces / "index.parquet")
+    write_index(alone.faces, index[index["split"] == "test"].reset_index(drop=True))
+    for row in ROWS:
+        evaluate.score(params, row, 0, alone, progress=False)
+    found = table2.table2(params, alone)
+    same = [c for c in found if not c.startswith("balanced_acc_val")]
+    expected = table2.table2(params, paths)[same]
+    pd.testing.assert_frame_equal(found[same], expected, atol=1e-4)
+    assert found["balanced_acc_val"].isna().all()
+
+
 @pytest.mark.parametrize("name", ["04_table1", "05_table2", "06_attention"])
 def test_notebooks_go_on_without_masks(
     params, paths, write_params, tmp_path, monkeypatch, name, capsys

@@ -4,12 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from project import STATE
 from ruamel.yaml import YAML
 
 from acfd import params
 from acfd.params import ParamsError
-
-TOP = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -18,7 +17,7 @@ def edit(tmp_path):
 
     def write(key: str, value) -> Path:
         yaml = YAML()
-        content = yaml.load((TOP / "params.yaml").read_text())
+        content = yaml.load((STATE / "params.yaml").read_text())
         *sections, last = key.split(".")
         at = content
         for section in sections:
@@ -45,7 +44,19 @@ def edit(tmp_path):
         ("compute.channels_last", 1, "compute.channels_last"),
         ("data.methods", ["Deepfake"], "data.methods.0"),
         ("data.low", "c23", "a pair needs two compressions"),
+        ("data.high", "c17", "data: high is c17; synthff has raw|c23|c40"),
+        ("data.low", "../..", "data.low"),
+        ("data.splits", "nowhere", "data: splits is nowhere; for synthff it is null"),
+        ("data.methods", ["Deepfakes", "Deepfakes"], "data: methods is"),
         ("synthff.identities.val", 5, "must be even"),
+        ("synthff.identities.test", 2, "an interval needs two pairs"),
+        ("train.accumulate", 3, "accumulate 3; each part has"),
+        ("train.qualities", ["low", "low"], "expected each once"),
+        ("rows.cls_at.set.train", {"qualities": ["low", "low"]}, "qualities is ['low', 'low']"),
+        ("score.splits", ["test"], "score.splits: unknown key"),
+        ("table1.left_out", ["ours"], "names ours, which is trained on all that it is tested on"),
+        ("table2.rows", ["cls_c40", "cls_at", "cls_at"], "table2: rows is"),
+        ("study.rows", ["ours", "ours"], "study: rows is"),
         ("table2.reference", "nobody", "table2 compares with nobody"),
         ("table1.ours", "nobody", "table1 compares with nobody"),
         ("table1.headline", ["ours", "f3net"], "headline is ['ours', 'f3net']; expected"),
@@ -62,10 +73,11 @@ def edit(tmp_path):
         ("robustness.levels.h264", [23.5], "robustness.levels.h264.0"),
         ("robustness.levels.mpeg2", [4], "robustness.levels.mpeg2: unknown key"),
         ("attention.rows", ["left_ours"], "the row left_ours is not trained"),
+        ("attention.factorial", ["left_ours"], "attention.factorial: the row left_ours is not"),
         ("rows.cls_at.set.loss.gann", 0.1, "gann"),
         ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
-        ("study.seeds", [0, 0], "study.seeds"),
+        ("study.seeds", [0, 0], "study: seeds is [0, 0]; expected each once"),
         ("preset", "../etc", "preset"),
     ],
 )
@@ -75,7 +87,7 @@ def test_a_wrong_value_is_named(edit, key, value, says):
 
 
 def test_a_missing_key_and_file_are_named(tmp_path):
-    text = (TOP / "params.yaml").read_text()
+    text = (STATE / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("  margin: 1.3", "  # margin: 1.3"))
     with pytest.raises(ParamsError, match=r"faces\.margin: missing"):
         params.load(tmp_path / "params.yaml")
@@ -90,7 +102,7 @@ def test_exponents_are_numbers(edit):
 
 
 def test_a_row_lays_its_set_over_the_sections():
-    p = params.load(TOP / "params.yaml")
+    p = params.load(STATE / "params.yaml")
     literal = p.for_row("eq5_literal")
     assert (literal.loss.attention, literal.train.on_collapse) == ("l1", "go_on")
     assert p.loss.attention == "bce"
@@ -99,7 +111,7 @@ def test_a_row_lays_its_set_over_the_sections():
 
 
 def test_run_key_changes_with_what_is_trained_and_with_nothing_else(edit):
-    base = params.load(TOP / "params.yaml")
+    base = params.load(STATE / "params.yaml")
     key = base.run_key("cls_at", 0)
     assert key != base.run_key("cls_at", 1)
     assert key != base.run_key("cls_at_dis", 0)
@@ -109,35 +121,35 @@ def test_run_key_changes_with_what_is_trained_and_with_nothing_else(edit):
     assert key == params.load(edit("rows.eq5_literal.title", "x")).run_key("cls_at", 0)
 
 
-PRESETS = sorted(p.stem for p in (TOP / "presets").glob("*.yaml"))
+PRESETS = sorted(p.stem for p in (STATE / "presets").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_keeps_comments_and_pocket_undoes_it(tmp_path, name):
     file = tmp_path / "params.yaml"
-    original = (TOP / "params.yaml").read_text()
+    original = (STATE / "params.yaml").read_text()
     file.write_text(original)
-    params.apply_preset(name, file, TOP / "presets")
+    params.apply_preset(name, file, STATE / "presets")
     assert params.load(file).preset == name
     comments = [line.split("#", 1)[1] for line in original.splitlines() if "#" in line]
     after = file.read_text()
     assert all(c in after for c in comments)
-    params.apply_preset("pocket", file, TOP / "presets")
-    assert params.load(file) == params.load(TOP / "params.yaml")
+    params.apply_preset("pocket", file, STATE / "presets")
+    assert params.load(file) == params.load(STATE / "params.yaml")
 
 
 @pytest.mark.parametrize("first", PRESETS)
 def test_any_preset_may_follow_another(tmp_path, first):
     file = tmp_path / "params.yaml"
     for second in PRESETS:
-        file.write_text((TOP / "params.yaml").read_text())
+        file.write_text((STATE / "params.yaml").read_text())
         for name in (first, second):
-            params.apply_preset(name, file, TOP / "presets")
+            params.apply_preset(name, file, STATE / "presets")
         assert params.load(file).preset == second
 
 
 def test_committed_params_are_pocket(tmp_path):
-    assert params.load(TOP / "params.yaml").preset == "pocket"
+    assert params.load(STATE / "params.yaml").preset == "pocket"
 
 
 BROKEN = [b"\xff", b"a: " + b"[" * 800 + b"]" * 800, b"", b"- a", b"a", b"{a: 1", b"a: \0"]
@@ -151,7 +163,7 @@ def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
     for read in (params.load, lambda _: params.apply_preset("mine", file, tmp_path)):
         with pytest.raises(ParamsError, match=r"params\.yaml|not a key of params"):
             read(file)
-    file.write_text((TOP / "params.yaml").read_text())
+    file.write_text((STATE / "params.yaml").read_text())
     preset.write_bytes(content)
     with pytest.raises(ParamsError, match=r"mine\.yaml: "):
         params.apply_preset("mine", file, tmp_path)
@@ -159,7 +171,7 @@ def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
 
 def test_a_bad_preset_leaves_params_alone(tmp_path):
     file = tmp_path / "params.yaml"
-    original = (TOP / "params.yaml").read_text()
+    original = (STATE / "params.yaml").read_text()
     file.write_text(original)
     (tmp_path / "bad.yaml").write_text("train: {epochs: 0}\n")
     (tmp_path / "odd.yaml").write_text("train: {epoch: 1}\n")

@@ -6,16 +6,16 @@ import re
 import subprocess
 
 import pandas as pd
-from project import TOP, environment
+from project import STATE, TOP, environment
 from ruamel.yaml import YAML
 
 
 def test_the_page_holds_all_of_a_preset_and_needs_nothing_else(tmp_path):
-    (tmp_path / "params.yaml").write_text((TOP / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((STATE / "params.yaml").read_text())
     (tmp_path / "data").mkdir()
     for folder in ("notebooks", "data/notebooks"):  # wherever the stage takes its notebook from
         (tmp_path / folder).symlink_to(TOP / "notebooks")
-    there, here = TOP / "results" / "pocket", tmp_path / "results" / "pocket"
+    there, here = STATE / "results" / "pocket", tmp_path / "results" / "pocket"
     here.mkdir(parents=True)
     for name in ("figures", "metrics", "tables"):
         (here / name).symlink_to(there / name)

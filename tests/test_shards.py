@@ -122,7 +122,7 @@ def test_faces_without_masks_are_known_and_refused_where_they_are_needed(tmp_pat
     table.demand_masks(np.array([0, 1, 4]), "loss.at")
     table.demand_masks(np.array([], int), "loss.at")
     with pytest.raises(
-        ShardError, match=r"1 of 2 faces are .* \(e.g. Deepfakes/000_001\), loss.at needs"
+        ShardError, match=r"loss.at needs a mask .* 1 faces of Deepfakes \(e.g. Deepfakes/000_001"
     ):
         table.demand_masks(np.array([4, 5]), "loss.at")
 

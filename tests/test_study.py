@@ -126,6 +126,20 @@ def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     assert kept.train.qualities == ["high"]
 
 
+def test_a_fresh_clone_lacks_data_alone_and_makes_a_table_without_it(copy, tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(copy), str(clone)], check=True)
+    status = json.loads(run(clone, "dvc", "status", "--json"))
+    changes = [files for stage in status.values() for entry in stage for files in entry.values()]
+    assert {how for files in changes for how in files.values()} <= {"deleted", "not in cache"}
+    path = clone / "params.yaml"
+    i = path.read_text().index("table2:")
+    text = path.read_text()
+    path.write_text(text[:i] + text[i:].replace("bootstrap: 200", "bootstrap: 150", 1))
+    made = ran(run(clone, "dvc", "repro", "--allow-missing"))
+    assert made == {"table2@smoke", "report@smoke"}
+
+
 def test_a_tables_own_parameter_remakes_that_table(copy):
     path = copy / "params.yaml"
     text = path.read_text()

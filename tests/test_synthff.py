@@ -12,36 +12,41 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from project import STATE
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from acfd import blend
 from acfd.datasets.check import survey
 from acfd.ffpp import REAL, Clip, Tree
 from acfd.params import Params, load
-from acfd.synthff import BuildError, build, forgeries
+from acfd.synthff import BuildError, build, forgeries, motion
 from acfd.synthff.build import cast
-from acfd.synthff.people import make_people
+from acfd.synthff.people import BASE, load_person, make_people
 from acfd.video import probe, read_frames
 
 TOP = Path(__file__).parents[1]
 METHODS = list(forgeries.METHODS)
 COMPRESSIONS = ("raw", "c23", "c40")
+VARIETIES = ("narrow", "wide")
 
 
-def small(seed=5, train=2, val=2, test=2, size=128, frames=3, jobs=2, methods=METHODS) -> Params:
-    p = load(TOP / "params.yaml")
+def small(
+    seed=5, train=2, val=2, test=2, size=128, frames=3, jobs=2, methods=METHODS, variety="narrow"
+) -> Params:
+    p = load(STATE / "params.yaml")
     ids = p.synthff.identities.model_copy(update={"train": train, "val": val, "test": test})
-    said = {"seed": seed, "identities": ids, "size": size, "frames": frames}
+    said = {"seed": seed, "identities": ids, "size": size, "frames": frames, "variety": variety}
     return p.model_copy(
         update={
             "synthff": p.synthff.model_copy(update=said),
@@ -78,11 +83,21 @@ def tree(rendered, tmp_path_factory) -> Tree:
 
 
 @pytest.fixture(scope="session")
-def crowd(rendered, tmp_path_factory) -> Tree:
-    """22 people, 4 frames: enough to see a leak."""
-    folder = tmp_path_factory.mktemp("crowd")
-    shutil.copytree(rendered, folder / "scratch")
-    return make(small(train=14, val=4, test=4, frames=4), folder / "videos")
+def crowds(rendered, tmp_path_factory) -> Callable[[str], Tree]:
+    """crowds("narrow"), crowds("wide"): 22 people, 4 frames: enough to see a leak."""
+
+    @cache
+    def crowd(variety: str) -> Tree:
+        folder = tmp_path_factory.mktemp(variety)
+        shutil.copytree(rendered, folder / "scratch")
+        return make(small(train=14, val=4, test=4, frames=4, variety=variety), folder / "videos")
+
+    return crowd
+
+
+@pytest.fixture(scope="session")
+def crowd(crowds) -> Tree:
+    return crowds("narrow")
 
 
 def frames_of(path: Path) -> np.ndarray:
@@ -165,7 +180,7 @@ def test_the_methods_masks_differ_in_kind(crowd):
             values.append(mask.sum() / whole)
             heights.append((mask.sum(1) @ np.arange(len(mask))) / mask.sum() / len(mask))
         area[method], low[method] = np.array(values), np.array(heights)
-    for method in METHODS:  # families, not recipes: every clip of a method is another
+    for method in METHODS:  # every clip of a method is another
         assert area[method].std() > 0.02
     for method in METHODS[:3]:
         assert np.median(area["NeuralTextures"]) < 0.6 * np.median(area[method])
@@ -271,9 +286,10 @@ def people(groups: np.ndarray) -> np.ndarray:
     return np.repeat(np.unique(groups), 2) * 2 + np.tile([0, 1], len(np.unique(groups)))
 
 
+@pytest.mark.parametrize("variety", VARIETIES)
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_pixels_outside_the_mask_say_nothing(crowd, compression):
-    x, label, groups = pixels(crowd, compression)["outside"]
+def test_pixels_outside_the_mask_say_nothing(crowds, variety, compression):
+    x, label, groups = pixels(crowds(variety), compression)["outside"]
     assert abs(auc(x, label, groups) - 0.5) < 2 * noise_of(people(groups))
 
 
@@ -299,7 +315,9 @@ def container(tree: Tree, clip: Clip) -> list[float]:
     return said
 
 
-def test_file_sizes_and_containers_say_nothing(crowd):
+@pytest.mark.parametrize("variety", VARIETIES)
+def test_file_sizes_and_containers_say_nothing(crowds, variety):
+    crowd = crowds(variety)
     clips = crowd.clips(METHODS)
     x = np.array([container(crowd, c) for c in clips])
     label = np.array([c.label for c in clips])
@@ -377,7 +395,7 @@ def test_a_method_that_it_lacks_is_named(tmp_path):
         make(small(methods=["Deepfakes", "FaceShifter"]), tmp_path / "videos")
 
 
-def test_every_family_is_wide():
+def test_every_family_of_wide_is_wide():
     rng = np.random.default_rng(0)
     for method in METHODS:
         drawn = [forgeries.draw(method, "wide", 1.0, rng) for _ in range(300)]
@@ -392,3 +410,49 @@ def test_every_family_is_wide():
             assert np.std([getattr(d, name) for d in drawn]) > 0.005, (method, name)
     with pytest.raises(ValueError, match="FaceShifter"):
         forgeries.draw("FaceShifter", "wide", 1.0, rng)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_narrow_is_one_program(method):
+    drawn = [forgeries.draw(method, "narrow", 1.0, np.random.default_rng(k)) for k in range(100)]
+    assert len({(d.source, d.fit, *(name for name, *_ in d.recipe)) for d in drawn}) == 1
+    assert drawn[0].source == ("other" if method in ("Deepfakes", "FaceSwap") else "shifted")
+    for name in ("scale", "softness"):
+        values = [getattr(d, name) for d in drawn]
+        assert 0 < np.std(values) < 0.35 * np.mean(values), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_strength_scales_what_a_program_leaves(method, rendered):
+    """The same clip, forged ever more crudely, is ever further from the seamless one."""
+    folder, _ = cast(small().synthff, rendered)
+    far = []
+    for who in range(0, 12, 3):
+        rng = np.random.default_rng(who)
+        person, other = (load_person(folder, k) for k in (who, who ^ 1))
+        scene = motion.draw_scene(rng, "narrow", 128, 2, person.points[0])
+        take = motion.film(scene, person, rng)
+        made = [forged_at(method, k, take, other) for k in (0.25, 0.5, 1.0, 2.0)]
+        far.append([np.abs(m - made[0]).mean() for m in made[1:]])
+    assert (np.diff(np.mean(far, axis=0)) > 0.1 * np.mean(far, axis=0)[0]).all(), far
+
+
+def forged_at(method: str, strength: float, take, other) -> np.ndarray:
+    drawn = forgeries.draw(method, "narrow", strength, np.random.default_rng(1))
+    made = forgeries.forge(take, other, drawn, np.random.default_rng(2))
+    return np.stack([frame for frame, _ in made]).astype(float)
+
+
+def test_partners_look_the_same_way_and_are_alike(rendered):
+    """Partners are nearer to each other than to strangers, in the colour of their skin too."""
+    folder, _ = cast(small().synthff, rendered)
+    people = [load_person(folder, k) for k in range(22)]
+    turned = np.array([blend.turned(p.points[BASE]) for p in people])
+    assert np.abs(turned).max() < 0.3 and np.abs(turned[::2] - turned[1::2]).max() < 0.2
+    faces = np.stack([p.faces[BASE] for p in people])
+    side = faces.shape[1]
+    inner = faces[:, side * 2 // 5 : side * 3 // 4, side // 3 : side * 2 // 3].mean((1, 2))
+    apart = np.linalg.norm(inner[:, None] - inner, axis=2)
+    partners = apart[np.arange(22), np.arange(22) ^ 1]
+    assert np.median(partners) < 0.75 * np.median(apart[np.triu_indices(22, 1)])
+    assert min(np.abs(a - b.astype(float)).mean() for a, b in zip(faces[::2], faces[1::2])) > 5

@@ -1,21 +1,20 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from project import STATE
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from acfd import metrics, params, tables
 from acfd.paths import Paths, digest_of
 from acfd.tables import markdown, table2
 
-TOP = Path(__file__).parent.parent
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
 
 
 def study(**changes) -> params.Params:
-    p = params.load(TOP / "params.yaml").model_dump()
+    p = params.load(STATE / "params.yaml").model_dump()
     p["table2"] |= {"rows": ROWS, "reference": "cls_c40", "bootstrap": 200}
     p["study"] |= {"seeds": SEEDS}
     p["data"] |= {"high": "c23", "low": "c40"}
@@ -53,11 +52,12 @@ def scores(row, seed, gap, pairs=6, frames=3):
 
 
 @pytest.fixture
-def paths(tmp_path):
+def paths(tmp_path, write_history):
     p = Paths("pocket", tmp_path)
     for row, gap in zip(ROWS, (0.8, 1.5, 0.0)):
         for seed in SEEDS:
             write(p, scores(row, seed, gap), row, seed)
+            write_history(p, row, seed)
             info = p.summary(row, seed)
             info.parent.mkdir(parents=True, exist_ok=True)
             info.write_text(json.dumps({"collapsed": row == "eq5_literal" and seed == 1}))

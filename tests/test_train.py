@@ -66,7 +66,6 @@ def test_every_row_trains_and_scores(study, row, branches):
 
 def test_maps_are_kept_by_epoch(study):
     p, paths = study
-    p = changed(p, score={"splits": ["val"]})
     folder = runs.run(p, "cls_at", 0, paths, progress=False)
     evaluate.score(p, "cls_at", 0, paths, progress=False)
     faces, epochs = attention.by_epoch(paths, "cls_at", 0)
@@ -295,22 +294,22 @@ def test_no_faces_of_a_kind_is_named(toy_faces):
 
 
 def test_what_a_run_is_scored_on_is_todays_choice(study):
-    """A run keeps what it was trained with; methods, splits and new keys come from params.yaml."""
+    """A run keeps what it was trained with; methods and new keys come from params.yaml."""
     p, paths = study
     folder = runs.run(p, "cls_c40", 0, paths, progress=False)
     path = folder / "run.json"
     said = json.loads(path.read_text())
     del said["params"]["augment"]["flip"]  # a key that the version of then did not have
     path.write_text(json.dumps(said))
-    today = changed(p, score={"splits": ["test"]}, train={"lr": 1.0})
+    today = changed(p, train={"lr": 1.0})
     system, _ = runs.load_run(folder, today)
     assert system.params.train.lr == p.train.lr
     scores = evaluate.score(today, "cls_c40", 0, paths, progress=False)
-    assert set(scores["split"]) == {"test"}
+    assert set(scores["split"]) == {"val", "test"}
     # a set that the run was not trained on, and whose forgeries the toy faces lack
     known = {"methods": ["Deepfakes", "FaceSwap"]}
     other = changed(today, data=known, score={"methods": ["FaceSwap"]})
-    with pytest.raises(ValueError, match="no forged faces in the test split for FaceSwap"):
+    with pytest.raises(ValueError, match="no forged faces in the val split for FaceSwap"):
         evaluate.score(other, "cls_c40", 0, paths, progress=False)
 
 

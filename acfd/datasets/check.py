@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from acfd import datasets
 from acfd.datasets.headers import header
-from acfd.ffpp import MASKLESS, METHODS, REAL, Clip, Tree, TreeError, download
+from acfd.ffpp import METHODS, REAL, Clip, Tree, TreeError, download, mask_there
 from acfd.params import Params
 from acfd.video import VideoError, VideoInfo, read_frames
 
@@ -134,10 +134,12 @@ def survey(
                 problems.append((clip.video, clip.method, kind, what))
     folders = _folders(tree, clips, paths, found)
     for method in methods:
-        if method in MASKLESS and not (folders[folders["part"] == method]["what"] == "mask").any():
+        if not (folders[folders["part"] == method]["what"] == "mask").any():
+            options = download(method, "mask")
             notes.append(
-                f"{method}: there are no masks, nor does the official download have any: rows that "
-                "learn from masks cannot be trained on it, and no map can be compared with one"
+                f"{method}: there are no masks: rows that learn from masks (loss.at) cannot be "
+                "trained on it, and no map can be compared with one. The official download has "
+                + (f"them: {SCRIPT} {tree.root} {options}" if options else "none")
             )
     notes += _strays(tree, clips, paths) + _unused(tree, methods)
     table = pd.DataFrame(problems, columns=PROBLEMS, dtype=object)
@@ -216,7 +218,7 @@ def _check_root(root: Path) -> None:
 
 def _paths(tree: Tree, clip: Clip, high: str, low: str) -> dict[str, Path]:
     paths = {high: tree.video_path(clip, high), low: tree.video_path(clip, low)}
-    if mask := tree.mask_path(clip):
+    if mask := mask_there(tree, clip):
         paths["mask"] = mask
     return paths
 

@@ -98,7 +98,7 @@ class Footage:
 
 
 FOOTAGE = {
-    "narrow": Footage((0.5, 0.7), badly=0.1, coded=0.5, crf=(16, 25), noise=(1, 3), light=0.5),
+    "narrow": Footage((0.5, 0.64), badly=0.1, coded=0.5, crf=(16, 25), noise=(1, 3), light=0.5),
     "wide": Footage((0.42, 0.85), badly=0.35, coded=0.35, crf=(16, 31), noise=(0.5, 6), light=1),
 }
 

@@ -115,7 +115,7 @@ def areas(table: pd.DataFrame) -> str:
         for m in measures:
             cells += [markdown.percent(line, m), markdown.percent(line, f"diff_{m}", "{:+.1f}")]
         lines.append(cells)
-    return markdown.grid(head, lines)
+    return markdown.grid(head, lines) + markdown.not_converged(table)
 
 
 def areas_by_family(table: pd.DataFrame) -> str:
@@ -127,4 +127,4 @@ def areas_by_family(table: pd.DataFrame) -> str:
         cells = [markdown.percent(of.loc[f], "auc") for f in families]
         lines.append([of_row["title"].iloc[0], *cells])
     names = [FAMILIES[f].title if f in FAMILIES else f for f in families]
-    return markdown.grid(["Row", *names], lines)
+    return markdown.grid(["Row", *names], lines) + markdown.not_converged(table)
