@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TOP, moving
-from project import STATE
+from conftest import moving
+from project import STATE, TOP
 from pydantic import ValidationError
 
 from acfd import cli, datasets
