@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from ruamel.yaml import YAML
 
 from acfd import attention
 from acfd.attention import AttentionError, explore, features
@@ -221,3 +222,56 @@ def test_the_explorer_shows_what_is_chosen(params, paths):
     shown.compression.value = "c23"
     assert shown.figure is not at_c40 and shown.figure.get_suptitle().endswith("IoU 1.00")
     assert len(shown.widget.children) == 3
+
+
+@pytest.fixture
+def study(params, paths, write_history, write_params, toy_faces, monkeypatch):
+    """All that the notebook reads, small: steps and features of every row that it asks for."""
+    places = Paths.of(params, paths.top)
+    rng = np.random.default_rng(0)
+    for row in params.trained:
+        write_history(places, row, 0)
+        if params.rows[row].system == "two_branch":
+            watched = ["norm_real", "norm_forged", "hinge_real", "hinge_forged", "pair_distance"]
+            watched += [
+                "other_distance",
+                *(f"attention_{w}" for w in ("inside", "outside", "real")),
+            ]
+            steps = {"step": range(1, 5)} | {name: rng.random(4) for name in watched}
+            places.steps(row, 0).parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(steps).to_parquet(places.steps(row, 0))
+        places.summary(row, 0).parent.mkdir(parents=True, exist_ok=True)
+        places.summary(row, 0).write_text('{"collapsed": true}')
+    forged = toy_faces.index.query("label == 1 and split == 'val'").index[:2]
+    maps = [{"epoch": e, "face": f, "side": 2, "map": bytes(4)} for e in (1, 2) for f in forged]
+    places.run("cls_at", 0).mkdir(parents=True)
+    pd.DataFrame(maps).to_parquet(places.run("cls_at", 0) / "maps.parquet")
+    lines = [
+        {"method": "Deepfakes", "video": f"{n}", "frame": 0, "state": state, "quality": quality}
+        | {"label": n % 2, "norm": 5.0 + n, "x": n, "y": -n, "own": 1.0 + n, "other": 9.0}
+        | {"nearer": 0.0}
+        for n in range(4)
+        for state in features.STATES
+        for quality in features.QUALITIES
+    ]
+    for row in params.attention.rows:
+        places.features(row, 0).parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(lines).assign(row=row).to_parquet(places.features(row, 0))
+    write_params(params)
+    monkeypatch.chdir(places.top)
+    return places
+
+
+def test_the_notebook_makes_everything_and_its_claims_hold(study):
+    known = {}
+    for cell in nbformat.read(TOP / "notebooks" / "06_attention.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, known)
+    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
+    outs = [str(*out) if isinstance(out, dict) else out for out in stages["attention"]["outs"]]
+    for out in outs:
+        if "/notebooks/" not in out:
+            assert (study.top / out.replace("${item.preset}", "pocket")).exists(), out
+    collapsed = pd.read_csv(study.tables / "collapse.csv")
+    assert len(collapsed) == 9 and collapsed["title"].is_unique and collapsed["collapsed"].all()
+    assert set(pd.read_csv(study.tables / "method.csv")["row"]) == {"cls_at", "cao", "ours"}

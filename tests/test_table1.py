@@ -137,7 +137,7 @@ def test_a_row_that_still_rises_has_a_dagger_in_every_table(paths, write_history
     write_history(paths, "ours", 0, [0.5, 0.6, 0.7])  # at 22.5 of 30 steps: 0.625
     write_history(paths, "ours", 1, [0.5, 0.7, 0.7])
     write_history(paths, "meso4", 0, [0.6])  # fitted: validated once
-    write_history(paths, "left_xception", 0, [0.5, 0.5, 0.5, 0.52])
+    write_history(paths, "left_xception", 0, [0.5, 0.5, 0.5, 0.518])
     p = study(seeds=(0, 1))
     table, drops = table1.table1(p, paths), table1.compression(p, paths)
     gained = table.groupby("row")["rising"].first()
@@ -147,7 +147,9 @@ def test_a_row_that_still_rises_has_a_dagger_in_every_table(paths, write_history
                                      (markdown.compression, drops))):  # fmt: skip
         marked = [line.split(" | ")[0] for line in text.splitlines() if "†" in line]
         assert marked[0] == f"| {p.rows['ours'].title} †" and len(marked) == 2  # and the note
-    assert "†" not in markdown.left_out(table1.left_out(p, paths))  # 0.01 of two seeds' mean
+    assert "†" not in markdown.left_out(
+        table1.left_out(p, paths)
+    )  # less than 0.01, the mean of two seeds
     write_history(paths, "left_xception", 1, [0.5, 0.5, 0.5, 0.55])
     assert "Xception † |" in markdown.left_out(table1.left_out(p, paths))
 
@@ -195,8 +197,8 @@ def test_all_comparisons_but_the_headline_are_corrected(paths):
 def test_the_papers_numbers_stand_where_the_paper_has_them(paths):
     t = table1.table1(study(), paths)
     said = t[t["paper_auc"].notna()]
-    assert said["row"].tolist() == ["xception", "ours"]
-    assert said["paper_auc"].tolist() == [90.3, 91.5]
+    assert said["row"].tolist() == ["xception"]
+    assert said["paper_auc"].tolist() == [90.3]
     assert set(said["method"]) == {"all"} and set(said["compression"]) == {"c40"}
 
 
