@@ -16,7 +16,7 @@ COMMON |= {"confidence": 0.95}
 def said(name, value, width=0.05):
     """A measure's columns."""
     found = {name: value, f"{name}_lo": value - width, f"{name}_hi": value + width}
-    p = 0.03 if name.startswith("diff_") and value > 0 else np.nan
+    p = np.where(np.asarray(value) > 0, 0.03, np.nan) if name.startswith("diff_") else np.nan
     return found | {f"{name}_p": p / 3, f"{name}_p_holm": p}
 
 

@@ -101,25 +101,20 @@ def title(params: Params, row: str) -> str:
     return params.rows[row].title + (AFRESH if augment.blend or augment.degrade else "")
 
 
-def _about(params: Params, scores: pd.DataFrame, row: str, family: str) -> dict:
-    """What a line begins with; a row that is not converged has a dagger in its title too."""
-    gained = scores.loc[scores["row"] == row, "rising"].iloc[0]
-    return {"row": row, "title": title(params, row) + mark(gained), "family": family}
-
-
 def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
     """A line a (row, family, level), the untouched frame (level NaN) first, with intervals.
 
-    Columns row, title, family, position (0, 1, ...), level, auc, auc_lo, auc_hi, balanced_acc, ...,
-    seeds, units, frames, made_of.
+    Columns row, title (with a dagger if the row is not converged), family, position (0, 1, ...),
+    level, auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of.
     """
     said = {"seeds": " ".join(map(str, draws.seeds)), "units": draws.units}
     said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
-    lines = []
+    gained, lines = scores.groupby("row")["rising"].first(), []
+    marked = {row: title(params, row) + mark(gained[row]) for row in params.robustness.rows}
     for row in params.robustness.rows:
         for family, levels in families(params, scores).items():
             for position, at in enumerate(_points(family, levels)):
-                line = _about(params, scores, row, family)
+                line = {"row": row, "title": marked[row], "family": family}
                 line |= {"position": position, "level": at[1] if position else np.nan}
                 for m in MEASURES:
                     line |= columns(m, draws.summary(found[row, *at][m]))
@@ -152,7 +147,8 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
     lines: dict[str, list[dict]] = {}
     for row in r.rows:
         for family in (ALL, *shapes):
-            line = _about(params, scores, row, family) | {"rising": gained[row]}
+            line = {"row": row, "title": title(params, row), "family": family}
+            line |= {"rising": gained[row]}
             for m in MEASURES:
                 own, reference = area[row, family, m], area[r.reference, family, m]
                 line |= columns(m, draws.summary(own))
