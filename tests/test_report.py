@@ -21,7 +21,7 @@ def test_the_page_holds_all_of_a_preset_and_needs_nothing_else(tmp_path):
     there, here = STATE / "results" / "pocket", tmp_path / "results" / "pocket"
     shutil.copytree(there, here, ignore=shutil.ignore_patterns("*.parquet", "notebooks", "*.html"))
     runs = here / "metrics" / "runs"
-    rows = params.load(TOP / "params.yaml").trained
+    rows = params.load(STATE / "params.yaml").trained
     for row in rows:  # results in git may be older than the rows of params.yaml
         if not (runs / f"{row}-s0.json").exists():
             shutil.copy(next(runs.glob("*.json")), runs / f"{row}-s0.json")
