@@ -224,7 +224,7 @@ def settled(table: pd.DataFrame, measure: str) -> str:
 def difference(line: pd.Series, name: str) -> str:
     """A difference with its interval, and HOLM if it stands the correction."""
     holds = line[f"{name}_p_holm"] < 1 - line["confidence"]
-    return percent(line, name, "{:+.1f}") + HOLM * holds
+    return percent(line, name, "{:+.1f}") + (HOLM if holds else "")
 
 
 def _count(number: float) -> str:
