@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        kept = "DVC_STAGE" in os.environ or args.command in ("faces", "copies", "train")
+        hint = "; run the same command again to go on" if kept else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         return 130
     except Exception as error:
         if args.traceback or not _is_ours(error):
@@ -50,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--deep", action="store_true", help="decode every file, not a sample")
     sub.add_argument("--all", action="store_true", help="list every problem and note")
     sub.add_argument("--quick", action="store_true", help="no estimate of disk and hours")
-    sub.add_argument("--training", action="store_true", help="time the training of each row too")
 
     sub = command("faces", _faces, "extract the faces, or a part of them as one of several jobs")
     sub.add_argument("--shard", type=_shard, metavar="I/N", help="only the I-th of N parts")
@@ -125,10 +127,23 @@ def _paths() -> tuple[params_module.Params, Paths]:
     return p, Paths.of(p)
 
 
-def _plan(_):
-    from acfd.plan import plan
+def _tree(p: params_module.Params):
+    from acfd import datasets, ffpp
 
-    print(plan(load()))
+    tree = datasets.tree(p)
+    d = p.data
+    if d.source == "synthff" and not d.splits and not Path(d.root, "splits").is_dir():
+        raise ffpp.TreeError(
+            f"{d.root}: SynthFF has not been made yet; `dvc repro videos@{p.preset}` makes it"
+        )
+    return tree
+
+
+def _plan(_):
+    from acfd.plan import measured, plan
+
+    p = load()
+    print(plan(p, measured(p)))
 
 
 def _preset(args):
@@ -137,17 +152,17 @@ def _preset(args):
 
 
 def _check(args):
-    from acfd import datasets, ffpp
+    from acfd import datasets
     from acfd.datasets import check
 
     p = load()
     d = p.data
     if d.source in datasets.FILE_SETS:
-        problems = datasets.tree(p).check(d.methods, d.high, d.low, jobs=p.compute.jobs)
+        problems = _tree(p).check(d.methods, d.high, d.low, jobs=p.compute.jobs)
         print(problems.to_string(index=False) if len(problems) else f"{d.root}: no problems found")
         return int(len(problems) > 0)
     found = check.survey(
-        ffpp.tree(p),
+        _tree(p),
         d.methods,
         d.high,
         d.low,
@@ -162,20 +177,16 @@ def _check(args):
 
     about = estimate.extraction(p, found)
     print(about or "no clip is whole, so nothing can be measured")
-    if args.training and about:
-        rows = estimate.training(p, found)
-        print(rows.round(3).to_string(index=False))
-        print(f"training: {estimate.duration(3600 * rows['hours'].sum())} at most, run after run")
     if about and about.problem:
         print(about.problem)
     return int(len(found.problems) > 0 or not about or bool(about.problem))
 
 
 def _faces(args):
-    from acfd import datasets, faces, recipes
+    from acfd import faces, recipes
 
     p, paths = _paths()
-    index, left_out, timing = faces.extract(p, datasets.tree(p), paths.faces, shard=args.shard)
+    index, left_out, timing = faces.extract(p, _tree(p), paths.faces, shard=args.shard)
     what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
     print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
     print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
@@ -249,12 +260,12 @@ def _export(args):
 
 
 def _copies(_):
-    from acfd import datasets, figures, recipes
+    from acfd import figures, recipes
     from acfd.figures import robustness
     from acfd.robustness import copies
 
     p, paths = _paths()
-    index = copies.make(p, datasets.tree(p), paths)
+    index = copies.make(p, _tree(p), paths)
     store = copies.Copies(paths.copies)
     figures.use_style()
     figures.save(robustness.copies(store), paths, "copies/levels", vector=False)

@@ -105,7 +105,7 @@ def extract(
     )
     if shard is None:
         with shards.full_disk(out / LEFT_OUT), atomic(out / LEFT_OUT) as path:
-            left_out.to_csv(path, index=False, lineterminator="\n")
+            left_out.to_csv(path, index=False, lineterminator="\n", errors="backslashreplace")
         _check_splits(clips, index, left_out, out)
         _check_shards(ordered, out)
         shards.write_index(out, index)

@@ -254,7 +254,7 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
             "seeded:0 draws a split by that seed and keeps pairs together; data.splits: test needs "
             "test.json alone, and is for scoring only"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TreeError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(raw, list):
         raise TreeError(f"{path}: expected a list of pairs of ids, found {type(raw).__name__}")

@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from acfd.baselines import module_of
+from acfd.paths import atomic
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -276,6 +277,7 @@ class Table1(Table):
 class Attention(Section):
     rows: Annotated[list[Name], Field(min_length=1)]  # whose features are looked at
     frames: Positive
+    factorial: list[Name]  # short runs that tell apart what makes the map of Eq. 5 collapse
 
 
 # Levels of each family of acfd.degrade: the mildest that makes sense and the strongest.
@@ -397,6 +399,7 @@ class Params(Section):
         named = {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
             "attention.rows": self.attention.rows,
+            "attention.factorial": self.attention.factorial,
             "robustness.rows": self.robustness.rows,
         }
         named["detect.row"] = [self.detect.row]
@@ -479,24 +482,30 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises ParamsError for a missing file, bad YAML, and unknown, missing, mistyped or impossible
     keys, all of them named at once.
     """
-    path = Path(path)
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{path}: expected sections of keys, found {type(raw).__name__}")
+    return _checked(_read(Path(path), _plain()), str(path))
+
+
+def _plain() -> YAML:
+    return YAML(typ="safe", pure=True)  # YAML 1.2, in which 1e-4 is a number
+
+
+def _checked(raw: dict, where: str) -> Params:
     try:
-        return Params(**raw)
+        return Params.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {_explain(error)}") from None
+        raise ParamsError(f"{where}: {_explain(error)}") from None
 
 
-def read_yaml(path: Path) -> Any:
-    """A YAML file as plain Python values (YAML 1.2: 1e-4 is a number)."""
+def _read(path: Path, yaml: YAML) -> dict:
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text())
+        raw = yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's top folder") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path}: expected sections of keys, found {type(raw).__name__}")
+    return raw
 
 
 def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = Path("presets")):
@@ -515,17 +524,14 @@ def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = 
     yaml.representer.add_representer(
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    current = yaml.load(params.read_text())
-    _merge(current, read_yaml(source), str(source))
-    new = params.with_suffix(".new")
-    text = StringIO()
-    yaml.dump(current, text)
-    new.write_text("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
-    try:
-        load(new)
-        new.replace(params)
-    finally:
-        new.unlink(missing_ok=True)
+    current = _read(params, yaml)
+    _merge(current, _read(source, _plain()), str(source))
+    written = StringIO()
+    yaml.dump(current, written)
+    text = "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
+    _checked(_plain().load(text), f"{params} with the values of {source}")
+    with atomic(params) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def _merge(current: dict, changes: dict, source: str, where: str = ""):

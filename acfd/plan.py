@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from acfd.params import Params
 from acfd.paths import Paths
 
@@ -9,7 +11,7 @@ from acfd.paths import Paths
 PERSON = 0.7  # three portraits of one generated person
 CLIP_FRAME = 0.016  # film, forge and encode one frame of 320 x 320
 FACE = 0.022  # decode, detect, crop and store one pair
-PASS = 0.04  # one Xception, forward and backward, one crop of 96 x 96
+PASS = 0.04  # one Xception, forward and backward, one crop of 96 x 96; `measured` here
 FORWARD = 0.3  # a forward pass alone, as a part of that
 START = 12.0  # a notebook's kernel and imports
 CODED = 0.008  # code a frame of 320 x 320 and read it back, as the degraded copies are
@@ -18,10 +20,39 @@ DRAW = 20.0  # the tables and figures of a notebook, and of the calibration
 CODECS = ("h264", "h265", "av1", "double")
 # One image of each system as a part of PASS; of a two-branch system each of its two images
 COST = {"steg": 0.05, "rahmouni": 0.3, "meso4": 0.1, "mesoinception4": 0.2, "f3net": 2.5}
+OFFICIAL = 720  # real videos that FaceForensics++ trains on
 
 
-def plan(p: Params) -> str:
-    """A table of the stages with their sizes and minutes."""
+def measured(p: Params) -> float:
+    """Seconds of one crop of faces.size through an Xception, forward and backward, on what
+    params.compute says: the best of three steps of a small batch."""
+    import torch
+
+    from acfd import model
+    from acfd.ranks import make_fabric
+
+    fabric = make_fabric(p.compute.model_copy(update={"devices": 1, "nodes": 1}))
+    layout = torch.channels_last if p.compute.channels_last else torch.contiguous_format
+    net = model.build("xception", weights=None).low.to(fabric.device, memory_format=layout)
+    images = torch.rand(8, 3, p.faces.size, p.faces.size, device=fabric.device)
+    images = images.contiguous(memory_format=layout)
+    taken = []
+    for _ in range(4):  # the first one warms up
+        began = time.perf_counter()
+        with fabric.autocast():
+            loss = net(images).logits.float().square().sum()
+        loss.backward()
+        net.fc.bias.grad.sum().item()  # waits for a GPU
+        taken.append((time.perf_counter() - began) / len(images))
+    return min(taken[1:])
+
+
+def plan(p: Params, each: float | None = None) -> str:
+    """A table of the stages with their sizes and minutes.
+
+    each: seconds of one crop through an Xception, as `measured`; None: those of a 2-core machine.
+    """
+    each = each or PASS * (p.faces.size / 96) ** 2
     paths = Paths.of(p)
     lines, total = [], 0.0
 
@@ -46,43 +77,45 @@ def plan(p: Params) -> str:
     for suffix, rows, table in (("2", p.table2.rows, p.table2), ("", p.study.rows, p.table1)):
         scoring = 0.0
         for row in rows:
-            training, pairs = _training(p, row)
+            training, pairs = _training(p, row, each)
             add(f"train{suffix}", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
-            scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * _pass(p, row))
+            scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * each * _cost(p, row))
         add(f"score{suffix}", f"{len(rows)} rows, {p.data.high} and {p.data.low}", scoring)
         made = f"{len(table.rows)} rows: tables, figures, metrics"
         add("table2" if suffix else "table1", made, DRAW + START)
     add("calibrate", f"what a score of {p.detect.row} is worth", DRAW + START)
-    looked, seconds = _features(p)
+    looked, seconds = _features(p, each)
     add("features", f"{len(p.attention.rows)} rows, {looked}", seconds)
     add("attention", "maps and features: figures, tables", 2 * DRAW + START)
     made, seconds, crops = _copies(p)
     add("copies", made, seconds)
-    judged = sum(START + crops * FORWARD * _pass(p, row) for row in p.robustness.rows)
+    judged = sum(START + crops * FORWARD * each * _cost(p, row) for row in p.robustness.rows)
     add("robustness", f"{len(p.robustness.rows)} rows, {seeds} seed(s)", seeds * judged)
     add("curves", "robustness: tables, figures, metrics", 2 * DRAW + START)
     add("report", f"{paths.results}/report.html", START)
     head = f"preset {p.preset}: the tables in {paths.results}/, intermediate files in {paths.data}/"
     foot = "What is there already and up to date is not made again; interrupted, it goes on."
-    if p.data.source != "synthff":
+    if p.data.source not in ("synthff", "ffpp"):
         return "\n".join([head, *lines, foot])
-    about = f"  {'in all':<66}{_minutes(total):>9}   on 2 CPU cores; early stopping may save some"
+    what = "in all" if clips else "in all, without faces, of the whole data set"
+    about = f"  {what:<66}{_minutes(total):>9}   on this machine; early stopping may save some"
     return "\n".join([head, *lines, about, foot])
 
 
-def _pass(p: Params, row: str) -> float:
-    """Seconds of one image through a row's system, forward and backward."""
-    return PASS * (p.faces.size / 96) ** 2 * COST.get(p.rows[row].system, 1)
+def _cost(p: Params, row: str) -> float:
+    return COST.get(p.rows[row].system, 1)
 
 
-def _training(p: Params, row: str) -> tuple[float, str]:
+def _training(p: Params, row: str, each: float) -> tuple[float, str]:
     """Seconds of one run that no early stopping ends, and its pairs in words."""
     t = p.for_row(row).train
     images = 2 if p.rows[row].system == "two_branch" else len(t.qualities)
-    pairs = t.epoch_steps * t.most_epochs() * t.batch
+    real = p.synthff.identities.train if p.data.source == "synthff" else OFFICIAL
+    whole = 2 * real * len(t.methods) * p.faces.frames  # as many real pairs as forged ones
+    pairs = (t.epoch_steps * t.batch or whole) * t.most_epochs()
     checked = t.val_pairs * t.most_epochs() * FORWARD
-    seconds = (1.1 * pairs + checked) * images * _pass(p, row) + 2 * START
-    return seconds, f"{pairs} pairs" if pairs else "every pair of every epoch"
+    seconds = (1.1 * pairs + checked) * images * each * _cost(p, row) + 2 * START
+    return seconds, f"{pairs} pairs"
 
 
 def _scored(p: Params, row: str) -> int:
@@ -95,7 +128,7 @@ def _scored(p: Params, row: str) -> int:
     return clips * min(p.faces.frames, p.synthff.frames)
 
 
-def _features(p: Params) -> tuple[str, float]:
+def _features(p: Params, each: float) -> tuple[str, float]:
     """Faces that features are taken of, in words, and seconds: both states, both qualities."""
     frames, seconds, faces = p.attention.frames, 0.0, 0
     for row in p.attention.rows:
@@ -104,7 +137,7 @@ def _features(p: Params) -> tuple[str, float]:
             of = p.for_row(row)
             clips = p.synthff.identities.test * (1 + len(of.score.methods or of.train.methods))
             faces = clips * min(frames, p.faces.frames, p.synthff.frames)
-            seconds += 4 * faces * FORWARD * _pass(p, row)
+            seconds += 4 * faces * FORWARD * each * _cost(p, row)
     return f"{faces} test faces" if faces else f"{frames} frame(s) a test video", seconds
 
 

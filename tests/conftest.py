@@ -223,6 +223,20 @@ def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:
 
 
 @pytest.fixture
+def write_history() -> Callable[..., None]:
+    """write_history(paths, row, seed, [0.5, 0.6]): a run's validation AUC after every 10 steps."""
+
+    def write(paths: Paths, row: str, seed: int, auc: Sequence[float] = (0.6, 0.7, 0.7, 0.7)):
+        epochs = range(1, len(auc) + 1)
+        said = {"epoch": epochs, "step": [10.0 * e for e in epochs], "val_auc": auc}
+        paths.history(row, seed).parent.mkdir(parents=True, exist_ok=True)
+        said |= {"val_loss": 0.5, "seconds": 1.0}
+        pd.DataFrame(said).to_csv(paths.history(row, seed), index=False)
+
+    return write
+
+
+@pytest.fixture
 def saves_alike(tmp_path) -> Callable:
     """A check: what `make` draws is closed, and drawn and saved again it has the same bytes."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from ruamel.yaml import YAML
 
 from acfd import attention
 from acfd.attention import AttentionError, explore, features
@@ -96,9 +97,11 @@ def test_best_and_worst_are_of_different_videos(params, paths):
 
 
 def claims(**known) -> None:
-    """The last cell of the notebook, on tables made here."""
+    """The last cells of the notebook, on tables made here."""
     cells = nbformat.read(TOP / "notebooks" / "06_attention.ipynb", as_version=4).cells
-    exec(cells[-1].source, {"np": np, "features": features} | known)
+    known = {"np": np, "features": features} | known
+    for cell in cells[-2:]:
+        exec(cell.source, known)
 
 
 def test_the_notebooks_claims_hold_and_can_fail(params, paths):
@@ -166,6 +169,20 @@ def test_summary_and_averages_by_hand(params, paths):
     np.testing.assert_allclose(mean["original"]["high_branch"], 0.25, atol=0.005)
 
 
+def test_real_faces_beside_forged_ones_by_hand(params, paths):
+    found = attention.faces(params, paths, "cls_at", 0)
+    made = attention.real_beside_forged(params, found).set_index(["compression", "branch"])
+    assert set(made.index) == {("c23", "high"), ("c23", "low"), ("c40", "low")}
+    high = made.loc[("c23", "high")]  # 0.75 on forged regions, 0.25 elsewhere and on real faces
+    means = high[["forged", "elsewhere", "real"]].tolist()
+    assert means == pytest.approx([0.75, 0.25, 0.25], abs=0.005)
+    assert high["ratio"] == pytest.approx(3, abs=0.05) and np.isnan(high["iou"])
+    assert high["ratio_lo"] <= high["ratio"] <= high["ratio_hi"] and high["units"] == 2
+    low = made.loc[("c40", "low")]
+    assert low["iou"] == pytest.approx(28 / 64) and low["iou_lo"] < low["iou"] < low["iou_hi"]
+    assert low["real"] == 0 and np.isnan(low["ratio"])  # nothing to divide by
+
+
 def test_course_counts_steps_through_epochs(params, paths):
     steps = {"epoch": [1, 1, 2], "step": [1, 2, 3], "loss": 1.0}
     steps |= {"attention_inside": [0.5, 0.6, 0.7], "attention_outside": [0.5, 0.4, 0.3]}
@@ -207,5 +224,54 @@ def test_the_explorer_shows_what_is_chosen(params, paths):
     assert len(shown.widget.children) == 3
 
 
-def test_nobody_is_there_outside_of_a_notebook():
-    assert not explore.someone_is_there()
+@pytest.fixture
+def study(params, paths, write_history, write_params, toy_faces, monkeypatch):
+    """All that the notebook reads, small: steps and features of every row that it asks for."""
+    places = Paths.of(params, paths.top)
+    rng = np.random.default_rng(0)
+    for row in params.trained:
+        write_history(places, row, 0)
+        if params.rows[row].system == "two_branch":
+            watched = ["norm_real", "norm_forged", "hinge_real", "hinge_forged", "pair_distance"]
+            watched += [
+                "other_distance",
+                *(f"attention_{w}" for w in ("inside", "outside", "real")),
+            ]
+            steps = {"step": range(1, 5)} | {name: rng.random(4) for name in watched}
+            places.steps(row, 0).parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(steps).to_parquet(places.steps(row, 0))
+        places.summary(row, 0).parent.mkdir(parents=True, exist_ok=True)
+        places.summary(row, 0).write_text('{"collapsed": true}')
+    forged = toy_faces.index.query("label == 1 and split == 'val'").index[:2]
+    maps = [{"epoch": e, "face": f, "side": 2, "map": bytes(4)} for e in (1, 2) for f in forged]
+    places.run("cls_at", 0).mkdir(parents=True)
+    pd.DataFrame(maps).to_parquet(places.run("cls_at", 0) / "maps.parquet")
+    lines = [
+        {"method": "Deepfakes", "video": f"{n}", "frame": 0, "state": state, "quality": quality}
+        | {"label": n % 2, "norm": 5.0 + n, "x": n, "y": -n, "own": 1.0 + n, "other": 9.0}
+        | {"nearer": 0.0}
+        for n in range(4)
+        for state in features.STATES
+        for quality in features.QUALITIES
+    ]
+    for row in params.attention.rows:
+        places.features(row, 0).parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(lines).assign(row=row).to_parquet(places.features(row, 0))
+    write_params(params)
+    monkeypatch.chdir(places.top)
+    return places
+
+
+def test_the_notebook_makes_everything_and_its_claims_hold(study):
+    known = {}
+    for cell in nbformat.read(TOP / "notebooks" / "06_attention.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, known)
+    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
+    outs = [str(*out) if isinstance(out, dict) else out for out in stages["attention"]["outs"]]
+    for out in outs:
+        if "/notebooks/" not in out:
+            assert (study.top / out.replace("${item.preset}", "pocket")).exists(), out
+    collapsed = pd.read_csv(study.tables / "collapse.csv")
+    assert len(collapsed) == 9 and collapsed["title"].is_unique and collapsed["collapsed"].all()
+    assert set(pd.read_csv(study.tables / "method.csv")["row"]) == {"cls_at", "cao", "ours"}

@@ -128,14 +128,6 @@ def test_missing_parts_are_one_line_and_one_download(mine):
     assert text.count("Deepfakes: no c40: 6 videos, the first 000_001") == 1
 
 
-def test_a_long_list_is_cut_and_says_so(mine):
-    for n, clip in enumerate(mine.clips(["Deepfakes"])):
-        mine.video_path(clip, "c23").write_bytes(bytes(n))
-    found = check(mine)
-    assert "... and 9 more; acfd check --all lists them" in report(found, most=3)
-    assert "more" not in report(found)
-
-
 def test_what_the_first_notebook_asks_for(sound, make_params):
     p = make_params(data={"source": "ffpp", "root": str(sound.root)}, faces={"frames": 6})
     problems, index, usable = look(p)

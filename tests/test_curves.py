@@ -8,7 +8,7 @@ from acfd import metrics
 from acfd.degrade import FAMILIES
 from acfd.paths import Paths
 from acfd.robustness import curves
-from acfd.tables import TableError
+from acfd.tables import TableError, pages
 
 ROWS = ["xception", "ours"]
 LEVELS = {f: [] for f in FAMILIES} | {"jpeg": [90, 50], "blur": [1.0]}
@@ -42,12 +42,13 @@ def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
 
 
 @pytest.fixture
-def paths(tmp_path) -> Paths:
+def paths(tmp_path, write_history) -> Paths:
     found = Paths("pocket", tmp_path)
     found.robustness("ours", 0).parent.mkdir(parents=True)
     for row in ROWS:
         for seed in (0, 1, 2):
             scores(row, seed).to_parquet(found.robustness(row, seed))
+            write_history(found, row, seed)
     return found
 
 
@@ -102,6 +103,18 @@ def test_rows_that_were_trained_on_degraded_pictures_are_marked(params, paths):
         assert titles["xception"] == params.rows["xception"].title
     assert curves.title(params, "ours_plus").endswith(curves.AFRESH)
     assert curves.title(params, "ours") == plain.title
+
+
+def test_a_row_that_still_rises_has_a_dagger(params, paths, write_history):
+    for seed in (0, 1):
+        write_history(paths, "ours", seed, [0.5, 0.6, 0.7, 0.8])
+    _, table, areas = made(params, paths)
+    ours = f"{params.rows['ours'].title} †"
+    assert set(table["title"]) == {ours, params.rows["xception"].title}
+    for text in (pages.areas(areas), pages.areas_by_family(areas)):
+        assert text.count(f"| {ours} |") == 1 and text.splitlines()[-1].startswith(
+            "† not converged"
+        )
 
 
 def test_differences_are_paired(params, paths):

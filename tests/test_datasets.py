@@ -1,6 +1,7 @@
 """Celeb-DF-v2, DFDC and a user's own files: who is in which split, and the same shards."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -10,8 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TOP, moving
-from project import STATE
+from conftest import moving
+from project import STATE, TOP
 from pydantic import ValidationError
 
 from acfd import cli, datasets
@@ -302,6 +303,7 @@ def test_a_table(tmp_path):
         (["path,label", "a.mp4,maybe"], r"mine.csv, line 2: found .*maybe"),
         (["path,label,split", "a.mp4,0,dev"], r"line 2: found .*dev"),
         (["path,label", ",0"], r"line 2: found"),
+        (["path,label", "a\0.mp4,0"], r"line 2: found"),
         (["path,label"], r"it names no files"),
         (["path,label,split", "a.mp4,0,test", "b.mp4,1,"], r"some none, as b.mp4"),
         (
@@ -453,6 +455,17 @@ def test_a_set_without_masks_ends_in_the_same_shards(celeb, make_params, tmp_pat
         table.demand_masks(np.arange(6), "loss.at")
     said = read_header(tmp_path / "CelebDF" / "id0_id1_0000.arrow")[1]
     assert said["made"] == {"c40": recipe("c40")}
+
+
+def test_names_may_be_any_bytes(portraits, make_params, tmp_path):
+    """One that is no UTF-8 is extracted, or is said to be broken, as any other."""
+    for name in (b"real/\xff.mp4", b"fake/\xfe.mp4", b"fake/\xfd.mp4"):
+        film(tmp_path / "mine" / os.fsdecode(name), portraits[0])
+    (tmp_path / "mine" / "fake" / os.fsdecode(b"\xfd.mp4")).write_bytes(b"no video")
+    params = of_set(make_params, "folder", tmp_path / "mine", splits="test")
+    index, _, _ = extract(params, datasets.tree(params), tmp_path / "faces", progress=False)
+    assert list(index["label"]) == [0, 0, 1, 1]
+    assert r"\udcfd.mp4: not a readable video" in (tmp_path / "faces/left_out.csv").read_text()
 
 
 def test_made_qualities_are_idempotent_and_another_one_is_made_anew(celeb, make_params, tmp_path):

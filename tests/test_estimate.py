@@ -1,6 +1,5 @@
 """Disk and hours: the arithmetic over what was measured, against a run of the real thing."""
 
-import numpy as np
 import pytest
 
 from acfd import faces
@@ -44,50 +43,3 @@ def test_a_full_disk_is_said_before(found, make_params, tmp_path, monkeypatch):
 def test_nothing_to_measure(found, make_params):
     none = type(found)(**vars(found) | {"clips": []})
     assert estimate.extraction(make_params(), none) is None
-
-
-@pytest.mark.parametrize(
-    ("train", "pairs"),
-    [
-        ({"steps": 20, "epoch_steps": 5, "batch": 2}, 4 * 10),
-        ({"steps": 0, "epochs": 3, "epoch_steps": 0}, 3 * 2 * 2 * 4),
-    ],
-)
-def test_training_counts_epochs_and_pairs_and_measures_like_rows_once(
-    found, make_params, train, pairs
-):
-    """4 frames of 2 real and 2 forged training videos; what is measured must be positive."""
-    p = make_params(
-        faces={"frames": 4},
-        train={"batch": 2, "val_pairs": 4} | train,
-        study={"seeds": [0, 1]},
-        rows={
-            name: make_params().rows[name].model_dump() | {"set": {"train": {"qualities": ["low"]}}}
-            for name in ("meso4", "steg")
-        },
-        compute={"accelerator": "cpu", "workers": 0},
-    )
-    two = p.study.model_copy(update={"rows": ["meso4", "steg"]})
-    p = p.model_copy(update={"study": two})
-    table = estimate.training(p, found, steps=1, progress=False).set_index("row")
-    assert table["runs"].tolist() == [2, 2]
-    assert table["pairs"].tolist() == [pairs, pairs]
-    assert table.loc["meso4", "seconds"] > 0
-    epochs = p.train.most_epochs()
-    work = 2 * (pairs + estimate.FORWARD * 4 * epochs)
-    assert table.loc["meso4", "hours"] == pytest.approx(work * table.loc["meso4", "seconds"] / 3600)
-    assert np.isnan(table.loc["steg", "hours"])  # it is not trained by steps
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.4, "0 seconds"),
-        (89, "89 seconds"),
-        (600, "10 minutes"),
-        (2 * 3600, "2.0 hours"),
-        (9e5, "10.4 days"),
-    ],
-)
-def test_durations(seconds, words):
-    assert estimate.duration(seconds) == words

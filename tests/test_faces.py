@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TOP, inner_face, moving, write_clip
+from conftest import inner_face, moving, write_clip
+from project import TOP
 
 from acfd import cli
 from acfd.crops import choose_frames

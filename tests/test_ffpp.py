@@ -97,6 +97,7 @@ def test_missing_split_file_is_named(tmp_path):
     ("content", "said"),
     [
         ("{", "not valid JSON"),
+        ("[" * 9999 + "]" * 9999, "not valid JSON"),
         ('{"a": 1}', "expected a list of pairs of ids, found dict"),
         ('[["000"]]', "where a pair of ids is expected"),
         ("[[0, 3]]", r"found \[0, 3\] where a pair"),
@@ -133,7 +134,9 @@ def write_forged(root, names, method="Deepfakes", quality="c23"):
 
 def test_the_params_choose_where_splits_come_from(make_params, tmp_path):
     def made(splits):
-        return ffpp.tree(make_params(data={"root": str(tmp_path), "splits": splits}))
+        return ffpp.tree(
+            make_params(data={"source": "ffpp", "root": str(tmp_path), "splits": splits})
+        )
 
     assert made(None) == Tree(tmp_path)
     assert made("official") == Tree(tmp_path, Path("official"))

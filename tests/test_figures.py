@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from acfd import figures
-from acfd.paths import Paths
 
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -26,7 +25,14 @@ def table(rows=("a", "b"), compressions=("c40", "c23")):
 
 def history(rows=("plain", "both"), seeds=(0, 1)):
     lines = [
-        {"row": r, "seed": s, "epoch": e, "val_loss": 1 / e, "val_auc": 0.5 + 0.1 * e}
+        {
+            "row": r,
+            "seed": s,
+            "epoch": e,
+            "step": 10 * e,
+            "val_loss": 1 / e,
+            "val_auc": 0.5 + 0.1 * e,
+        }
         | {"attention_inside": 0.6 if r == "both" else np.nan}
         | {"attention_outside": 0.1 if r == "both" else np.nan}
         for r in rows
@@ -45,11 +51,22 @@ def samples(titles=("one", "two")):
 STEPS = pd.DataFrame(
     {"run": ["x", "x", "y", "y"], "step": [0, 1] * 2, "inside": 0.5, "outside": 0.1}
 )
+RADII = pd.DataFrame({"radius_real": [5.0, 6.0], "radius_fake": [75.0, 75.0]})
+
+
+def watched() -> pd.DataFrame:
+    columns = {name: 0.5 for name, *_ in figures.METHOD}
+    parts = [{"row": r, "title": r, "seed": 0, "step": n} | columns for r in "ab" for n in range(5)]
+    return pd.DataFrame(parts)
+
+
 MADE = {
     "forest": lambda: figures.forest(table()),
     "forest, one compression": lambda: figures.forest(table(compressions=("c40",))),
     "curves": lambda: figures.training_curves(history()),
     "curves, one seed": lambda: figures.training_curves(history(seeds=(0,))),
+    "learning curves": lambda: figures.learning_curves(history(), {"plain": "P", "both": "B"}),
+    "method": lambda: figures.method(watched(), RADII),
     "collapse": lambda: figures.collapse(STEPS),
     "attention": lambda: figures.attention_maps(
         FACES, MASKS, {"high": MAPS, "low": 1 - MAPS}, "abc"
@@ -64,11 +81,6 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 def test_drawn_and_saved_twice_is_the_same(saves_alike, name):
     saves_alike(MADE[name])
-
-
-def test_made_twice_is_the_same(tmp_path):
-    saved = [figures.save(figures.forest(table()), Paths("t", tmp_path), name) for name in "ab"]
-    assert [p.read_bytes() for p in saved[0]] == [p.read_bytes() for p in saved[1]]
 
 
 def test_forest_shows_the_table():
@@ -90,9 +102,26 @@ def test_curves_stop_where_a_seed_stops_and_skip_rows_without_attention():
     assert colours == {figures.COLOURS[1]}  # the first row has no map, and keeps its own colour
 
 
-def test_more_rows_than_colours_are_all_drawn():
-    rows = [f"row {i}" for i in range(9)]
-    assert len(figures.roc(samples(rows)).axes[0].get_legend().get_texts()) == 9
+def test_learning_curves_are_over_steps_with_a_dagger_and_none_of_one_point():
+    once = history(("once",)).query("epoch == 1")
+    rows = pd.concat([history(("steep",)), history(("flat",)).assign(val_auc=0.7), once])
+    titles = {"steep": "Steep", "flat": "Flat", "once": "Once"}
+    ax = figures.learning_curves(rows, titles).axes[0]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["Steep †", "Flat"]
+    steep = next(line for line in ax.lines if len(line.get_xdata()) > 2)
+    np.testing.assert_allclose(steep.get_xydata()[:3], [[10, 60], [20, 70], [30, 80]])
+    assert ax.get_xscale() == "linear"
+    long = history(("long",)).assign(step=lambda of: 100 * of["epoch"])
+    both = figures.learning_curves(pd.concat([rows, long]), titles | {"long": "Long"})
+    assert both.axes[0].get_xscale() == "log"
+
+
+def test_what_the_method_reaches_stands_beside_its_radii():
+    axes = figures.method(watched(), RADII).axes
+    assert [t.get_text() for t in axes[0].texts] == ["$r^-$ = 5", "$r^-$ = 6"]
+    assert [t.get_text() for t in axes[1].texts] == ["$r^+$ = 75"]
+    met = axes[3].lines[0]
+    assert met.get_ydata().tolist() == [50] * 5  # percent
 
 
 def test_attention_is_drawn_over_the_whole_face():

@@ -31,6 +31,16 @@ def cases(lines):
     return figures_attention.cases(lines, ["Deepfakes", "FaceSwap"], ["face", "mask", "c23", "c40"])
 
 
+PLACES = {("c23", "high"): "M_H, c23", ("c40", "low"): "M_L, c40"}
+
+
+def beside() -> pd.DataFrame:
+    line = {"forged": 0.6, "elsewhere": 0.2, "real": 0.15}
+    line |= {"ratio": 4.0, "ratio_lo": 3.0, "ratio_hi": 5.5}
+    places = [{"title": t, "compression": c, "branch": b} for t in "AB" for c, b in PLACES]
+    return pd.DataFrame([place | line for place in places])
+
+
 BOTH = [{"best": CASE, "worst": CASE}, {"best": CASE}]
 MADE = {
     "cases": lambda: cases(BOTH),
@@ -38,6 +48,7 @@ MADE = {
         {m: {"mask": MAPS[0], "low": MAPS[1]} for m in ("Deepfakes", "original")},
         {"mask": "mask", "low": "c40"},
     ),
+    "real beside forged": lambda: figures_attention.real_beside_forged(beside(), PLACES),
     "norms": lambda: figures_attention.norms(stored(), (5.0, 75.0), NAMES),
     "embedding": lambda: figures_attention.embedding({"a": stored(("after",))}, NAMES),
 }
@@ -48,30 +59,14 @@ def test_drawn_and_saved_twice_is_the_same(saves_alike, name):
     saves_alike(MADE[name])
 
 
-def test_every_case_shows_its_face_and_maps():
-    axes = cases(BOTH).axes
-    grid = np.array(axes[: 2 * 9]).reshape(2, 9)  # 4 pictures, a gap, 4 pictures
-    np.testing.assert_array_equal(grid[0, 0].images[0].get_array(), FACE)
-    for k, values in enumerate(MAPS, start=1):
-        overlay = grid[0, k].images[1]
-        assert (overlay.get_array() == values).all() and overlay.get_clim() == (0, 1)
-        assert overlay.get_extent() == [-0.5, 31.5, 31.5, -0.5]
-    assert [ax.get_title() for ax in grid[0, :4]] == ["face", "mask", "c23", "c40"]
-    assert [grid[i, 0].get_ylabel() for i in (0, 1)] == ["Deepfakes", "FaceSwap"]
-    assert grid[0, 5].images and not any(ax.images for ax in grid[1, 4:])
-    words = [t.get_text() for ax in grid[0] for t in ax.texts]
-    assert words == ["best", "worst"]
-
-
-def test_norms_reach_both_radii():
-    axes = figures_attention.norms(stored(), (5.0, 75.0), NAMES).axes
-    titles = [ax.get_title() for ax in axes]
-    assert titles == [f"{q}, {s} training" for q in ("c23", "c40") for s in ("before", "after")]
-    for ax in axes:
-        assert [line.get_xdata()[0] for line in ax.lines] == [5.0, 75.0]
-        assert ax.get_xlim()[1] > 75
-    heights = [p.get_path().vertices[:, 1].sum() for p in axes[1].patches]
-    assert all(h > 0 for h in heights)
+def test_real_faces_stand_beside_forged_ones():
+    axes = figures_attention.real_beside_forged(beside(), PLACES).axes
+    assert [ax.get_title() for ax in axes[:2]] == ["M_H, c23", "M_L, c40"]
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["A", "B"]
+    assert sorted({line.get_xdata()[0] for line in axes[1].lines}) == [0.15, 0.2, 0.6]
+    for bars in axes[2].containers:
+        ends = bars.lines[2][0].get_segments()[0][:, 0]
+        assert ends.tolist() == pytest.approx([3.0, 5.5])
 
 
 def test_a_line_joins_the_two_qualities_of_a_face():

@@ -62,12 +62,6 @@ def test_a_family_shows_every_level_and_interval():
     assert fig.get_suptitle() == "H.264"
 
 
-def test_the_overview_has_a_panel_a_family():
-    axes = figures_robustness.overview(curves()).axes
-    assert [ax.get_title() for ax in axes] == ["H.264", "Chroma subsampling"]
-    assert [t.get_text() for t in axes[1].get_xticklabels()] == ["none", "2"]
-
-
 def test_differences_are_to_the_reference_and_systems_keep_their_colour():
     fig = figures_robustness.areas(areas())
     left, right = fig.axes
@@ -80,19 +74,3 @@ def test_differences_are_to_the_reference_and_systems_keep_their_colour():
     assert list(dots) == figures.COLOURS[:2]  # those of the first two rows on the left
     np.testing.assert_allclose(dots[figures.COLOURS[0]], -20)
     np.testing.assert_allclose(dots[figures.COLOURS[1]], -10)
-
-
-def test_more_systems_than_colours_stay_in_the_background():
-    rows = ["ours", *(f"other{i}" for i in range(9))]  # 10; there are 7 colours
-    axes = figures_robustness.family(curves(rows), "h264").axes
-    grey = [
-        line
-        for line in axes[0].lines
-        if line.get_color() == figures.QUIET and len(line.get_xdata()) == 3
-    ]
-    named = [line for line in axes[0].lines if line.get_label() in [row.upper() for row in rows]]
-    assert len(grey) == 3 and len(named) == 7
-    assert grey[0].get_label() == "3 more" and len(axes[0].collections) == 7
-    left, right = figures_robustness.areas(areas(rows)).axes
-    assert len(left.get_yticklabels()) == 10
-    assert len([line for line in right.lines if len(line.get_xdata()) == 3]) == 6

@@ -78,24 +78,6 @@ def test_forest_shows_all_manipulations_and_what_always_forged_has():
     assert sorted(legend(fig)) == ["always “forged”", "c23", "c40", "paper (ACC, AUC)"]
 
 
-def test_a_panel_a_manipulation():
-    fig = figures_table1.by_method(table())
-    assert [ax.get_title() for ax in fig.axes] == ["Deepfakes", "FaceSwap"]
-    assert fig.axes[1].containers[0].lines[0].get_xdata() == pytest.approx([61, 61])
-    assert legend(fig) == ["c40", "c23"]
-
-
-def test_cost_shows_every_row_even_one_that_takes_no_time():
-    rows = [f"r{i}" for i in range(12)]
-    fig = figures_table1.cost(table(rows))
-    speed, training = fig.axes
-    assert [c.lines[0].get_xdata()[0] for c in speed.containers][:2] == [10, 100]
-    assert training.containers[0].lines[0].get_xdata()[0] == 1
-    assert speed.get_xscale() == training.get_xscale() == "log"
-    looks = {(c.lines[0].get_color(), c.lines[0].get_marker()) for c in speed.containers}
-    assert len(looks) == len(legend(fig)) == 12
-
-
 def test_compression_is_hollow_where_training_never_was():
     fig = figures_table1.compression(drops())
     ends, lost = fig.axes
@@ -106,14 +88,3 @@ def test_compression_is_hollow_where_training_never_was():
     assert len(joined) == 3
     assert lost.containers[0].lines[0].get_xdata() == pytest.approx([20, 20, 20])
     assert legend(fig) == ["c23", "c40", "never seen in training"]
-
-
-def test_left_out_beside_seen():
-    fig = figures_table1.left_out(unseen())
-    assert [ax.get_title() for ax in fig.axes] == ["c40", "c23"]
-    assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == [
-        "A\non FaceSwap",
-        "B\non FaceSwap",
-    ]
-    never, seen = (c.lines[0].get_xdata() for c in fig.axes[0].containers)
-    assert never == pytest.approx([60, 60]) and seen[0] == 90 and np.isnan(seen[1])

@@ -73,6 +73,7 @@ def edit(tmp_path):
         ("robustness.levels.h264", [23.5], "robustness.levels.h264.0"),
         ("robustness.levels.mpeg2", [4], "robustness.levels.mpeg2: unknown key"),
         ("attention.rows", ["left_ours"], "the row left_ours is not trained"),
+        ("attention.factorial", ["left_ours"], "attention.factorial: the row left_ours is not"),
         ("rows.cls_at.set.loss.gann", 0.1, "gann"),
         ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
@@ -151,13 +152,31 @@ def test_committed_params_are_pocket(tmp_path):
     assert params.load(STATE / "params.yaml").preset == "pocket"
 
 
+BROKEN = [b"\xff", b"a: " + b"[" * 800 + b"]" * 800, b"", b"- a", b"a", b"{a: 1", b"a: \0"]
+
+
+@pytest.mark.parametrize("content", [*BROKEN, b"1: 2"])
+def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
+    file, preset = tmp_path / "params.yaml", tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    preset.write_text("train: {epochs: 1}\n")
+    for read in (params.load, lambda _: params.apply_preset("mine", file, tmp_path)):
+        with pytest.raises(ParamsError, match=r"params\.yaml|not a key of params"):
+            read(file)
+    file.write_text((STATE / "params.yaml").read_text())
+    preset.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"mine\.yaml: "):
+        params.apply_preset("mine", file, tmp_path)
+
+
 def test_a_bad_preset_leaves_params_alone(tmp_path):
     file = tmp_path / "params.yaml"
     original = (STATE / "params.yaml").read_text()
     file.write_text(original)
     (tmp_path / "bad.yaml").write_text("train: {epochs: 0}\n")
     (tmp_path / "odd.yaml").write_text("train: {epoch: 1}\n")
-    with pytest.raises(ParamsError, match=r"train\.epochs"):
+    named = rf"{file} with the values of {tmp_path / 'bad.yaml'}: .*\n +train\.epochs"
+    with pytest.raises(ParamsError, match=named):
         params.apply_preset("bad", file, tmp_path)
     with pytest.raises(ParamsError, match=r"train\.epoch is not a key"):
         params.apply_preset("odd", file, tmp_path)

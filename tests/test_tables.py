@@ -52,11 +52,12 @@ def scores(row, seed, gap, pairs=6, frames=3):
 
 
 @pytest.fixture
-def paths(tmp_path):
+def paths(tmp_path, write_history):
     p = Paths("pocket", tmp_path)
     for row, gap in zip(ROWS, (0.8, 1.5, 0.0)):
         for seed in SEEDS:
             write(p, scores(row, seed, gap), row, seed)
+            write_history(p, row, seed)
             info = p.summary(row, seed)
             info.parent.mkdir(parents=True, exist_ok=True)
             info.write_text(json.dumps({"collapsed": row == "eq5_literal" and seed == 1}))

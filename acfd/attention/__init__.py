@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from acfd import metrics
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
+from acfd.tables import Draws, columns
+from acfd.tables.method import cell
 
 SAMPLE = ["split", "method", "video", "frame"]
 
@@ -104,14 +109,81 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
+    """Is the map dark on real faces? A line a (compression, branch), M_H where it saw c23 itself.
+
+    found: from `faces`. Columns: compression, branch ("high" or "low"), forged, elsewhere and real
+    (mean of M over forged regions, over the rest of forged faces, over real faces), ratio (forged
+    by real) and iou (of the low branch's map), these two with intervals over identities, and units.
+    NaN where no face has a mask, or real faces show nothing at all.
+    """
+    setting, lines = params.table2, []
+    side = int(found["side"].iloc[0])
+    for compression, of in found.groupby("compression", sort=False):
+        unit = metrics.identity_units(of)
+        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
+        draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
+        forged, mask = (of["label"] == 1).to_numpy(), unpack(of["mask"], side)
+
+        def total(values, draws=draws):
+            """Sums over the faces of every resample."""
+            return draws.weights @ np.bincount(draws.unit, np.asarray(values, float), draws.units)
+
+        inside, outside = (total(x.sum((1, 2)) * forged) for x in (mask, 1 - mask))
+        counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
+        for branch in ("high", "low") if compression == params.data.high else ("low",):
+            m = unpack(of[f"{branch}_branch"], side)
+            on = _share(total((m * mask).sum((1, 2)) * forged), inside)
+            off = _share(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
+            real = _share(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
+            line = {"compression": compression, "branch": branch}
+            line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
+            iou = _share(counts[0], sum(counts)) if branch == "low" else on * np.nan
+            for name, values, most in (("ratio", _share(on, real), np.inf), ("iou", iou, 1)):
+                known = values if np.isfinite(values[0]) else None
+                line |= columns(name, draws.summary(known, (0, most)))
+            lines.append(line | {"units": draws.units})
+    return pd.DataFrame(lines)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def pictures(table: PairTable, faces: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The low quality of some faces, N x H x W x 3 uint8, and their masks, N x H x W."""
+    pairs = [table.read(int(i)) for i in faces]
+    return np.stack([c["low"] for c in pairs]), np.stack([c["mask"] for c in pairs])
+
+
+def cases(table: PairTable, picked: pd.DataFrame) -> dict[str, dict]:
+    """Method -> the lines of figures.attention.cases. picked: from `extremes`."""
+    lines = {method: {} for method in picked["method"].unique()}
+    for r in picked.itertuples():
+        pair = table.read(r.face)
+        three = pd.Series([r.mask, r.high_branch, r.low_branch])
+        title = f"IoU {r.iou:.2f}, score {r.score:.2f}"
+        shown = (pair["low"], pair["mask"], list(unpack(three, r.side)), title)
+        lines[r.method][f"{r.case} fit"] = shown
+    return lines
+
+
+def best_fits(found: pd.DataFrame, n: int = 6) -> list[int]:
+    """Forged faces of `found` that a map fits best, of different videos: their rows."""
+    best = found[found["label"] == 1].sort_values(["iou", "overlap"], ascending=False)
+    return best.drop_duplicates("video").head(n)["face"].tolist()
+
+
 def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
     """Mean attention of these rows' training batches by step, as figures.collapse takes it: run
-    (the row's title), step, inside, outside (of the high-quality branch)."""
+    (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
+    the high-quality branch)."""
     parts = []
     for row in rows:
         steps = pd.read_parquet(paths.steps(row, seed))
         steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
-        steps = steps.assign(run=params.rows[row].title)
+        factorial = row in params.attention.factorial
+        steps = steps.assign(run=cell(params, row) if factorial else params.rows[row].title)
         parts.append(steps[["run", "step", "inside", "outside"]])
     return pd.concat(parts, ignore_index=True)
 

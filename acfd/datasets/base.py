@@ -8,6 +8,7 @@ from the stored ones.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -248,7 +249,7 @@ def name_of(file: str) -> str:
     if _NAME.fullmatch(stem):
         return stem
     plain = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[-100:].strip("-")
-    return f"{plain or 'file'}-{hashlib.sha256(file.encode()).hexdigest()[:8]}"
+    return f"{plain or 'file'}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
 
 
 def clip_of(

@@ -102,7 +102,12 @@ class Table(FileSet):
         row = {key: value.strip() for key, value in row.items()}
         split = row.get("split", "")
         label = row["label"].lower()
-        if label not in _SAID or split not in ("", *SPLITS) or not row["path"]:
+        if (
+            label not in _SAID
+            or split not in ("", *SPLITS)
+            or row["path"] in ("", ".")
+            or "\0" in row["path"]
+        ):
             raise TreeError(
                 f"{self.root}, line {line}: found {row}; expected a path, a label real or fake (0 "
                 "or 1) and a split train, val, test or none"

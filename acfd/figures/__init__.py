@@ -12,12 +12,13 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from acfd.paths import Paths, atomic
-from acfd.tables import row_title
+from acfd.tables import mark, rising, row_title
 
 # Okabe and Ito's colour-blind-safe palette, without the yellow, which is too faint for lines
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -160,8 +161,86 @@ def row_names(ax, lines: pd.DataFrame) -> None:
     ax.set_yticks(range(len(names)), names)
 
 
+def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
+    """Validation AUC against optimiser steps, a colour a row; a dagger marks what still rises.
+
+    history: from tables.histories; titles: row -> title. The line is the mean over seeds, the band
+    goes from the lowest to the highest. A row that was validated once has no curve.
+    """
+    gained = rising(history)
+    rows = [row for row in titles if np.isfinite(gained[row])]
+    history = history[history["row"].isin(rows)]
+    names = {row: titles[row] + mark(gained[row]) for row in rows}
+    shown = history.assign(title=history["row"].map(names), auc=100 * history["val_auc"])
+    fig, axes = subplots(1, 1, (9.5, 4.8))
+    style = {"hue_order": list(names.values()), "palette": palette(len(rows))}
+    marks = {"style": "title", "style_order": style["hue_order"], "dashes": False, "markers": True}
+    data = {"data": shown, "x": "step", "y": "auc", "hue": "title", "ax": axes[0, 0]}
+    sns.lineplot(**data, **style, **marks, markersize=6, errorbar=("pi", 100))
+    ax = axes[0, 0]
+    ends = history.groupby("row")["step"].max()
+    if ends.max() > 4 * ends.min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.axhline(50, color=QUIET, lw=1, ls=":")
+    ax.set(xlabel="optimiser steps", ylabel="validation AUC, percent")
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
+    return fig
+
+
+def palette(n: int) -> list:
+    """n colours that differ: the study's, or as many as it takes around the circle of hues."""
+    return COLOURS[:n] if n <= len(COLOURS) else sns.color_palette("husl", n)
+
+
+METHOD = [  # column, title, which radius is drawn if any
+    ("norm_real", "|C| of real faces", "radius_real"),
+    ("norm_forged", "|C| of forged faces", "radius_fake"),
+    ("ratio", "distance of a face's two qualities / to other faces", None),
+    ("hinge_real", "hinges met, real faces, percent", None),
+    ("hinge_forged", "hinges met, forged faces, percent", None),
+    ("critic", "loss of the order critic", None),
+    ("attention_inside", "M on the forged region", None),
+    ("attention_outside", "M on the rest of forged faces", None),
+    ("attention_real", "M on real faces", None),
+]
+
+
+def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
+    """What Eq. 2, 5 and 6 ask for, over the steps: a panel each of METHOD, a colour a row.
+
+    course: from tables.method.smoothed; ends: from tables.method.ends, whose radii are dashed.
+    """
+    columns = ["hinge_real", "hinge_forged"]
+    course = course.assign(**100 * course[columns])
+    titles = list(dict.fromkeys(course["title"]))
+    colours = dict(zip(titles, palette(len(titles))))
+    fig, axes = subplots(3, 3, (12, 8.4))
+    for ax, (column, title, radius) in zip(axes.flat, METHOD):
+        style = {"hue": "title", "palette": colours, "legend": column == "norm_real", "lw": 1.4}
+        sns.lineplot(course, x="step", y=column, **style, errorbar=None, ax=ax)
+        for value in dict.fromkeys(ends[radius]) if radius else ():
+            sign = {"radius_real": "$r^-$", "radius_fake": "$r^+$"}[radius]
+            ax.axhline(value, color="black", lw=1.2, ls="--")
+            at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            ax.annotate(f"{sign} = {value:g}", (1, value), (-2, 3), ha="right", **at)
+        ax.set_title(title, fontsize=9.5)
+        ax.set(xlabel="", ylabel="")
+        if column.startswith("hinge"):
+            ax.set_ylim(-4, 104)
+        if column.startswith("attention"):
+            ax.set_ylim(-0.03, 1.03)
+    axes[0, 2].axhline(1, color="black", lw=1.2, ls="--")
+    axes[0, 0].get_legend().remove()
+    for ax in axes[-1]:
+        ax.set_xlabel("training step (running means)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    return fig
+
+
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Validation loss, validation AUC and mean attention by epoch; a colour a row.
+    """Validation loss, validation AUC and mean attention by step; a colour a row.
 
     history: the history.csv of the runs, one after another, with the columns row (its title) and
     seed. Seeds are thin lines; the thick one is their mean, as far as all of them went.
@@ -175,7 +254,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     for colour, (title, runs) in zip(cycle(COLOURS), history.groupby("row", sort=False)):
         for ax, (_, columns) in zip(axes[0], panels):
             for column, dash in columns.items():
-                seeds = runs.pivot_table(index="epoch", columns="seed", values=column)
+                seeds = runs.pivot_table(index="step", columns="seed", values=column)
                 if seeds.empty:
                     continue
                 if seeds.shape[1] > 1:
@@ -184,7 +263,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
                 marker = "o" if len(mean) <= 12 else None
                 ax.plot(mean, color=colour, ls=dash, marker=marker, ms=3.5, label=title)
     for ax, (title, _) in zip(axes[0], panels):
-        ax.set(title=title, xlabel="epoch")
+        ax.set(title=title, xlabel="step")
         ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes[0, 1].axhline(0.5, color=QUIET, lw=1, ls=":")
     axes[0, 2].set_ylim(-0.03, 1.03)
@@ -201,12 +280,19 @@ def collapse(steps: pd.DataFrame) -> Figure:
     steps: columns run (the panel's title, such as "Eq. 5 as printed"), step, inside, outside.
     """
     runs = list(steps.groupby("run", sort=False))
-    fig, axes = subplots(1, len(runs), (4.2 * len(runs), 3.6), sharey=True)
-    for ax, (title, run) in zip(axes[0], runs):
+    columns = min(len(runs), 4)
+    lines = -(-len(runs) // columns)
+    size = (4.2 * columns, 3.6) if lines == 1 else (3.2 * columns, 2.4 * lines + 0.3)
+    fig, axes = subplots(lines, columns, size, sharey=True)
+    for ax in axes.flat[len(runs) :]:
+        ax.set_axis_off()
+    for ax, (title, run) in zip(axes.flat, runs):
         ax.plot(run["step"], run["inside"], color=FORGED, label="inside the mask")
         ax.plot(run["step"], run["outside"], color=REAL, ls="--", label="outside")
-        ax.set(title=title, xlabel="step", ylim=(-0.03, 1.03))
-    axes[0, 0].set_ylabel("mean attention")
+        ax.set_title(title, fontsize=11 if lines == 1 else 8.5)
+        ax.set(xlabel="step", ylim=(-0.03, 1.03))
+    for ax in axes[:, 0]:
+        ax.set_ylabel("mean attention")
     axes[0, 0].legend(loc="upper right")
     return fig
 

@@ -83,6 +83,40 @@ def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> 
     return fig
 
 
+def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -> Figure:
+    """M on forged regions, elsewhere and on real faces, a panel a (compression, branch); beside
+    them how many times as high it is on forged regions as on real faces, with intervals.
+
+    table: lines of attention.real_beside_forged with title; names: (compression, branch) -> words.
+    """
+    titles = list(dict.fromkeys(table["title"]))
+    size = (2.6 * (len(names) + 1) + 2.2, 1.6 + 0.42 * len(titles))
+    fig, axes = subplots(1, len(names) + 1, size, sharey=True)
+    series = [("forged", FORGED, "o", "forged region"), ("real", REAL, "s", "real faces")]
+    series += [("elsewhere", "black", "|", "rest of forged faces")]
+    last = axes[0, -1]
+    for k, ((compression, branch), name) in enumerate(names.items()):
+        part = table[(table["compression"] == compression) & (table["branch"] == branch)]
+        y = [titles.index(title) for title in part["title"]]
+        ax = axes[0, k]
+        for column, colour, marker, label in series:
+            style = {"color": colour, "ls": "", "ms": 15 if marker == "|" else 7, "mew": 2}
+            ax.plot(part[column], y, marker=marker, label=label, **style)
+        ax.set(title=name, xlabel="mean of M", xlim=(-0.03, 1.03))
+        at = np.array(y) + (k - (len(names) - 1) / 2) * 0.22
+        ends = np.abs(part[["ratio_lo", "ratio_hi"]].to_numpy().T - part["ratio"].to_numpy())
+        style = {"fmt": "o^D"[k], "color": "black", "mfc": ["black", "white", QUIET][k], "ms": 5}
+        last.errorbar(part["ratio"], at, xerr=ends, capsize=2, lw=1.2, label=name, **style)
+    last.axvline(1, color=QUIET, lw=1, ls=":")
+    last.set(title="forged region / real faces", xlabel="times")
+    for ax in axes[0]:
+        ax.set_ylim(len(titles) - 0.5, -0.5)
+        ax.grid(axis="y", visible=False)
+    axes[0, 0].set_yticks(range(len(titles)), titles)
+    legend_below(fig, 3)
+    return fig
+
+
 def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str]) -> Figure:
     """|C| of real and forged faces, a row a branch, a column a state, with r- and r+.
 

@@ -14,13 +14,13 @@ from acfd.degrade import NONE
 from acfd.metrics import PIXELS
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.tables import Draws, TableError, columns, compared, correct
+from acfd.tables import Draws, TableError, columns, compared, correct, histories, mark, rising
 
 SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is known by
 FACTS = ["target", "source", "split", "label", "made_of"]
 MEASURES = ["auc", "balanced_acc"]
 ALL = "all"  # the mean over families
-AFRESH = " †"  # behind the title of a row that was trained on degraded pictures too
+AFRESH = " ‡"  # behind the title of a row that was trained on degraded pictures too
 
 Replicates = dict[tuple[str, str, float], dict[str, np.ndarray]]  # row, family, level -> S x R each
 
@@ -29,10 +29,11 @@ def load(params: Params, paths: Paths) -> pd.DataFrame:
     """Scores of the copies by every run of params.robustness.rows, sorted by SAMPLE a run.
 
     Raises TableError for a file that is missing, lacks columns, or was not made of the same copies
-    as the first.
+    as the first. The column rising is the row's, see tables.rising.
     """
-    runs = []
-    for row in params.robustness.rows:
+    runs, rows = [], params.robustness.rows
+    gained = rising(histories(paths, rows, params.study.seeds))
+    for row in rows:
         for seed in params.study.seeds:
             path = paths.robustness(row, seed)
             if not path.exists():
@@ -53,7 +54,7 @@ def load(params: Params, paths: Paths) -> pd.DataFrame:
                     f"{paths.robustness(params.robustness.rows[0], params.study.seeds[0])}; score "
                     "both again: `dvc repro` the stage `robustness`"
                 )
-            runs.append(run)
+            runs.append(run.assign(rising=gained[row]))
     return pd.concat(runs, ignore_index=True)
 
 
@@ -103,16 +104,17 @@ def title(params: Params, row: str) -> str:
 def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
     """A line a (row, family, level), the untouched frame (level NaN) first, with intervals.
 
-    Columns row, title, family, position (0, 1, ...), level, auc, auc_lo, auc_hi, balanced_acc, ...,
-    seeds, units, frames, made_of.
+    Columns row, title (with a dagger if the row is not converged), family, position (0, 1, ...),
+    level, auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of.
     """
     said = {"seeds": " ".join(map(str, draws.seeds)), "units": draws.units}
     said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
-    lines = []
+    gained, lines = scores.groupby("row")["rising"].first(), []
+    marked = {row: title(params, row) + mark(gained[row]) for row in params.robustness.rows}
     for row in params.robustness.rows:
         for family, levels in families(params, scores).items():
             for position, at in enumerate(_points(family, levels)):
-                line = {"row": row, "title": title(params, row), "family": family}
+                line = {"row": row, "title": marked[row], "family": family}
                 line |= {"position": position, "level": at[1] if position else np.nan}
                 for m in MEASURES:
                     line |= columns(m, draws.summary(found[row, *at][m]))
@@ -123,7 +125,7 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
 def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
     """A line a (row, family), and one a row for ALL: the mean over families, each counting alike.
 
-    Columns row, title, family, then for each measure m: m, m_lo, m_hi, the area, and diff_m,
+    Columns row, title, family, rising, for each measure m its area m, m_lo, m_hi, and diff_m,
     diff_m_lo, diff_m_hi, the paired difference to params.robustness.reference (NaN in its own
     lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; reference, seeds,
     units, resamples, confidence.
@@ -141,10 +143,12 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
             area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
     said = {"reference": r.reference, "seeds": " ".join(map(str, draws.seeds))}
     said |= {"units": draws.units, "resamples": r.bootstrap, "confidence": r.confidence}
+    gained = scores.groupby("row")["rising"].first()
     lines: dict[str, list[dict]] = {}
     for row in r.rows:
         for family in (ALL, *shapes):
             line = {"row": row, "title": title(params, row), "family": family}
+            line |= {"rising": gained[row]}
             for m in MEASURES:
                 own, reference = area[row, family, m], area[r.reference, family, m]
                 line |= columns(m, draws.summary(own))

@@ -15,14 +15,14 @@ def _deepfakes(rng: np.random.Generator, k: float) -> dict:
         "fit": "similarity",
         "kind": str(rng.choice(["box", "oval"])),
         "scale": rng.uniform(0.9, 1.0),
-        "softness": rng.uniform(0.35, 0.6) / np.sqrt(k),
-        "colour": max(1 - k * rng.uniform(0.1, 0.3), 0),
+        "softness": rng.uniform(0.28, 0.45) / np.sqrt(k),
+        "colour": max(1 - k * rng.uniform(0.15, 0.4), 0),
         "skin": True,
-        "light": 0.5 * k,
-        "recipe": (("rescale", 1 + k * rng.uniform(0.9, 1.6), cv2.INTER_CUBIC),),
-        "offset": 0.05 * k,
-        "shake": 0.02 * k,
-        "flicker": k,
+        "light": k,
+        "recipe": (("rescale", 1 + k * rng.uniform(1.6, 2.8), cv2.INTER_CUBIC),),
+        "offset": 0.1 * k,
+        "shake": 0.04 * k,
+        "flicker": 2 * k,
     }
 
 
@@ -30,18 +30,18 @@ def _faceswap(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "other",
         "fit": "piecewise",
-        "expression": 0.1 * k,
+        "expression": 0.2 * k,
         "kind": "hull",
         "scale": rng.uniform(0.9, 1.05),
-        "softness": rng.uniform(0.06, 0.15) / np.sqrt(k),
-        "colour": max(1 - k * rng.uniform(0.3, 0.6), 0),
+        "softness": rng.uniform(0.05, 0.11) / np.sqrt(k),
+        "colour": max(1 - k * rng.uniform(0.45, 0.75), 0),
         "skin": True,
-        "light": 0.5 * k,
-        "recipe": (("sharpen", 0.6 * k, 1.0),),
+        "light": 0.7 * k,
+        "recipe": (("sharpen", 1.2 * k, 1.0),),
         "noise": 0.3,
-        "offset": 0.1 * k,
-        "shake": 0.03 * k,
-        "flicker": k,
+        "offset": 0.2 * k,
+        "shake": 0.05 * k,
+        "flicker": 2 * k,
     }
 
 
@@ -49,13 +49,13 @@ def _face2face(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "shifted",
         "fit": "affine",
-        "expression": 0.15 * k,
+        "expression": 0.28 * k,
         "kind": str(rng.choice(["inner", "hull"])),
         "scale": rng.uniform(0.95, 1.05),
-        "softness": rng.uniform(0.2, 0.35) / np.sqrt(k),
-        "colour": max(1 - 0.4 * k, 0),
-        "recipe": (("contrast", 1 + 0.12 * k), ("rescale", 1 + 0.5 * k, cv2.INTER_CUBIC)),
-        "offset": 0.06 * k,
+        "softness": rng.uniform(0.15, 0.25) / np.sqrt(k),
+        "colour": max(1 - 0.6 * k, 0),
+        "recipe": (("contrast", 1 + 0.2 * k), ("rescale", 1 + 1.2 * k, cv2.INTER_CUBIC)),
+        "offset": 0.12 * k,
     }
 
 
@@ -63,13 +63,13 @@ def _neural_textures(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "shifted",
         "fit": "affine",
-        "expression": 0.16 * k,
+        "expression": 0.3 * k,
         "kind": "lower",
         "scale": rng.uniform(0.95, 1.1),
-        "softness": rng.uniform(0.3, 0.5) / np.sqrt(k),
-        "colour": max(1 - 0.2 * k, 0),
-        "recipe": (("smooth", 40.0 * k), ("rescale", 1 + 0.7 * k, cv2.INTER_CUBIC)),
-        "offset": 0.04 * k,
+        "softness": rng.uniform(0.22, 0.36) / np.sqrt(k),
+        "colour": max(1 - 0.35 * k, 0),
+        "recipe": (("smooth", 70.0 * k), ("rescale", 1 + 1.3 * k, cv2.INTER_CUBIC)),
+        "offset": 0.07 * k,
     }
 
 

@@ -26,6 +26,8 @@ DIFFERENCES = ["balanced_acc", "auc"]
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
 TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
 UNKNOWN = "unknown machines"  # of runs whose summary does not say
+DAGGER = " †"  # behind the title of a row that is not converged
+CONVERGED = 0.01  # the most that validation AUC may still rise over the last quarter of the steps
 
 
 class TableError(ValueError):
@@ -234,7 +236,50 @@ def first_columns(params: Params, paths: Paths, row: str, compression: str, draw
     seeds = params.study.seeds
     line = {"row": row, "title": params.rows[row].title, "compression": compression}
     line |= {"seeds": " ".join(map(str, seeds)), "units": draws.units, "frames": len(draws.unit)}
+    line |= {"rising": rising(histories(paths, [row], seeds))[row]}
     return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
+
+
+def histories(paths: Paths, rows: Iterable[str], seeds: list[int]) -> pd.DataFrame:
+    """The history of every run of these rows, a line a validation, with row and seed before it.
+
+    Raises TableError for a file that is missing, is empty, or lacks step or val_auc.
+    """
+    parts = []
+    for row in rows:
+        for seed in seeds:
+            path = paths.history(row, seed)
+            if not path.exists():
+                raise TableError(f"{path}: no such file; the stage `score` makes it: `dvc repro`")
+            part = pd.read_csv(path)
+            if lacking := {"epoch", "step", "val_auc"} - set(part):
+                raise TableError(
+                    f"{path}: no column {', '.join(sorted(lacking))}; found {', '.join(part)}; "
+                    "make it again with the stage `score`"
+                )
+            part.insert(0, "row", row)
+            part.insert(1, "seed", seed)
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def rising(history: pd.DataFrame) -> dict[str, float]:
+    """Row -> the validation AUC that it gained over the last quarter of its steps, a share of 1.
+
+    The mean over its seeds, straight between validations; NaN for a row that was validated once.
+    history: from `histories`.
+    """
+    found = {}
+    for (row, _), run in history.groupby(["row", "seed"], sort=False):
+        step, auc = run["step"].to_numpy(float), run["val_auc"].to_numpy(float)
+        gained = auc[-1] - np.interp(0.75 * step[-1], step, auc) if len(run) > 1 else np.nan
+        found.setdefault(row, []).append(gained)
+    return {row: float(np.mean(gained)) for row, gained in found.items()}
+
+
+def mark(gained: float) -> str:
+    """DAGGER for a row whose validation AUC gained more than CONVERGED (`rising`), or nothing."""
+    return DAGGER if gained > CONVERGED else ""
 
 
 def paper_columns(params: Params, row: str) -> dict[str, float]:
@@ -294,9 +339,10 @@ def to_json(table: pd.DataFrame) -> dict:
 
 
 def row_title(line: pd.Series) -> str:
-    """A table row's title, with a note if its attention map collapsed."""
+    """A table row's title, with DAGGER if it is not converged and a note if its map collapsed."""
     seeds = len(line["seeds"].split())
+    title = line["title"] + mark(line.get("rising", np.nan))  # not every table says
     if not line.get("collapsed"):
-        return line["title"]
+        return title
     some = "" if line.get("collapsed") == seeds else f" in {line['collapsed']} of {seeds} seeds"
-    return f"{line['title']} (collapsed{some})"
+    return f"{title} (collapsed{some})"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pandas as pd
 
-from acfd.tables import UNKNOWN, row_title
+from acfd.tables import CONVERGED, DAGGER, UNKNOWN, mark, row_title
 from acfd.tables import table1 as t1
 
 HOLM = " *"  # behind a difference that stands the correction for being one of several
+# What was published of FaceForensics++: AUC of an Xception by (trained on, tested at), in percent;
+# the forgery that is found most easily and the one that is not.
+PUBLISHED = {("high", "high"): "99", ("high", "low"): "about 82", ("low", "low"): "90.3"}
+EASIEST, HARDEST = "Deepfakes", "NeuralTextures"
 
 
 def table2(table: pd.DataFrame) -> str:
@@ -26,7 +31,7 @@ def table2(table: pd.DataFrame) -> str:
         cells += [difference(line, name) for name in ("diff_auc", "diff_above_auc")]
         empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
         lines.append([*cells, percent(line, "pbca") + empty])
-    return grid(head, lines)
+    return grid(head, lines) + not_converged(low)
 
 
 def table1(table: pd.DataFrame) -> str:
@@ -41,7 +46,7 @@ def table1(table: pd.DataFrame) -> str:
         cells += [percent(line, m) for m in ("acc", "balanced_acc", "auc")]
         cells += [difference(line, "diff_auc"), duration(line["train_seconds"])]
         lines.append([*cells, _count(line["parameters"])])
-    return grid(head, lines)
+    return grid(head, lines) + not_converged(low)
 
 
 def methods(table: pd.DataFrame) -> str:
@@ -53,7 +58,7 @@ def methods(table: pd.DataFrame) -> str:
         of = of_row.set_index("method")
         cells = [percent(of.loc[name], "auc") for name in names]
         lines.append([row_title(of_row.iloc[0]), *cells])
-    return grid(["Row", *names], lines)
+    return grid(["Row", *names], lines) + not_converged(low)
 
 
 def compression(drops: pd.DataFrame) -> str:
@@ -68,7 +73,7 @@ def compression(drops: pd.DataFrame) -> str:
         cells = [row_title(line), line["trained_on"]]
         cells += [percent(line, m) for m in ("auc_high", "auc_low", "drop_auc")]
         lines.append(cells + ([difference(line, "diff_drop_auc")] if compared else []))
-    return grid(head, lines)
+    return grid(head, lines) + not_converged(drops)
 
 
 def left_out(table: pd.DataFrame) -> str:
@@ -78,7 +83,49 @@ def left_out(table: pd.DataFrame) -> str:
     for _, line in table.iterrows():
         cells = [row_title(line), line["method"], line["compression"], percent(line, "auc")]
         lines.append([*cells, percent(line, "seen_auc"), difference(line, "diff_auc")])
-    return grid(head, lines)
+    return grid(head, lines) + not_converged(table)
+
+
+def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
+    """Does a plain Xception meet here what it meets in FaceForensics++? A Markdown table of its AUC
+    by quality beside the published one, and a sentence on the order of the manipulations.
+
+    table, drops: from `table1` and `compression`. Rows that these do not have are left out.
+    """
+    lines = []
+    drops = drops.set_index("row")
+    for (trained, tested), published in PUBLISHED.items():
+        row = {"high": "xception_c23", "low": "xception"}[trained]
+        if row in drops.index:
+            line = drops.loc[row]
+            cells = [f"{line[trained]} → {line[tested]}", percent(line, f"auc_{tested}")]
+            lines.append([*cells, published])
+    text = grid(["Xception, trained on → tested at", "AUC here", "FaceForensics++"], lines)
+    low = table["compression"].iloc[0]
+    of = table[(table["row"] == "xception") & (table["compression"] == low)]
+    of = of[of["method"] != t1.ALL].sort_values("auc", ascending=False, kind="stable")
+    if len(of) < 2:
+        return text, ""
+    order = ", ".join(f"{line['method']} {100 * line['auc']:.1f}" for _, line in of.iterrows())
+    ends = list(of["method"].iloc[[0, -1]])
+    same = "also here" if ends == [EASIEST, HARDEST] else "not so here"
+    return text, (
+        f"Trained on {low} and tested at {low}, from the easiest to the hardest: {order}. "
+        f"In FaceForensics++ {EASIEST} is the easiest and {HARDEST} the hardest: {same}."
+    )
+
+
+def not_converged(table: pd.DataFrame) -> str:
+    """What stands below a table some of whose rows have a dagger, a paragraph of its own; "" else.
+
+    table: has `rising` (tables made by older versions have not).
+    """
+    if "rising" not in table or table["rising"].map(mark).eq("").all():
+        return ""
+    return (
+        f"\n\n{DAGGER.strip()} not converged: over the last quarter of its steps its validation "
+        f"AUC still rose by more than {100 * CONVERGED:g} point; longer training would lift it."
+    )
 
 
 def table1_caption(table: pd.DataFrame, facts: dict) -> str:
@@ -164,7 +211,9 @@ def settled(table: pd.DataFrame, measure: str) -> str:
     for _, line in table.dropna(subset=f"diff_{measure}").iterrows():
         low, high = line[f"diff_{measure}_lo"], line[f"diff_{measure}_hi"]
         word = "Higher" if low > 0 else "Lower" if high < 0 else "Not settled"
-        said[word].append(f"{row_title(line)} {percent(line, f'diff_{measure}', '{:+.1f}')}")
+        corrected = f"diff_{measure}_p_holm" in table
+        shown = difference if corrected else partial(percent, form="{:+.1f}")
+        said[word].append(f"{row_title(line)} {shown(line, f'diff_{measure}')}")
     to = "the same system that saw it"
     if "reference" in table:
         to = f"“{title_of(table, table['reference'].iloc[0])}”"

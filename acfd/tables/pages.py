@@ -10,7 +10,7 @@ import pandas as pd
 
 from acfd.degrade import FAMILIES
 from acfd.robustness.curves import ALL
-from acfd.tables import TableError, markdown, read_table
+from acfd.tables import TableError, markdown, read_table, row_title
 
 PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # whose results are in git
@@ -111,11 +111,11 @@ def areas(table: pd.DataFrame) -> str:
         head += [name, f"{name}, difference to “{reference}”"]
     lines = []
     for _, line in table[table["family"] == ALL].iterrows():
-        cells = [line["title"]]
+        cells = [row_title(line)]
         for m in measures:
             cells += [markdown.percent(line, m), markdown.percent(line, f"diff_{m}", "{:+.1f}")]
         lines.append(cells)
-    return markdown.grid(head, lines)
+    return markdown.grid(head, lines) + markdown.not_converged(table)
 
 
 def areas_by_family(table: pd.DataFrame) -> str:
@@ -125,6 +125,6 @@ def areas_by_family(table: pd.DataFrame) -> str:
     for _, of_row in table.groupby("row", sort=False):
         of = of_row.set_index("family")
         cells = [markdown.percent(of.loc[f], "auc") for f in families]
-        lines.append([of_row["title"].iloc[0], *cells])
+        lines.append([row_title(of_row.iloc[0]), *cells])
     names = [FAMILIES[f].title if f in FAMILIES else f for f in families]
-    return markdown.grid(["Row", *names], lines)
+    return markdown.grid(["Row", *names], lines) + markdown.not_converged(table)

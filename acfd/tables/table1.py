@@ -24,7 +24,8 @@ COSTS = {  # column of the table -> key of metrics/runs/<run>.json
 INTERVAL = ("", "_lo", "_hi")
 DIFFERENCE = (*INTERVAL, "_p", "_p_holm")
 COMPRESSION = [
-    *["row", "title", "trained_on", "high", "low", "seeds", "units", "frames", "collapsed"],
+    *["row", "title", "trained_on", "high", "low", "seeds", "units", "frames"],
+    *["rising", "collapsed"],
     *[f"{m}_{q}{e}" for m in DIFFERENCES for q in ("high", "low") for e in INTERVAL],
     *[f"drop_{m}{e}" for m in DIFFERENCES for e in INTERVAL],
     *[f"diff_drop_{m}{e}" for m in DIFFERENCES for e in DIFFERENCE],
@@ -32,7 +33,7 @@ COMPRESSION = [
 ]
 LEFT_OUT = [
     *["row", "title", "method", "compression", "seen_row", "seen_title", "seeds", "units"],
-    *["frames", "collapsed"],
+    *["frames", "rising", "collapsed"],
     *[f"{s}{m}{e}" for s in ("", "seen_") for m in DIFFERENCES for e in INTERVAL],
     *[f"diff_{m}{e}" for m in DIFFERENCES for e in DIFFERENCE],
     *["resamples", "confidence"],

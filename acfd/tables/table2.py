@@ -65,15 +65,3 @@ def study_facts(params: Params, paths: Paths) -> dict:
     infos = [tables.load_run_info(paths, *run) for run in runs]
     seconds = round(sum(info["seconds"] for info in infos))
     return {"preset": params.preset, "machine": tables.machines(infos), "seconds": seconds}
-
-
-def histories(params: Params, paths: Paths) -> pd.DataFrame:
-    """The history of every run of Table 2, a line an epoch, with row and seed."""
-    parts = []
-    for row in params.table2.rows:
-        for seed in params.study.seeds:
-            part = pd.read_csv(paths.history(row, seed))
-            part.insert(0, "row", row)
-            part.insert(1, "seed", seed)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)

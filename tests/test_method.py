@@ -1,0 +1,80 @@
+"""What the method reaches, from step files made here: ends and sentences counted by hand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acfd.paths import Paths
+from acfd.tables import TableError, method
+
+ROWS = ["cls_at", "cls_at_dis_gan"]
+
+
+@pytest.fixture
+def params(make_params):
+    p = make_params(table2={"rows": ["cls_c40", *ROWS], "reference": "cls_c40"})
+    setting = p.attention.model_copy(update={"factorial": ["factorial_moves"]})
+    study = p.study.model_copy(update={"rows": ["steg", "factorial_moves"], "seeds": [0]})
+    return p.model_copy(update={"attention": setting, "study": study})
+
+
+@pytest.fixture
+def paths(tmp_path, write_history) -> Paths:
+    """100 steps: |C| falls by 0.1 a step, the critic wins at step 30, M goes out."""
+    paths, step = Paths("pocket", tmp_path), np.arange(1, 101)
+    paths.steps("cls_at", 0).parent.mkdir(parents=True)
+    for row in (*ROWS, "factorial_moves"):
+        said = {"step": step, "norm_real": 20 - step / 10, "norm_forged": 14.0}
+        said |= {"hinge_real": (step > 90) / 2, "hinge_forged": 0.0}
+        said |= {"pair_distance": 8.0 + (step > 50), "other_distance": 12.0}
+        said |= {"attention_inside": 0.6, "attention_outside": 0.1, "attention_real": 0.2}
+        if row == "cls_at_dis_gan":
+            said["critic"] = np.where(step < 30, 9.0, -7.0)
+        pd.DataFrame(said).to_parquet(paths.steps(row, 0))
+        write_history(paths, row, 0)
+    return paths
+
+
+def test_ends_are_means_over_the_last_tenth(params, paths):
+    assert method.rows(params) == ROWS
+    table = method.ends(params, method.course(params, paths, ROWS)).set_index("row")
+    line = table.loc["cls_at_dis_gan"]
+    assert line["norm_real"] == pytest.approx(20 - 9.55)
+    assert line[["radius_real", "radius_fake", "hinge_real"]].tolist() == [5, 75, 0.5]
+    assert line["ratio"] == 0.75 and line["pair_distance_first"] == 8
+    assert line[["critic_first", "critic"]].tolist() == [9, -7]
+    assert np.isnan(table.loc["cls_at", "critic"])
+
+
+def test_sentences_have_the_numbers(params, paths):
+    said = method.sentences(params, method.course(params, paths, ROWS))
+    assert "14 with L_Dis, 14 without L_Dis; r+ is 75." in said["norm_forged"]
+    assert "50 with L_Dis, 50 without" in said["hinge_real"]
+    assert "ends at 0.75 with" in said["ratio"] and "at 8 and ends at 9" in said["ratio"]
+    assert "3 times" in said["attention_real"]
+    assert "at 9 and ends at -7; nine tenths of that way are done by step 34." in said["critic"]
+    said = method.sentences(params, method.course(params, paths, ["cls_at"]))
+    assert said["critic"] == "No row here has an order critic."
+
+
+def test_what_collapsed_is_said_by_factor(params, paths):
+    path = paths.summary("factorial_moves", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"collapsed": True}))
+    table = method.collapse(params, paths, params.attention.factorial, 0)
+    assert table["title"].tolist() == ["L1, product, rate x1, M_H moves"]
+    said = method.collapse_said(table)
+    assert "1 of 1 runs" in said and "M_H moves 1 of 1" in said
+    none = method.collapse(params, paths, [], 0)
+    assert list(none) == list(table) and "No rows" in method.collapse_said(none)
+
+
+def test_a_row_that_is_not_watched_is_named(params, paths):
+    pd.DataFrame({"step": [1], "loss": [0.5]}).to_parquet(paths.steps("cls_at", 0))
+    with pytest.raises(TableError, match=r"cls_at-s0.parquet: no column norm_real"):
+        method.course(params, paths, ROWS)
+    paths.steps("cls_at", 0).unlink()
+    with pytest.raises(TableError, match=r"cls_at-s0.parquet: no such file"):
+        method.course(params, paths, ROWS)
