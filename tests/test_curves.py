@@ -101,7 +101,7 @@ def test_rows_that_were_trained_on_degraded_pictures_are_marked(params, paths):
         titles = of.groupby("row")["title"].unique().str.join(",").to_dict()
         assert titles["ours"] == plain.title + curves.AFRESH
         assert titles["xception"] == params.rows["xception"].title
-    assert curves.title(params, "ours_plus").endswith(curves.AFRESH)
+    assert curves.title(params, "xray_c23").endswith(curves.AFRESH)
     assert curves.title(params, "ours") == plain.title
 
 
