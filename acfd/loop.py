@@ -302,12 +302,16 @@ def _some_maps(rows, labels, m=None, target=None) -> dict[int, torch.Tensor]:
 
 
 def _schedule(optimiser, t: Train, steps: int):
-    """The learning rate's course: up over train.warm_up of all steps and down by a cosine, to a
-    rate of nothing (one cycle, Smith and Topin 2017, arXiv 1708.07120); None for a constant one."""
+    """The learning rate's course over all steps: a straight rise over train.warm_up of them, then
+    down along a cosine to nothing (Loshchilov and Hutter 2017, arXiv 1608.03983); None: constant.
+    """
     if t.schedule == "constant":
         return None
-    most = [group["lr"] for group in optimiser.param_groups]
-    # one step more than there are: the last one would be taken at a rate of zero
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, most, total_steps=steps + 1, pct_start=t.warm_up, cycle_momentum=False
-    )
+    rise = t.warm_up * steps
+
+    def share(step: int) -> float:
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        return (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, share)

@@ -186,7 +186,7 @@ class Train(Section):
     val_pairs: Count
     batch: Annotated[int, Field(ge=2, multiple_of=2)]
     optimiser: Literal["adamw", "adam"]
-    schedule: Literal["one_cycle", "constant"]
+    schedule: Literal["cosine", "constant"]
     warm_up: Annotated[float, Field(gt=0, lt=1)]
     lr: Rate
     attention_lr_scale: Rate

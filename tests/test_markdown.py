@@ -102,11 +102,12 @@ def test_compression_says_what_is_lost():
 
 def test_what_is_settled_is_what_its_interval_says():
     table = pd.concat([table2(), *[table2().iloc[1:].assign(title=t) for t in ("up", "down")]])
-    table = table.assign(**said("diff_auc", np.array([np.nan, 0.02, 0.07, -0.06])))
+    each = pd.DataFrame([said("diff_auc", value) for value in (np.nan, 0.02, 0.07, -0.06)])
+    table = table.reset_index(drop=True).assign(**each)
     found = markdown.settled(table, "auc")
     assert found == (
-        "difference to “Row a”. Higher: up +7.0 (+2.0 to +12.0). Lower: down -6.0 (-11.0 to -1.0). "
-        "Not settled: Row b +2.0 (-3.0 to +7.0)."
+        "difference to “Row a”. Higher: up +7.0 (+2.0 to +12.0) *. "
+        "Lower: down -6.0 (-11.0 to -1.0). Not settled: Row b +2.0 (-3.0 to +7.0) *."
     )
 
 

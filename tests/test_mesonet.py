@@ -284,7 +284,7 @@ def test_constants_and_initial_values():
 
 @pytest.mark.parametrize(("row", "side"), [("meso4", 0), ("mesoinception4", 40)])
 def test_it_trains_scores_and_repeats(study, row, side):
-    p, paths = study("a", side, epochs=1)
+    p, paths = study("a", side, steps=2)
     folder = runs.run(p, row, 0, paths, progress=False)
     history, state = pd.read_csv(folder / "history.csv"), load_file(folder / "model.safetensors")
     assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)

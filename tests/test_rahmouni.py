@@ -96,7 +96,7 @@ def test_dropout_does_not_drop_the_gradient():
 
 
 def test_it_trains_scores_and_repeats(study):
-    p, paths = study("a", epochs=1)
+    p, paths = study("a", steps=2)
     folder = runs.run(p, "rahmouni", 0, paths, progress=False)
     history, steps, state = result(folder)
     assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)
@@ -109,7 +109,7 @@ def test_it_trains_scores_and_repeats(study):
     assert all(torch.equal(state[k], v) for k, v in loaded.net.state_dict().items())
     pd.testing.assert_frame_equal(scores, again)
 
-    _, other = study("b", epochs=1)
+    _, other = study("b", steps=2)
     assert_same(result(folder), result(runs.run(p, "rahmouni", 0, other, progress=False)))
     changed = result(runs.run(p, "rahmouni", 1, other, progress=False))
     assert changed[0]["train_loss"][0] != history["train_loss"][0]
@@ -128,7 +128,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("row", ["rahmouni", "meso4"])
 def test_a_run_cut_short_ends_as_a_whole_one(study, monkeypatch, row):
     """Cut after the third of four steps, in the middle of the second epoch."""
-    p, whole = study("whole", epochs=2)
+    p, whole = study("whole", steps=4)
     expected = result(runs.run(p, row, 0, whole, progress=False))
     assert len(expected[1]) == 4
 

@@ -30,16 +30,16 @@ def _faceswap(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "other",
         "fit": "piecewise",
-        "expression": 0.18 * k,
+        "expression": 0.2 * k,
         "kind": "hull",
         "scale": rng.uniform(0.9, 1.05),
         "softness": rng.uniform(0.05, 0.11) / np.sqrt(k),
-        "colour": max(1 - k * rng.uniform(0.3, 0.6), 0),
+        "colour": max(1 - k * rng.uniform(0.45, 0.75), 0),
         "skin": True,
         "light": 0.7 * k,
-        "recipe": (("sharpen", k, 1.0),),
+        "recipe": (("sharpen", 1.2 * k, 1.0),),
         "noise": 0.3,
-        "offset": 0.17 * k,
+        "offset": 0.2 * k,
         "shake": 0.05 * k,
         "flicker": 2 * k,
     }
@@ -54,7 +54,7 @@ def _face2face(rng: np.random.Generator, k: float) -> dict:
         "scale": rng.uniform(0.95, 1.05),
         "softness": rng.uniform(0.15, 0.25) / np.sqrt(k),
         "colour": max(1 - 0.6 * k, 0),
-        "recipe": (("contrast", 1 + 0.2 * k), ("rescale", 1 + k, cv2.INTER_CUBIC)),
+        "recipe": (("contrast", 1 + 0.2 * k), ("rescale", 1 + 1.2 * k, cv2.INTER_CUBIC)),
         "offset": 0.12 * k,
     }
 

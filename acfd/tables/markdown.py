@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pandas as pd
 
@@ -210,7 +211,9 @@ def settled(table: pd.DataFrame, measure: str) -> str:
     for _, line in table.dropna(subset=f"diff_{measure}").iterrows():
         low, high = line[f"diff_{measure}_lo"], line[f"diff_{measure}_hi"]
         word = "Higher" if low > 0 else "Lower" if high < 0 else "Not settled"
-        said[word].append(f"{row_title(line)} {percent(line, f'diff_{measure}', '{:+.1f}')}")
+        corrected = f"diff_{measure}_p_holm" in table
+        shown = difference if corrected else partial(percent, form="{:+.1f}")
+        said[word].append(f"{row_title(line)} {shown(line, f'diff_{measure}')}")
     to = "the same system that saw it"
     if "reference" in table:
         to = f"“{title_of(table, table['reference'].iloc[0])}”"
