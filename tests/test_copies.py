@@ -25,7 +25,8 @@ def params(make_params):
         every = {f: [] for f in degrade.FAMILIES} | (SOME if levels is None else levels)
         r = {"levels": every, "frames": 1, "forgeries": 1, "window": 5} | changes
         methods = {"methods": METHODS}
-        return make_params(data=methods, faces={"size": 32}, robustness=r, train=methods)
+        small = {"faces": {"size": 32}, "synthff": {"size": 64}}
+        return make_params(data=methods, robustness=r, train=methods, **small)
 
     return of
 
