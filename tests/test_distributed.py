@@ -34,6 +34,8 @@ TRAIN = {
     "batch": 8,
     "epoch_steps": 2,
     "steps": 24,
+    "optimiser": "adam",
+    "schedule": "constant",
     "patience": 2,
     "val_pairs": 0,
     "critic_steps": 2,
@@ -118,12 +120,10 @@ def scores_of(paths):
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_gradients_are_those_of_the_whole_batch(one, two, processes, accumulate):
-    """The net's and the critic's, whose penalty has second derivatives and random points; in an
-    epoch of the classifier alone and in one of all weights."""
+    """The net's and the critic's, whose penalty has second derivatives and random points."""
     expected = torch.load(one.top / "steps1.pt", weights_only=True)
     found = torch.load((one if processes == 1 else two).top / f"steps{accumulate}.pt")
-    assert set(found[0]["net"]) == {"low.fc.weight", "low.fc.bias"}
-    assert "high.head.0.weight" in found[1]["net"]
+    assert "high.head.0.weight" in found[0]["net"]
     for a, b in zip(found, expected, strict=True):
         for module in ("net", "critic"):
             assert set(a[module]) == set(b[module])
@@ -154,7 +154,7 @@ def test_validation_and_early_stop_are_the_same(one, two):
     history, steps, _, said = result(two)
     expected, expected_steps, _, expected_said = result(one)
     assert expected_said["stopped"].startswith("validation loss did not fall")
-    assert 3 <= len(expected) < TRAIN["epochs"]
+    assert 3 <= len(expected) < TRAIN["steps"] / TRAIN["epoch_steps"]
     for key in ("stopped", "kept_epoch", "epochs", "collapsed"):
         assert said[key] == expected_said[key]
     columns = ["train_loss", "train_gan", "critic_loss", "val_loss", "val_auc"]
@@ -264,10 +264,10 @@ def test_batch_norm_is_shared_on_gpus(kind, world, shared):
 
 
 def test_a_batch_that_does_not_divide_is_named(small_net, small_params, tmp_path):
-    p = changed(small_params, train={"batch": 6, "accumulate": 2})
-    system = systems.make(p, ROW, 0)
-    with pytest.raises(TrainingError, match=r"train\.batch 6 .* 2 parts \(train\.accumulate\)"):
-        Loop(system, p, ranks.make_fabric(p.compute), tmp_path)
+    p = changed(small_params, train={"batch": 6})
+    system, fabric = systems.make(p, ROW, 0), SimpleNamespace(world_size=2)
+    with pytest.raises(TrainingError, match=r"train\.batch 6 .* 2 processes"):
+        Loop(system, p, fabric, tmp_path)
 
 
 def test_critic_penalty_and_norms_stay_in_float32_under_bf16(small_net, make_study):
