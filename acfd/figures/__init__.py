@@ -176,7 +176,8 @@ def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
     style = {"hue_order": list(names.values()), "palette": palette(len(rows))}
     marks = {"style": "title", "style_order": style["hue_order"], "dashes": False, "markers": True}
     data = {"data": shown, "x": "step", "y": "auc", "hue": "title", "ax": axes[0, 0]}
-    sns.lineplot(**data, **style, **marks, markersize=6, errorbar=("pi", 100))
+    if rows:
+        sns.lineplot(**data, **style, **marks, markersize=6, errorbar=("pi", 100))
     ax = axes[0, 0]
     ends = history.groupby("row")["step"].max()
     if ends.max() > 4 * ends.min():
@@ -184,7 +185,8 @@ def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
         ax.xaxis.set_major_formatter("{x:g}")
     ax.axhline(50, color=QUIET, lw=1, ls=":")
     ax.set(xlabel="optimiser steps", ylabel="validation AUC, percent")
-    sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
+    if rows:
+        sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
     return fig
 
 
