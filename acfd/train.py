@@ -19,7 +19,7 @@ from acfd.systems import System
 VANISHED = 0.05
 # A map as low as this that is no higher on forged pixels than elsewhere shows nothing; but a young
 # one passes through here, so this is reported and stops no run.
-FLAT_BELOW, FLAT_MARGIN = 0.15, 0.02
+FLAT_BELOW, FLAT_MARGIN = 0.1, 0.02
 TERMS = ("cls", "at", "dis", "gan", "kd", "fd")
 
 

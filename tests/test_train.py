@@ -224,7 +224,7 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
         (0.60, 0.15, False, False),
         (0.01, 0.01, True, True),
         (0.04, 0.001, True, True),  # off, even if it still tells the two apart
-        (0.11, 0.12, True, False),  # flat and low: reported, but it may be on its way
+        (0.08, 0.09, True, False),  # flat and low: reported, but it may be on its way
         (0.30, 0.30, False, False),  # flat at the start of a training
         (np.nan, np.nan, False, False),  # no map
     ],
@@ -246,7 +246,7 @@ def test_a_normalised_map_may_be_low(small_params):
 
 
 def test_collapsed_is_said_of_the_weights_that_are_kept(small_params):
-    sound, flat = ({"attention_inside": i, "attention_outside": 0.1} for i in (0.6, 0.1))
+    sound, flat = ({"attention_inside": i, "attention_outside": 0.1} for i in (0.6, 0.09))
     history = train.History(epochs=[sound, flat], kept_epoch=1)
     train._judge(history, small_params.train, "normalised")
     assert not history.collapsed

@@ -30,7 +30,7 @@ def _faceswap(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "other",
         "fit": "piecewise",
-        "expression": 0.2 * k,
+        "expression": 0.14 * k,
         "kind": "hull",
         "scale": rng.uniform(0.9, 1.05),
         "softness": rng.uniform(0.05, 0.11) / np.sqrt(k),
@@ -49,12 +49,12 @@ def _face2face(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "shifted",
         "fit": "affine",
-        "expression": 0.28 * k,
+        "expression": 0.18 * k,
         "kind": str(rng.choice(["inner", "hull"])),
         "scale": rng.uniform(0.95, 1.05),
         "softness": rng.uniform(0.15, 0.25) / np.sqrt(k),
         "colour": max(1 - 0.6 * k, 0),
-        "recipe": (("contrast", 1 + 0.2 * k), ("rescale", 1 + 1.2 * k, cv2.INTER_CUBIC)),
+        "recipe": (("contrast", 1 + 0.2 * k), ("rescale", 1 + 1.5 * k, cv2.INTER_CUBIC)),
         "offset": 0.12 * k,
     }
 
@@ -63,12 +63,12 @@ def _neural_textures(rng: np.random.Generator, k: float) -> dict:
     return {
         "source": "shifted",
         "fit": "affine",
-        "expression": 0.3 * k,
+        "expression": 0.18 * k,
         "kind": "lower",
         "scale": rng.uniform(0.95, 1.1),
         "softness": rng.uniform(0.22, 0.36) / np.sqrt(k),
         "colour": max(1 - 0.35 * k, 0),
-        "recipe": (("smooth", 70.0 * k), ("rescale", 1 + 1.3 * k, cv2.INTER_CUBIC)),
+        "recipe": (("smooth", 80.0 * k), ("rescale", 1 + 1.5 * k, cv2.INTER_CUBIC)),
         "offset": 0.07 * k,
     }
 
