@@ -227,8 +227,8 @@ def test_other_params_and_changed_files_are_extracted_again(mine, make_params, t
     assert timing.clips == 1
     changed = {name for name, data in contents(out).items() if data != before[name]}
     assert changed == {"original/000.arrow"}
-    run(make_params(faces={"size": 32}), mine, out)
-    assert PairTable(out).read(0)["high"].shape == (32, 32, 3)
+    run(make_params(faces={"size": 56}), mine, out)
+    assert PairTable(out).read(0)["high"].shape == (56, 56, 3)
 
 
 def test_shards_of_clips_that_are_gone_are_removed(mine, make_params, tmp_path):
