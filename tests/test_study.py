@@ -166,7 +166,7 @@ def test_edited_code_retrains_what_uses_it_and_a_comment_nothing(copy):
 
 def test_a_wrong_key_stops_before_anything_runs(copy):
     path = copy / "params.yaml"
-    path.write_text(path.read_text().replace("  lr: 0.0003", "  lr: 0.0003\n  lrr: 0.1"))
+    path.write_text(path.read_text().replace("  lr: 0.0001", "  lr: 0.0001\n  lrr: 0.1"))
     done = subprocess.run(
         ["acfd", "score", "--row", "xception", "--seed", "0"],
         cwd=copy,
