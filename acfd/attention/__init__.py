@@ -117,7 +117,7 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
     by real) and iou (of the low branch's map), these two with intervals over identities, and units.
     NaN where no face has a mask, or real faces show nothing at all.
     """
-    setting, lines = params.table2, []
+    setting, lines = params.table1, []
     side = int(found["side"].iloc[0])
     for compression, of in found.groupby("compression", sort=False):
         unit = metrics.identity_units(of)
