@@ -26,34 +26,32 @@ class NotebookError(RuntimeError):
 
 
 def strip(source: Path, target: Path):
-    """A copy without outputs, counts and editor metadata: the same bytes however often run."""
-    notebook = _read(source)
-    clean(notebook)
-    with atomic(target) as f:
-        nbformat.write(notebook, f)
-
-
-def strip_all(source: Path, target: Path):
-    """`strip` every notebook of a folder; what else is in the other one stays."""
-    notebooks = sorted(source.glob("*.ipynb"))
-    if not notebooks:
+    """Copy a folder's notebooks without outputs, counts and editor metadata: the same bytes however
+    often they were run. What else is in the other folder stays."""
+    paths = sorted(source.glob("*.ipynb"))
+    if not paths:
         raise NotebookError(f"no notebooks in {source}; run from the project's top folder")
-    for path in notebooks:
-        strip(path, target / path.name)
+    for path in paths:
+        notebook = _read(path)
+        clean(notebook)
+        with atomic(target / path.name) as f:
+            nbformat.write(notebook, f)
 
 
-def clean(notebook: nbformat.NotebookNode):
-    """Remove in place what running or opening a notebook leaves in it."""
+def clean(notebook: nbformat.NotebookNode, *, outputs: bool = False):
+    """Remove in place what running or opening a notebook leaves in it; outputs: but for these,
+    without progress."""
     for i, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
         cell.id = f"cell-{i}"
-        if cell.cell_type == "code":
+        if cell.cell_type == "code" and outputs:
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+        elif cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = nbformat.NotebookNode(
-        kernelspec=kernel, language_info=nbformat.NotebookNode(name="python")
-    )
+    about = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook.metadata = nbformat.from_dict(about)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
 
 
@@ -64,9 +62,9 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
     counts of the execution are taken out. Of a notebook that fails, the copy up to the error stays
     as <target>.failed.ipynb.
     """
-    known = papermill.inspect_notebook(str(_exists(source)))
-    unknown = set(parameters) - set(known)
-    if unknown:
+    notebook = _read(source)
+    known = papermill.inspect_notebook(str(source))
+    if unknown := set(parameters) - set(known):
         raise NotebookError(
             f"{source} has no parameter {', '.join(sorted(unknown))}; its cell tagged "
             f"'parameters' has: {', '.join(known) or 'none'}"
@@ -76,21 +74,13 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.with_suffix(".failed.ipynb")
     began = time.perf_counter()
-    notebook = _read(source)
     clean(notebook)
+    shown = {"progress_bar": False, "stdout_file": sys.stdout, "stderr_file": sys.stderr}
+    # the kernel's own notes on its start and end are no news of the study
+    kernel = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=50"]}
     try:
         papermill.execute_notebook(
-            notebook,
-            str(failed),
-            parameters=parameters,
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-            cwd=os.getcwd(),
-            # the kernel's own notes on its start and end are no news of the study
-            extra_arguments=["--IPKernelApp.log_level=50"],
+            notebook, str(failed), parameters, cwd=os.getcwd(), **shown, **kernel
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookError(
@@ -98,7 +88,7 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
             f"The notebook up to there: {failed}"
         ) from None
     executed = _read(failed)
-    _drop_volatile(executed)
+    clean(executed, outputs=True)
     with atomic(target) as f:
         nbformat.write(executed, f)
     failed.unlink()
@@ -106,21 +96,7 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
     return target
 
 
-def _drop_volatile(notebook: nbformat.NotebookNode):
-    notebook.metadata.pop("papermill", None)
-    for i, cell in enumerate(notebook.cells):
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        cell.id = f"cell-{i}"
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-
-
-def _exists(path: Path) -> Path:
+def _read(path: Path) -> nbformat.NotebookNode:
     if not path.is_file():
         raise NotebookError(f"no notebook {path}; run from the project's top folder")
-    return path
-
-
-def _read(path: Path) -> nbformat.NotebookNode:
-    return nbformat.read(_exists(path), as_version=4)
+    return nbformat.read(path, as_version=4)

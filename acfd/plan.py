@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from acfd.params import Params
 from acfd.paths import Paths
@@ -17,7 +18,7 @@ START = 12.0  # a notebook's kernel and imports
 CODED = 0.008  # code a frame of 320 x 320 and read it back, as the degraded copies are
 COPY = 0.005  # blur, noise or such on one frame, and a face cut from it
 DRAW = 20.0  # the tables and figures of a notebook, and of the calibration
-CODECS = ("h264", "h265", "av1", "double")
+CODECS = ("h264", "h265", "av1", "double", "double")  # it codes twice
 # One image of each system as a part of PASS; of a two-branch system each of its two images
 COST = {"steg": 0.05, "rahmouni": 0.3, "meso4": 0.1, "mesoinception4": 0.2, "f3net": 2.5}
 OFFICIAL = 720  # real videos that FaceForensics++ trains on
@@ -53,109 +54,86 @@ def plan(p: Params, each: float | None = None) -> str:
     each: seconds of one crop through an Xception, as `measured`; None: those of a 2-core machine.
     """
     each = each or PASS * (p.faces.size / 96) ** 2
-    paths = Paths.of(p)
+    paths, d, a, r = Paths.of(p), p.data, p.attention, p.robustness
+    made = d.source == "synthff"  # else it is not known how many videos there are
+    seeds = len(p.study.seeds)
+    area = (p.synthff.size / 320) ** 2
     lines, total = [], 0.0
 
     def add(stage: str, what: str, seconds: float):
         nonlocal total
         total += seconds
-        lines.append(f"  {stage:<11}{what:<55}{_minutes(seconds):>9}")
+        shown = f"{seconds / 60:.1f} min" if seconds else ""
+        lines.append(f"  {stage:<11}{what:<55}{shown:>9}")
 
-    clips = faces = 0
-    if p.data.source == "synthff":
+    def judged(rows: list[str], images: Callable[[str], int]) -> float:
+        """Seconds until each row's network has seen so many images."""
+        cost = {row: COST.get(p.rows[row].system, 1) for row in rows}
+        return sum(START + images(row) * FORWARD * each * cost[row] for row in rows)
+
+    if made:
         people = sum(n for _, n in p.synthff.identities)
-        clips = people * (1 + len(p.data.methods))
-        frames = clips * p.synthff.frames * (p.synthff.size / 320) ** 2
-        seconds = START + people * PERSON + frames * CLIP_FRAME
-        add("videos", f"{people} people, {clips} clips at raw, c23, c40", seconds)
-        faces = clips * min(p.faces.frames, p.synthff.frames)
-        add("faces", f"{faces} pairs of {p.faces.size} px", START + faces * FACE)
+        clips = people * (1 + len(d.methods))
+        seconds = people * PERSON + clips * p.synthff.frames * area * CLIP_FRAME
+        add("videos", f"{people} people, {clips} clips at raw, c23, c40", START + seconds)
+        pairs = clips * min(p.faces.frames, p.synthff.frames)
+        add("faces", f"{pairs} pairs of {p.faces.size} px", START + pairs * FACE)
     else:
-        add("videos", f"check of {p.data.root}", START)
+        add("videos", f"check of {d.root}", START)
         add("faces", f"{p.faces.frames} pairs a video of {p.faces.size} px: see `acfd check`", 0)
-    seeds = len(p.study.seeds)
     for suffix, rows, table in (("2", p.table2.rows, p.table2), ("", p.study.rows, p.table1)):
-        scoring = 0.0
         for row in rows:
-            training, pairs = _training(p, row, each)
-            add(f"train{suffix}", f"{row}, {seeds} seed(s), at most {pairs}", seeds * training)
-            scoring += seeds * (START + _scored(p, row) * 2 * FORWARD * each * _cost(p, row))
-        add(f"score{suffix}", f"{len(rows)} rows, {p.data.high} and {p.data.low}", scoring)
-        made = f"{len(table.rows)} rows: tables, figures, metrics"
-        add("table2" if suffix else "table1", made, DRAW + START)
+            seconds, pairs = _training(p, row, each)
+            add(f"train{suffix}", f"{row}, {seeds} seed(s), at most {pairs} pairs", seeds * seconds)
+        seconds = seeds * judged(rows, lambda row: 2 * _pairs(p, row, "val", "test"))
+        add(f"score{suffix}", f"{len(rows)} rows, {d.high} and {d.low}", seconds)
+        what = f"{len(table.rows)} rows: tables, figures, metrics"
+        add("table2" if suffix else "table1", what, DRAW + START)
     add("calibrate", f"what a score of {p.detect.row} is worth", DRAW + START)
-    looked, seconds = _features(p, each)
-    add("features", f"{len(p.attention.rows)} rows, {looked}", seconds)
+    looked = f"{_pairs(p, a.rows[-1], 'test', most=a.frames)} test faces"
+    what = looked if made else f"{a.frames} frame(s) a test video"
+    # both states, both qualities
+    seconds = judged(a.rows, lambda row: 4 * _pairs(p, row, "test", most=a.frames))
+    add("features", f"{len(a.rows)} rows, {what}", seconds)
     add("attention", "maps and features: figures, tables", 2 * DRAW + START)
-    made, seconds, crops = _copies(p)
-    add("copies", made, seconds)
-    judged = sum(START + crops * FORWARD * each * _cost(p, row) for row in p.robustness.rows)
-    add("robustness", f"{len(p.robustness.rows)} rows, {seeds} seed(s)", seeds * judged)
+    levels = dict(r.levels)
+    kinds = 1 + sum(map(len, levels.values()))
+    forged = min(r.forgeries or len(d.methods), len(d.methods))
+    faces = made * p.synthff.identities.test * (1 + forged) * min(r.frames, p.faces.frames)
+    coded = sum(len(levels[codec]) for codec in CODECS) * min(r.window, p.synthff.frames) * area
+    what = f"{faces} test faces at {kinds} levels"
+    what = what if made else f"{kinds} levels of {r.frames} frame(s) a test video"
+    add("copies", what, START + faces * (coded * CODED + kinds * COPY))
+    seconds = seeds * judged(r.rows, lambda _: faces * kinds)
+    add("robustness", f"{len(r.rows)} rows, {seeds} seed(s)", seconds)
     add("curves", "robustness: tables, figures, metrics", 2 * DRAW + START)
     add("report", f"{paths.results}/report.html", START)
+    if d.source in ("synthff", "ffpp"):
+        what = "in all" if made else "in all, without faces, of the whole data set"
+        about = "on this machine; early stopping may save some"
+        lines.append(f"  {what:<66}{total / 60:>5.1f} min   {about}")
     head = f"preset {p.preset}: the tables in {paths.results}/, intermediate files in {paths.data}/"
     foot = "What is there already and up to date is not made again; interrupted, it goes on."
-    if p.data.source not in ("synthff", "ffpp"):
-        return "\n".join([head, *lines, foot])
-    what = "in all" if clips else "in all, without faces, of the whole data set"
-    about = f"  {what:<66}{_minutes(total):>9}   on this machine; early stopping may save some"
-    return "\n".join([head, *lines, about, foot])
+    return "\n".join([head, *lines, foot])
 
 
-def _cost(p: Params, row: str) -> float:
-    return COST.get(p.rows[row].system, 1)
-
-
-def _training(p: Params, row: str, each: float) -> tuple[float, str]:
-    """Seconds of one run that no early stopping ends, and its pairs in words."""
-    t = p.for_row(row).train
-    images = 2 if p.rows[row].system == "two_branch" else len(t.qualities)
+def _training(p: Params, row: str, each: float) -> tuple[float, int]:
+    """Seconds of one run that no early stopping ends, and its pairs."""
+    t, system = p.for_row(row).train, p.rows[row].system
+    images = 2 if system == "two_branch" else len(t.qualities)
     real = p.synthff.identities.train if p.data.source == "synthff" else OFFICIAL
     whole = 2 * real * len(t.methods) * p.faces.frames  # as many real pairs as forged ones
     pairs = (t.epoch_steps * t.batch or whole) * t.most_epochs()
     checked = t.val_pairs * t.most_epochs() * FORWARD
-    seconds = (1.1 * pairs + checked) * images * each * _cost(p, row) + 2 * START
-    return seconds, f"{pairs} pairs"
+    return (1.1 * pairs + checked) * images * each * COST.get(system, 1) + 2 * START, pairs
 
 
-def _scored(p: Params, row: str) -> int:
-    """Pairs of the validation and test splits that a row is scored on, if they are known."""
+def _pairs(p: Params, row: str, *splits: str, most: int | None = None) -> int:
+    """Pairs of these splits that a row is tested on, `most` of a video; 0 if that is not known."""
     if p.data.source != "synthff":
         return 0
     of = p.for_row(row)
-    people = p.synthff.identities.val + p.synthff.identities.test
+    people = sum(getattr(p.synthff.identities, split) for split in splits)
+    frames = min(p.faces.frames, p.synthff.frames)
     clips = people * (1 + len(of.score.methods or of.train.methods))
-    return clips * min(p.faces.frames, p.synthff.frames)
-
-
-def _features(p: Params, each: float) -> tuple[str, float]:
-    """Faces that features are taken of, in words, and seconds: both states, both qualities."""
-    frames, seconds, faces = p.attention.frames, 0.0, 0
-    for row in p.attention.rows:
-        seconds += START
-        if p.data.source == "synthff":
-            of = p.for_row(row)
-            clips = p.synthff.identities.test * (1 + len(of.score.methods or of.train.methods))
-            faces = clips * min(frames, p.faces.frames, p.synthff.frames)
-            seconds += 4 * faces * FORWARD * each * _cost(p, row)
-    return f"{faces} test faces" if faces else f"{frames} frame(s) a test video", seconds
-
-
-def _copies(p: Params) -> tuple[str, float, int]:
-    """Degraded copies in words, their seconds, and how many faces are cut (0 if not known)."""
-    r = p.robustness
-    levels = dict(r.levels)
-    kinds = 1 + sum(map(len, levels.values()))
-    if p.data.source != "synthff":
-        return f"{kinds} levels of {r.frames} frame(s) a test video", START, 0
-    forged = min(r.forgeries or len(p.data.methods), len(p.data.methods))
-    faces = p.synthff.identities.test * (1 + forged) * min(r.frames, p.faces.frames)
-    # double codes twice
-    passes = sum(len(levels[codec]) for codec in CODECS) + len(levels["double"])
-    window = min(r.window, p.synthff.frames) * (p.synthff.size / 320) ** 2
-    seconds = START + faces * (passes * window * CODED + kinds * COPY)
-    return f"{faces} test faces at {kinds} levels", seconds, faces * kinds
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f} min" if seconds else ""
+    return clips * min(frames, most or frames)

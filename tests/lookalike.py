@@ -135,35 +135,33 @@ def _beside(made: LookAlike) -> None:
     made.notes += [
         "original_sequences/youtube/c23/videos: 2 files that the splits do not name: .DS_Store, 9",
         "FaceSwap/c40/videos: 1 files that the splits do not name: tmpq3x_81d",
-        "manipulated_sequences/FaceShifter: not in data.methods",
-        "manipulated_sequences/DeepFakeDetection: not in data.methods",
-        "original_sequences/actors: belongs to DeepFakeDetection",
     ]
 
 
 def _harm(made: LookAlike) -> None:
     tree, clip = made.tree, made.clip
 
-    tree.video_path(clip("original/071"), "c40").unlink()
-    made.problems["original/071"] = ("missing", "no c40")
-    made.left_out["original/071", ""] = "c40/videos/071.mp4: no such video file"
+    def harmed(name: str, kind: str, text: str, left_out: str = "") -> None:
+        made.problems[name] = (kind, text)
+        made.left_out[name, ""] = left_out or text
 
+    tree.video_path(clip("original/071"), "c40").unlink()
+    harmed("original/071", "missing", "no c40", "c40/videos/071.mp4: no such video file")
+
+    short = "the file is cut short"
     cut(tree.video_path(clip("FaceSwap/054_071"), "c23"), 0.5)
-    made.problems["FaceSwap/054_071"] = ("damaged", "the file is cut short")
-    made.left_out["FaceSwap/054_071", ""] = "c23/videos/054_071.mp4: not a readable video"
+    harmed("FaceSwap/054_071", "damaged", short, "c23/videos/054_071.mp4: not a readable video")
 
     path = tree.video_path(clip("Face2Face/054_071"), "c40")
     header_first(path)
     cut(path, 0.9)
-    made.problems["Face2Face/054_071"] = ("damaged", "the file is cut short")
-    made.left_out["Face2Face/054_071", ""] = "the video is cut short or damaged"
+    harmed("Face2Face/054_071", "damaged", short, "the video is cut short or damaged")
 
     path = tree.mask_path(clip("Deepfakes/000_003"))
     masks = [m for _, m in read_frames(path)]
     write_video(path, masks[:3], 24000 / 1001, crf=10)
     note = "c23 has 5 frames, c40 5, mask 3: only the first 3 used"
-    made.left_out["Deepfakes/000_003", ""] = note
-    made.problems["Deepfakes/000_003"] = ("frames", "c23 5, c40 5, mask 3: only the first 3 can")
+    harmed("Deepfakes/000_003", "frames", "c23 5, c40 5, mask 3: only the first 3 can", note)
 
     path = tree.video_path(clip("Deepfakes/003_000"), "c40")
     frames = [f for _, f in read_frames(path)]
@@ -176,20 +174,16 @@ def _harm(made: LookAlike) -> None:
     path = tree.video_path(clip("NeuralTextures/953_974"), "c40")
     small = [cv2.resize(f, (96, 48)) for _, f in read_frames(path)]
     write_video(path, small, 30000 / 1001, crf=40)
-    made.problems["NeuralTextures/953_974"] = ("size", "c23 192x96, c40 96x48, mask 192x96")
-    made.left_out["NeuralTextures/953_974", ""] = "frames are 96x48, those of c23 are 192x96"
+    note = "frames are 96x48, those of c23 are 192x96"
+    harmed("NeuralTextures/953_974", "size", "c23 192x96, c40 96x48, mask 192x96", note)
 
     tree.mask_path(clip("NeuralTextures/720_672")).write_bytes(b"")
-    made.problems["NeuralTextures/720_672"] = (
-        "damaged",
-        "masks/videos/720_672.mp4: the file is em",
-    )
-    made.left_out["NeuralTextures/720_672", ""] = "masks/videos/720_672.mp4: the file is empty"
+    empty = "masks/videos/720_672.mp4: the file is empty"
+    harmed("NeuralTextures/720_672", "damaged", empty[:-3], empty)
 
     page = b"<!DOCTYPE html><title>503 Service Unavailable</title>" * 20
     tree.video_path(clip("Face2Face/003_000"), "c23").write_bytes(page)
-    made.problems["Face2Face/003_000"] = ("damaged", "not a readable video")
-    made.left_out["Face2Face/003_000", ""] = "not a readable video"
+    harmed("Face2Face/003_000", "damaged", "not a readable video")
 
     # whole files, in which only decoding, or looking at the pictures, finds something wrong
     path = tree.video_path(clip("NeuralTextures/000_003"), "c40")

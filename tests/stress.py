@@ -94,16 +94,11 @@ def killed(
 
 def differences(a: Path, b: Path) -> list[str]:
     """What is not the same in two finished studies, but for times."""
-    found = []
-    names = [
-        {
-            str(p.relative_to(top))
-            for part in ("data/smoke", "results/smoke")
-            for p in _files(top / part)
-        }
-        for top in (a, b)
-    ]
-    found += [f"only in one: {name}" for name in sorted(names[0] ^ names[1])]
+    names = []
+    for top in (a, b):
+        files = [p for part in ("data", "results") for p in (top / part / "smoke").rglob("*")]
+        names.append({str(p.relative_to(top)) for p in files if p.is_file()})
+    found = [f"only in one: {name}" for name in sorted(names[0] ^ names[1])]
     for name in sorted(names[0] & names[1]):
         one, other = a / name, b / name
         if one.suffix == ".ipynb" or name.endswith(("report.html", *TIMES_DRAWN)):
@@ -111,10 +106,6 @@ def differences(a: Path, b: Path) -> list[str]:
         if not _same(one, other):
             found.append(f"differs: {name}")
     return found
-
-
-def _files(folder: Path):
-    return (p for p in folder.rglob("*") if p.is_file())
 
 
 def _same(a: Path, b: Path) -> bool:
@@ -125,15 +116,11 @@ def _same(a: Path, b: Path) -> bool:
         return x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x)
     if a.suffix in (".csv", ".parquet"):
         read = pd.read_csv if a.suffix == ".csv" else pd.read_parquet
-        return _timeless(read(a)).equals(_timeless(read(b)))
+        x, y = (read(p).drop(columns=OF_THE_MOMENT, errors="ignore") for p in (a, b))
+        return x.equals(y)
     if a.suffix == ".json":
-        x, y = (_plain(json.loads(p.read_text())) for p in (a, b))
-        return x == y
+        return _plain(json.loads(a.read_text())) == _plain(json.loads(b.read_text()))
     return False
-
-
-def _timeless(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns=OF_THE_MOMENT, errors="ignore")
 
 
 def _plain(said):

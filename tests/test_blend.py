@@ -33,9 +33,8 @@ def test_masks_lie_on_the_face_and_end_in_zero(kind):
 
 
 def test_masks_differ_by_kind_and_by_draw():
-    masks = {
-        k: blend.random_mask(POINTS, (128, 128), k, np.random.default_rng(1)) for k in blend.KINDS
-    }
+    rng = np.random.default_rng
+    masks = {k: blend.random_mask(POINTS, (128, 128), k, rng(1)) for k in blend.KINDS}
     area = {k: float(m.sum()) for k, m in masks.items()}
     assert area["mouth"] < area["lower"] < area["inner"] < area["hull"] < area["full"]
     mouth, eyes = (masks[k] > 0.5 for k in ("mouth", "eyes"))
@@ -44,16 +43,8 @@ def test_masks_differ_by_kind_and_by_draw():
     assert eyes[round(POINTS[0, 1]), round(POINTS[0, 0])]
     other = blend.random_mask(POINTS, (128, 128), "oval", np.random.default_rng(2))
     assert np.abs(other - masks["oval"]).max() > 0.2
-
-
-def test_a_mask_follows_the_landmarks():
-    turned = POINTS @ [[0.94, 0.34], [-0.34, 0.94]]
-    turned += POINTS.mean(0) - turned.mean(0)
-    a = blend.random_mask(POINTS, (128, 128), "mouth", np.random.default_rng(0), wobble=0)
-    b = blend.random_mask(turned, (128, 128), "mouth", np.random.default_rng(0), wobble=0)
-    for mask, points in ((a, POINTS), (b, turned)):
-        y, x = np.nonzero(mask > 0.5)
-        assert np.abs(np.array([x.mean(), y.mean()]) - points[3:].mean(0)).max() < 3
+    with pytest.raises(ValueError, match=r"'nose'.*oval"):
+        blend.random_mask(POINTS, (128, 128), "nose", np.random.default_rng(0))
 
 
 def test_softness_is_the_width_of_the_edge():
@@ -66,11 +57,6 @@ def test_softness_is_the_width_of_the_edge():
 
     assert edge(0.1)[0] * 3 < edge(1.0)[0]
     assert edge(1.0, inward=True)[1] <= edge(0.0)[1] * 1.02 < edge(1.0)[1]
-
-
-def test_an_unknown_mask_is_named():
-    with pytest.raises(ValueError, match=r"'nose'.*oval"):
-        blend.random_mask(POINTS, (128, 128), "nose", np.random.default_rng(0))
 
 
 def test_colour_match_meets_the_target_inside_the_mask():
@@ -92,12 +78,8 @@ def test_blend_keeps_the_target_where_the_mask_is_zero():
     mixed = blend.blend(target, source, mask)
     assert (mixed[mask == 0] == target[mask == 0]).all()
     assert (mixed[mask == 1] == source[mask == 1]).all()
-    half = blend.blend(
-        np.full((4, 4, 3), 10, np.uint8),
-        np.full((4, 4, 3), 20, np.uint8),
-        np.full((4, 4), 0.5, np.float32),
-    )
-    assert (half == 15).all()
+    ten, twenty = (np.full((4, 4, 3), n, np.uint8) for n in (10, 20))
+    assert (blend.blend(ten, twenty, np.full((4, 4), 0.5, np.float32)) == 15).all()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +95,6 @@ def test_blend_keeps_the_target_where_the_mask_is_zero():
         (("smooth", 40.0), lambda a, b: detail(b) < 0.7 * detail(a)),
         (("jpeg", 30), lambda a, b: 1 < np.abs(a.astype(float) - b).mean() < 12),
         (("noise", 5.0, 0.0), lambda a, b: 4 < (b.astype(float) - a).std() < 6),
-        (("noise", 5.0, 0.9), lambda a, b: 4 < (b.astype(float) - a).std() < 6),
     ],
     ids=lambda v: v[0] if isinstance(v, tuple) else "",
 )
@@ -122,13 +103,6 @@ def test_each_degradation_does_what_it_says(step, changes):
     after = blend.degrade(image, np.random.default_rng(0), (step,))
     assert after.shape == image.shape and after.dtype == np.uint8
     assert changes(image, after)
-
-
-def test_recipes_are_varied_and_reproducible():
-    recipes = [blend.random_recipe(np.random.default_rng(k)) for k in range(200)]
-    assert recipes == [blend.random_recipe(np.random.default_rng(k)) for k in range(200)]
-    assert {step[0] for r in recipes for step in r} == set(blend.DEGRADATIONS)
-    assert all(1 <= len(r) <= 7 for r in recipes)
 
 
 def test_forgeries_are_drawn_afresh_and_reproducible():
@@ -145,6 +119,8 @@ def test_forgeries_are_drawn_afresh_and_reproducible():
     sizes = (masks > 0.1).mean((1, 2))
     assert sizes.min() < 0.06 and sizes.max() > 0.25  # from mouths to whole faces
     assert len(np.unique(masks.max((1, 2)).round(2))) >= 3  # opacities
+    recipes = [blend.random_recipe(np.random.default_rng(k)) for k in range(200)]
+    assert {step[0] for r in recipes for step in r} == set(blend.DEGRADATIONS)
 
 
 def test_a_forgery_shows_inside_its_mask_even_of_the_same_face():

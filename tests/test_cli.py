@@ -14,7 +14,7 @@ from acfd.tables import pages
 TOP = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("preset", ["pocket", "full", "smoke", "ffpp"])
+@pytest.mark.parametrize("preset", ["full", "ffpp"])
 def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
     file = tmp_path / "params.yaml"
     file.write_text((STATE / "params.yaml").read_text())
@@ -23,28 +23,13 @@ def test_the_plan_names_every_row_and_how_long(tmp_path, preset):
     said = plan(p)
     assert all(re.search(rf"train2? +{row}, ", said) for row in p.trained)
     assert f"results/{preset}" in said
+    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
+    for name in set(stages) - {"sources"}:  # it takes seconds
+        assert re.search(rf"^  {name} ", said, re.MULTILINE), name
     minutes = [float(m) for m in re.findall(r"([\d.]+) min", said)]
     assert sum(minutes[:-1]) == pytest.approx(minutes[-1], abs=0.1 * len(minutes))
     if preset != "ffpp":  # the time of its faces is told by `acfd check`
         assert len(minutes) == 2 + len(p.trained) + 4 + 7 + 1
-
-
-def test_the_plan_names_every_stage_that_takes_time():
-    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
-    said = plan(params.load(STATE / "params.yaml"))
-    for name in set(stages) - {"sources"}:  # it takes seconds
-        assert re.search(rf"^  {name} ", said, re.MULTILINE), name
-
-
-def test_the_plan_counts_the_copies_of_a_study(make_params):
-    """People of the test split, each with a real video and one forged one, a frame of each; of them
-    the untouched frame and every level."""
-    levels = {family: [] for family in params.LIMITS} | {"h264": [23, 40], "jpeg": [50]}
-    p = make_params(robustness={"levels": levels, "forgeries": 1, "frames": 1})
-    people = p.synthff.identities.test
-    assert f" {2 * people} test faces at 4 levels" in plan(p)
-    p = make_params(robustness={"levels": levels, "forgeries": 0, "frames": 2})
-    assert f" {4 * people} test faces at 4 levels" in plan(p)  # of one manipulation, the only one
 
 
 def test_the_plan_goes_by_what_a_step_takes_here(make_params):
@@ -55,13 +40,6 @@ def test_the_plan_goes_by_what_a_step_takes_here(make_params):
         return float(re.search(r"train +xception, .*?([\d.]+) min", plan(p, each))[1])
 
     assert minutes(2.0) == pytest.approx(2 * minutes(1.0), rel=0.01)
-
-
-def test_the_plan_knows_what_a_system_costs():
-    said = plan(params.load(STATE / "params.yaml"))
-    rows = ("xception_c23", "xception_both", "f3net")
-    took = [float(re.search(rf"train +{r}, .*?([\d.]+) min", said)[1]) for r in rows]
-    assert took == sorted(took) and took[-1] > 2 * took[0]
 
 
 def test_tables_of_pages_are_those_of_results():
@@ -78,12 +56,6 @@ def test_pages_show_pictures_that_exist(name):
         assert shown.is_file(), f"{name} shows {picture}, which is not there"
 
 
-def test_readme_names_every_preset():
-    text = (STATE / "README.md").read_text()
-    for preset in (STATE / "presets").glob("*.yaml"):
-        assert f"| `{preset.stem}` |" in text
-
-
 def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["plan"]) == 1
@@ -91,6 +63,12 @@ def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capsys):
     assert "params.yaml: no such file" in said and "Traceback" not in said
     with pytest.raises(params.ParamsError):
         cli.main(["--traceback", "plan"])
+
+    def full(_):
+        raise OSError(28, "no room to write it")
+
+    monkeypatch.setattr(cli, "_plan", full)
+    assert cli.main(["plan"]) == 1 and "no room to write it" in capsys.readouterr().err
 
 
 def test_faces_before_the_embedded_videos_ask_for_those(tmp_path, monkeypatch, capsys):
@@ -102,28 +80,14 @@ def test_faces_before_the_embedded_videos_ask_for_those(tmp_path, monkeypatch, c
         assert "dvc repro videos@pocket" in said and "official" not in said
 
 
-@pytest.mark.parametrize(
-    ("command", "stage", "goes_on"),
-    [("faces", "", True), ("plan", "", False), ("plan", "plan@pocket", True)],
-)
-def test_only_what_is_kept_goes_on_after_an_interruption(
-    monkeypatch, capsys, command, stage, goes_on
-):
+@pytest.mark.parametrize(("command", "goes_on"), [("faces", True), ("plan", False)])
+def test_only_what_is_kept_goes_on_after_an_interruption(monkeypatch, capsys, command, goes_on):
     def interrupt(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, f"_{command}", interrupt)
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    if stage:
-        monkeypatch.setenv("DVC_STAGE", stage)
     assert cli.main([command]) == 130
     assert ("go on" in capsys.readouterr().err) == goes_on
-
-
-def test_a_full_disk_is_an_error_in_a_line(monkeypatch, capsys):
-    def full(_):
-        raise OSError(28, "no room to write it")
-
-    monkeypatch.setattr(cli, "_plan", full)
-    assert cli.main(["plan"]) == 1
-    assert "no room to write it" in capsys.readouterr().err
+    monkeypatch.setenv("DVC_STAGE", "plan@pocket")  # a stage is run again
+    assert cli.main([command]) == 130 and "go on" in capsys.readouterr().err

@@ -25,18 +25,11 @@ def test_faces_keep_their_numbers_whatever_their_order():
     assert tracker.update(0.2, np.stack([box(208, 3)])) == [1]
     assert tracker.update(0.3, np.stack([box(6, 0), box(400, 0), box(208, 3)])) == [0, 2, 1]
     assert tracker.update(0.4, np.zeros((0, 4), np.float32)) == []
-
-
-def test_the_nearest_box_goes_on_and_another_at_the_same_place_is_new():
+    # the nearest box goes on, and another at the same place is new
     tracker = Tracker()
     tracker.update(0.0, np.stack([box(0, 0)]))
     assert tracker.update(0.1, np.stack([box(15, 0), box(2, 0)])) == [1, 0]
-
-
-def test_a_face_much_larger_is_another():
-    tracker = Tracker()
-    tracker.update(0.0, np.stack([box(0, 0, 40)]))
-    assert tracker.update(0.1, np.stack([box(0, 0, 100)])) == [1]
+    assert tracker.update(0.2, np.stack([box(2, 0, 100)])) == [2]  # much larger
 
 
 def test_a_face_that_was_long_away_is_forgotten_but_not_between_rare_frames():
@@ -95,11 +88,7 @@ def test_the_last_frame_is_searched_and_a_face_that_left_is_not_made_up(pan):
     assert [s.frame for s in found] == [0]
     found = list(finder(every=10.0).cut(timed(pan[:4])))
     assert [s.frame for s in found] == [0, 1, 2, 3]
-
-
-def test_no_frames_and_no_faces(pan):
-    assert list(finder().cut([])) == []
-    assert list(finder().cut(timed([np.zeros_like(pan[0])] * 3))) == []
+    assert list(finder().cut([])) == list(finder().cut(timed([empty] * 3))) == []
 
 
 @pytest.mark.parametrize("detect_size", [160, 480])  # of frames of 320
@@ -123,21 +112,11 @@ def test_crops_are_those_of_training_to_the_bit(portraits, tmp_path, detect_size
         assert np.array_equal(seen.crop, shards.decode_png(row["high"]))
 
 
-def test_small_frames_are_not_enlarged_for_the_search(portraits):
-    small = cv2.resize(portraits[0], (120, 120), interpolation=cv2.INTER_AREA)
-    find = finder(detect_size=480)
-    (seen,) = find.cut([(0, 0.0, small)])
-    assert list(find.detector._compiled) == [(128, 128)]
-    assert seen.crop.shape == (64, 64, 3) and 40 < seen.side < 120
-
-
-def test_detail_is_nothing_for_a_flat_crop_and_falls_with_blur_and_compression(portraits):
+def test_detail_is_nothing_for_a_flat_crop_and_falls_with_blur(portraits):
     assert detail(np.full((32, 32, 3), 90, np.uint8)) == 0
     stripes = np.zeros((32, 32, 3), np.uint8)
     stripes[:, ::2] = 100
     # |100 - 2 * 0 + 100|, at every pixel, also by reflection at the border
     assert detail(stripes) == pytest.approx(200)
     crop = portraits[0][80:240, 80:240]
-    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 8])
-    assert detail(cv2.imdecode(data, cv2.IMREAD_COLOR)) < detail(crop)
     assert detail(cv2.GaussianBlur(crop, (0, 0), 2)) < 0.5 * detail(crop)

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import norm
 
-from acfd.deploy.calibrate import sigmoid
-from acfd.detect import summary, verdict
+from acfd.detect import verdict
 from acfd.detect.faces import Seen
 from acfd.detect.media import Media
 from acfd.detect.report import Flag, ModelReport
@@ -41,24 +41,23 @@ def test_four_frames_by_hand(p):
     # four frames of the scatter of validation beside these four: (4 * 0.25 + 2) / (4 + 4 - 1)
     error = np.sqrt(3 / 7) / 2
     reach = norm.ppf(0.975) * error
-    assert found.log_odds == 2 and found.probability == pytest.approx(sigmoid(2.0))
-    assert found.interval == pytest.approx((sigmoid(2 - reach), sigmoid(2 + reach)))
-
-
-def test_one_frame_scatters_as_those_of_validation_do(p):
+    assert found.log_odds == 2 and found.probability == pytest.approx(expit(2.0))
+    assert found.interval == pytest.approx((expit(2 - reach), expit(2 + reach)))
+    # one frame scatters as those of validation do
     found = verdict.judge(np.array([0.4]), calibration(scatter=0.8), p)
     reach = norm.ppf(0.975) * 0.8
-    assert found.interval == pytest.approx((sigmoid(0.4 - reach), sigmoid(0.4 + reach)))
+    assert found.interval == pytest.approx((expit(0.4 - reach), expit(0.4 + reach)))
 
 
 def test_the_temperature_and_its_interval_count(p):
     hot = FIXED | {"temperature": 2.0, "high": 4.0}
     found = verdict.judge(np.full(8, 3.0), calibration(scatter=0.0, videos=hot), p)
-    assert found.temperature == 2 and found.probability == pytest.approx(sigmoid(1.5))
-    assert found.interval == pytest.approx((sigmoid(0.75), sigmoid(3.0)))
+    assert found.probability == pytest.approx(expit(1.5))
+    assert found.interval == pytest.approx((expit(0.75), expit(3.0)))
     # few frames have the temperature of frames
-    assert verdict.judge(np.full(3, 3.0), calibration(videos=hot), p).temperature == 1
-    assert verdict.judge(np.full(4, 3.0), calibration(videos=hot), p).temperature == 2
+    for n, said in ((3, expit(3.0)), (4, expit(1.5))):
+        found = verdict.judge(np.full(n, 3.0), calibration(videos=hot), p)
+        assert found.probability == pytest.approx(said)
 
 
 def test_more_frames_narrow_the_interval_and_frames_that_repeat_do_not(p):
@@ -75,7 +74,7 @@ def test_more_frames_narrow_the_interval_and_frames_that_repeat_do_not(p):
 
 
 def decide(p, logits, flags=(), media=None, calibrated=True, **fits):
-    known = calibration(scatter=0.1, **fits) if calibrated else None
+    known = calibration(scatter=0.1, **fits) if calibrated else verdict.UNKNOWN
     found = verdict.judge(np.asarray(logits, float), known, p)
     return verdict.decide(found, len(logits), list(flags), media or clip(), calibrated, p)
 
@@ -83,7 +82,12 @@ def decide(p, logits, flags=(), media=None, calibrated=True, **fits):
 def test_verdicts(p):
     assert decide(p, np.full(8, 2.0))[0] == "forged"
     assert decide(p, np.full(8, -2.0))[0] == "no_forgery_found"
-    assert "Other forgeries are possible" in decide(p, np.full(8, -2.0))[1]
+    assert decide(p, [4.0], media=clip(kind="image"))[0] == "forged"  # not too few frames
+    assert "uncalibrated" not in decide(p, np.full(8, 2.0))[1]
+    own = FIXED | {"calibrated": False}
+    said, reason = decide(p, np.full(8, 2.0), videos=own)
+    assert said == "forged" and reason.endswith("uncalibrated")
+    assert "uncalibrated" not in decide(p, [4.0], media=clip(kind="image"), videos=own)[1]
 
 
 def test_when_it_does_not_know_it_says_so(p):
@@ -103,18 +107,6 @@ def test_when_it_does_not_know_it_says_so(p):
     assert decide(p, np.full(8, 4.0), [note])[0] == "forged"
 
 
-def test_a_probability_that_is_not_calibrated_is_said_to_be(p):
-    own = FIXED | {"calibrated": False}
-    assert "uncalibrated" not in decide(p, np.full(8, 2.0))[1]
-    said, reason = decide(p, np.full(8, 2.0), videos=own)
-    assert said == "forged" and reason.endswith("uncalibrated")
-    assert "uncalibrated" not in decide(p, [4.0], media=clip(kind="image"), videos=own)[1]
-
-
-def test_a_single_image_is_not_too_few_frames(p):
-    assert decide(p, [4.0], media=clip(kind="image"))[0] == "forged"
-
-
 def report_of(p, *faces):
     """The report of a file with these faces, whose log-odds are given, 8 frames each."""
     seen, odds = [], []
@@ -127,9 +119,8 @@ def report_of(p, *faces):
         run="a-s0", preset="a", title="a", system="a", folder="a", weights_sha256="",
         backend="onnx", calibrated=True, temperature=1.0, trained_on="a",
     )  # fmt: skip
-    frames = SimpleNamespace(chosen=range(8), lost=0, why="")
-    known = calibration(scatter=0.1)
-    return summary.of_file(clip(), frames, seen, np.array(odds), known, p, judge)
+    frames = SimpleNamespace(media=clip(), chosen=range(8), lost=0, why="")
+    return verdict.of_file(frames, seen, np.array(odds), calibration(scatter=0.1), p, judge)
 
 
 def test_a_face_that_may_be_forged_goes_before_one_without_a_finding(p):

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,12 +18,11 @@ import torch
 import trained
 import two_ranks
 from torch import nn
-from trained import assert_same, changed
+from trained import assert_same, changed, study_at
 
 from acfd import pairs, ranks, runs, systems
 from acfd.loop import Loop
 from acfd.params import Compute, Params, ParamsError
-from acfd.paths import Paths
 from acfd.train import TrainingError
 
 ROW = two_ranks.ROW
@@ -61,9 +59,7 @@ def make_study(small_params, toy_faces, tmp_path_factory):
 
     def make(**compute):
         p = changed(small_params, train=TRAIN, score={"batch": 3}, compute=compute | STEPS)
-        paths = Paths("toy", tmp_path_factory.mktemp("study"))
-        paths.data.mkdir(parents=True)
-        paths.faces.symlink_to(toy_faces.folder)
+        paths = study_at(tmp_path_factory.mktemp("study"), toy_faces.folder)
         file = paths.top / "params.yaml"
         with file.open("w") as f:
             YAML().dump(p.model_dump(mode="json"), f)
@@ -138,14 +134,6 @@ def test_gradients_are_those_of_the_whole_batch(one, two, processes, accumulate)
             assert a["record"][name] == pytest.approx(b["record"][name], rel=1e-4, abs=1e-5)
 
 
-def test_the_gradients_tell_which_points_the_penalty_took(one):
-    """Else the test above could not see processes that draw the wrong ones."""
-    found = torch.load(one.top / "steps1.pt")[0]["critic"]
-    other = two_ranks.steps(runs_params(one), one, seed=1)[0]["critic"]
-    # a hundred times what the test above takes for equal
-    assert max((found[k] - other[k]).norm() / (found[k].norm() + 1e-9) for k in found) > 1e-2
-
-
 def runs_params(paths) -> Params:
     return Params(**json.loads((paths.run(ROW, 0) / "run.json").read_text())["params"])
 
@@ -155,6 +143,7 @@ def test_validation_and_early_stop_are_the_same(one, two):
     expected, expected_steps, _, expected_said = result(one)
     assert expected_said["stopped"].startswith("validation loss did not fall")
     assert 3 <= len(expected) < TRAIN["steps"] / TRAIN["epoch_steps"]
+    assert expected_said["epochs"] - expected_said["kept_epoch"] == TRAIN["patience"]
     for key in ("stopped", "kept_epoch", "epochs", "collapsed"):
         assert said[key] == expected_said[key]
     columns = ["train_loss", "train_gan", "critic_loss", "val_loss", "val_auc"]
@@ -162,18 +151,12 @@ def test_validation_and_early_stop_are_the_same(one, two):
     assert list(steps.columns) == list(expected_steps.columns)
 
 
-def test_every_face_is_scored_exactly_once(one, two, toy_faces):
-    (scores, maps), (expected, expected_maps) = scores_of(two), scores_of(one)
-    who = ["split", "method", "video", "frame", "compression"]
-    wanted = toy_faces.index.query("split in ['val', 'test']")
-    assert len(scores) == 2 * len(wanted) and not scores.duplicated(who).any()
-    pd.testing.assert_frame_equal(scores[who], expected[who])
-    pd.testing.assert_frame_equal(maps[[*who, "mask"]], expected_maps[[*who, "mask"]])
-    np.testing.assert_allclose(scores["score"], expected["score"], atol=1e-3)
-
-
-def test_scores_do_not_depend_on_how_many_score(one, both):
+def test_every_face_is_scored_once_and_alike_however_many_score(one, both, toy_faces):
     """The same run, scored by one process and by two: to the bit."""
+    scores, _ = scores_of(one)
+    wanted = toy_faces.index.query("split in ['val', 'test']")
+    who = ["split", "method", "video", "frame", "compression"]
+    assert len(scores) == 2 * len(wanted) and not scores.duplicated(who).any()
     for found, expected in zip(scores_of(both[1]), scores_of(one), strict=True):
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
@@ -250,17 +233,14 @@ def test_a_notebook_is_told_that_it_cannot_start_processes(monkeypatch):
     ("kind", "world", "shared"), [("cuda", 2, True), ("cuda", 1, False), ("cpu", 2, False)]
 )
 def test_batch_norm_is_shared_on_gpus(kind, world, shared):
-    """The same weights, names and outputs; what it does on GPUs is PyTorch's."""
-    torch.manual_seed(0)
+    """The same weights and names; what it does on GPUs is PyTorch's."""
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=1e-3)))
-    before, images = net.state_dict(keep_vars=True), torch.rand(2, 3, 8, 8)
-    expected = net.eval()(images)
+    before = net.state_dict(keep_vars=True)
     fabric = SimpleNamespace(world_size=world, device=torch.device(kind))
     ranks.share_batch_norm(net, fabric)
     assert isinstance(net[1][0], nn.SyncBatchNorm) == shared
     after = net.state_dict(keep_vars=True)
     assert list(after) == list(before) and all(after[k] is before[k] for k in before)
-    assert torch.equal(net.eval()(images), expected)
 
 
 def test_a_batch_that_does_not_divide_is_named(small_net, small_params, tmp_path):
@@ -270,7 +250,7 @@ def test_a_batch_that_does_not_divide_is_named(small_net, small_params, tmp_path
         Loop(system, p, fabric, tmp_path)
 
 
-def test_critic_penalty_and_norms_stay_in_float32_under_bf16(small_net, make_study):
+def test_the_critic_and_its_penalty_stay_in_float32_under_bf16(small_net, make_study):
     p, _, paths = make_study(precision="bf16-mixed")
     dtypes = {}
 
@@ -296,9 +276,3 @@ def test_critic_penalty_and_norms_stay_in_float32_under_bf16(small_net, make_stu
     assert torch.bfloat16 in dtypes.pop("head")  # mixed precision is on ...
     assert len(dtypes) == 4 and all(d == {torch.float32} for d in dtypes.values())  # ... not here
     assert all(g.dtype == torch.float32 for g in found["critic"].values())
-    # the norm |C| that L_Dis compares with its radii is computed of float32 features
-    full, _, paths = make_study()
-    full = two_ranks.steps(full, paths)[1]
-    for name, value in full["record"].items():
-        assert found["record"][name] == pytest.approx(value, rel=0.05, abs=0.02), name
-    assert all(a["record"] != b["record"] for a, b in pairwise([found, full]))

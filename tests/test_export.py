@@ -8,7 +8,7 @@ import shutil
 import cv2
 import jsonschema
 import numpy as np
-import onnx
+import openvino
 import pytest
 import torch
 from ruamel.yaml import YAML
@@ -17,12 +17,9 @@ from torch import nn
 from trained import write_about, write_calibration, write_run
 
 from acfd import cli, systems
-from acfd.deploy import export
-from acfd.deploy.calibrate import CalibrationError
-from acfd.deploy.export import ExportError
-from acfd.deploy.judge import Judge
+from acfd.deploy import DeployError, export
 from acfd.detect import backends
-from acfd.detect.backends import BackendError, in_batches
+from acfd.detect.backends import in_batches
 from acfd.detect.core import Detector
 from acfd.detect.report import Report
 from acfd.model import Output
@@ -59,22 +56,15 @@ def exported(study, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def crops(portraits):
-    """Nine faces as they would be cut: N x 64 x 64 x 3."""
-    small = [cv2.resize(p, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for p in portraits]
-    dark = [(0.4 * c).astype(np.uint8) for c in small]
-    soft = [cv2.GaussianBlur(c, (0, 0), 2) for c in small]
-    return np.stack(small + dark + soft)
-
-
 def score(logit):
     return 1 / (1 + np.exp(-logit.astype(np.float64)))
 
 
-def test_every_file_gives_the_scores_and_maps_of_the_run_itself(study, exported, crops):
+def test_every_file_gives_the_scores_and_maps_of_the_run_itself(study, exported, portraits):
     """Against the branch as `evaluate` calls it: images prepared by `pairs`, Output.score."""
     p, paths = study
+    small = [cv2.resize(p, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for p in portraits]
+    crops = np.stack([*small, *(c // 3 for c in small), *(cv2.blur(c, (5, 5)) for c in small)])
     system = systems.make(p, "cls_at", 0, weights=None)
     load_model(system.net, paths.run("cls_at", 0) / "model.safetensors")
     system.net.eval()
@@ -101,7 +91,6 @@ def test_the_folder_says_what_is_in_it(exported):
     assert said["input"]["shape"] == ["N", SIZE, SIZE, 3]
     assert said["calibration"]["videos"]["temperature"] == 1.0
     assert said["card"]["trained_on"]["compression"] == ["c40"]  # of the branch that is used
-    onnx.checker.check_model(onnx.load(exported / "model.onnx"))
 
 
 def test_an_export_is_all_that_detection_needs(exported, portraits, tmp_path, monkeypatch):
@@ -110,7 +99,7 @@ def test_an_export_is_all_that_detection_needs(exported, portraits, tmp_path, mo
     detector = Detector(model=exported)
     assert detector.backend.name == "openvino"
     found = detector("face.png")
-    jsonschema.validate(json.loads(found.report.to_json()), Report.model_json_schema())
+    jsonschema.validate(json.loads(found.report.model_dump_json()), Report.model_json_schema())
     other = Detector(model=exported, backend="onnx")("face.png")
     assert other.report.model.backend == "onnx"
     assert other.report.probability == pytest.approx(found.report.probability, abs=1e-4)
@@ -123,26 +112,24 @@ def test_without_settings_detect_makes_the_files_itself_and_takes_the_fastest(st
     detector = Detector(p, paths=paths, row="meso4")
     assert detector.backend.name == "openvino"
     assert len(calls) == 1  # a calibration may have to be computed for it
-    folder = export.cached(p, paths, "meso4", 0)
+    folder = export.cached(p, paths, detector.about)
     made = (folder / "model.json").stat().st_mtime_ns
-    assert export.cached(p, paths, "meso4", 0) == folder
+    assert export.cached(p, paths, detector.about) == folder
     assert (folder / "model.json").stat().st_mtime_ns == made  # once for each state of a run
     said = json.loads((paths.run("meso4", 0) / "run.json").read_text())
     (paths.run("meso4", 0) / "run.json").write_text(json.dumps(said | {"key": "f" * 16}))
-    new = export.cached(p, paths, "meso4", 0)
+    new = export.cached(p, paths, about(p, paths, "meso4", 0))
     assert new != folder and not folder.exists()
 
 
-def test_what_cannot_be_had_is_said_with_what_there_is(study, exported, tmp_path):
+def test_what_cannot_be_had_is_said_with_what_there_is(study, exported):
     p, paths = study
-    with pytest.raises(ExportError, match=r"xception-s3: no trained run.*cls_at-s0, meso4-s0"):
+    with pytest.raises(DeployError, match=r"xception-s3: no trained run.*cls_at-s0, meso4-s0"):
         export.about(p, paths, "xception", 3)
     with pytest.raises(ParamsError, match="no row 'nobody'"):
         export.about(p, paths, "nobody", 0)
-    with pytest.raises(BackendError, match="backend torch; there are: openvino, onnx"):
+    with pytest.raises(DeployError, match="backend torch; there are: openvino, onnx"):
         Detector(model=exported, backend="torch")
-    with pytest.raises(ExportError, match=r"model\.json"):
-        Detector(model=tmp_path)
 
 
 def test_a_file_of_another_export_is_refused(exported, tmp_path):
@@ -151,10 +138,10 @@ def test_a_file_of_another_export_is_refused(exported, tmp_path):
     data = bytearray(weights.read_bytes())
     data[1000] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ExportError, match=r"model\.bin: sha256 is .*, model\.json says"):
+    with pytest.raises(DeployError, match=r"model\.bin: sha256 is .*, model\.json says"):
         Detector(model=tmp_path / "mixed")
     weights.unlink()
-    with pytest.raises(BackendError, match=r"backend openvino; there are: onnx\."):
+    with pytest.raises(DeployError, match=r"backend openvino; there are: onnx\."):
         Detector(model=tmp_path / "mixed")
     assert Detector(model=tmp_path / "mixed", backend="onnx").backend.name == "onnx"
 
@@ -170,11 +157,11 @@ def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch.onnx, "export", lambda *of, **_: of[2].write_bytes(b"new weights"))
-    monkeypatch.setattr(export, "_to_openvino", killed)
+    monkeypatch.setattr(openvino, "convert_model", killed)
     with pytest.raises(KeyboardInterrupt):
         export.export(p, paths, "meso4", 0, folder)
     assert (folder / "model.onnx").read_bytes() == b"new weights"
-    with pytest.raises(ExportError, match=r"no model\.json"):
+    with pytest.raises(DeployError, match=r"model\.json: no such file"):
         Detector(model=folder)
 
 
@@ -183,27 +170,8 @@ def test_a_model_json_without_a_part_is_none(exported, tmp_path, part):
     said = json.loads((exported / "model.json").read_text())
     said.pop(part, None)
     (tmp_path / "model.json").write_text(json.dumps(said if part else [said]))
-    with pytest.raises(ExportError, match=r"no model\.json .* or half of one"):
+    with pytest.raises(DeployError, match=r"model\.json: broken"):
         Detector(model=tmp_path)
-
-
-def test_a_calibration_of_another_training_is_refused(exported, tmp_path):
-    said = json.loads((exported / "model.json").read_text())
-    said["calibration"]["key"] = "f" * 16
-    (tmp_path / "model.json").write_text(json.dumps(said))
-    with pytest.raises(ExportError, match=r"calibration of f{16}, another training"):
-        Detector(model=tmp_path)
-
-
-def test_the_description_of_no_run_is_named(study, exported):
-    p, paths = study
-    path = paths.run("cls_at", 0) / "run.json"
-    whole = path.read_text()
-    for text in ("{", json.dumps(json.loads(whole) | {"params": {}})):
-        path.write_text(text)
-        with pytest.raises((CalibrationError, ExportError), match=f"{path}: .*train it again"):
-            export.about(p, paths, "cls_at", 0)
-    path.write_text(whole)
 
 
 class Odd(nn.Module):
@@ -230,33 +198,29 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(("net", "why"), [(Odd(), "cannot be written"), (Wrong(), "differ from")])
 def test_a_file_that_would_not_be_right_is_no_export(study, tmp_path, monkeypatch, net, why):
     p, paths = study
-    monkeypatch.setattr(export, "judge_of", lambda *_: Judge(net).eval())
-    with pytest.raises(ExportError, match=why):
+    monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(net))
+    with pytest.raises(DeployError, match=why):
         export.export(p, paths, "meso4", 0, tmp_path / "out")
     assert not (tmp_path / "out" / "model.json").exists()
 
 
-def test_a_network_that_cannot_be_written_runs_as_it_was_trained(study, portraits, monkeypatch):
+def test_a_network_that_cannot_be_written_runs_as_it_was_trained(study, monkeypatch):
     p, paths = study
-    monkeypatch.setattr(export, "judge_of", lambda *_: Judge(Odd()).eval())
+    monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(Odd()))
     monkeypatch.setattr(export, "_RECIPE", -1)  # not what is there from before
     assert Detector(p, paths=paths, row="meso4").backend.name == "torch"
-    with pytest.raises(ExportError):
+    with pytest.raises(DeployError):
         Detector(p, paths=paths, row="meso4", backend="onnx")
 
 
-def test_a_run_from_before_a_key_of_params_is_still_used(study):
+def test_a_run_from_before_a_key_of_params_is_still_used(study, tmp_path):
     p, paths = study
-    folder = paths.run("meso4", 0)
+    folder = shutil.copytree(paths.run("meso4", 0), tmp_path / "run")
     said = json.loads((folder / "run.json").read_text())
-    whole = json.dumps(said)
     said["params"].pop("detect")
     said["params"]["model"].pop("input")
     (folder / "run.json").write_text(json.dumps(said))
-    try:
-        assert export.judge_of(p, folder).branch is not None
-    finally:
-        (folder / "run.json").write_text(whole)
+    assert export.judge_of(p, folder).branch is not None
 
 
 # F3-Net and Face X-ray take half a minute each to be written

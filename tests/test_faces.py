@@ -1,4 +1,3 @@
-import json
 import os
 import resource
 import shutil
@@ -6,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import inner_face, moving, write_clip
-from project import TOP
 
 from acfd import cli
 from acfd.crops import choose_frames
@@ -22,7 +21,7 @@ from acfd.faces import FacesError, extract, extract_clip
 from acfd.ffpp import Tree, TreeError, write_splits
 from acfd.shards import PairTable
 from acfd.track import cover, follow, largest, square
-from acfd.video import read_frames, write_video
+from acfd.video import read_frames
 
 ONE = {"train": [("000", "001")]}  # one pair: two real clips and two forged ones
 
@@ -62,7 +61,6 @@ def run(params, tree, out, **options):
         (16, 4, "even", [2, 6, 10, 14]),
         (5, 4, "even", [0, 1, 3, 4]),
         (3, 270, "even", [0, 1, 2]),
-        (3, 270, "first", [0, 1, 2]),
         (0, 4, "even", []),
     ],
 )
@@ -70,21 +68,12 @@ def test_choice_of_frames(count, wanted, choice, expected):
     assert choose_frames(count, wanted, choice) == expected
 
 
-def test_even_choice_never_repeats_or_leaves_the_video():
-    for count in range(1, 60):
-        for wanted in range(1, count + 1):
-            chosen = choose_frames(count, wanted, "even")
-            assert len(set(chosen)) == wanted and min(chosen) >= 0 and max(chosen) < count
-            assert np.ptp(np.diff(chosen)) <= 1 if wanted > 1 else True
-
-
 @pytest.mark.parametrize(
     ("box", "width", "height", "expected"),
     [
         ((100, 80, 140, 120), 320, 240, (94, 74, 146, 126)),  # 40 x 1.3 = 52
         ((100, 80, 120, 120), 320, 240, (84, 74, 136, 126)),  # its longer side counts
-        ((0, 0, 40, 40), 320, 240, (0, 0, 52, 52)),  # shifted in
-        ((290, 210, 320, 240), 320, 240, (281, 201, 320, 240)),
+        ((290, 210, 320, 240), 320, 240, (281, 201, 320, 240)),  # shifted in
         ((10, 20, 210, 240), 321, 241, (0, 0, 241, 241)),  # shrunk to the frame
         ((0, 0, 2, 1), 320, 240, (0, 0, 3, 3)),
     ],
@@ -93,24 +82,11 @@ def test_square_box(box, width, height, expected):
     assert square(np.array(box, np.float32), 1.3, width, height) == expected
 
 
-def test_any_square_is_square_and_inside():
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        width, height = rng.integers(16, 400, 2)
-        corners = np.sort(rng.uniform(0, 1, (2, 2)), axis=0) * [width, height]
-        x0, y0, x1, y1 = square(corners.ravel(), rng.uniform(1, 3), int(width), int(height))
-        assert x1 - x0 == y1 - y0 >= 1
-        assert x0 >= 0 and x1 <= width and y0 >= 0 and y1 <= height
-
-
 BOXES = np.array([[0, 0, 30, 30], [60, 0, 100, 40], [200, 0, 220, 20]], np.float32)
 
 
-def test_largest():
+def test_the_largest_face_is_followed_and_never_a_bystander():
     assert largest(BOXES).tolist() == [60, 0, 100, 40]
-
-
-def test_follow_takes_the_nearest_and_never_a_bystander():
     box, why = follow(np.array([5, 3, 36, 33], np.float32), BOXES)
     assert (box.tolist(), why) == ([0, 0, 30, 30], "")
     moved, _ = follow(np.array([14, 0, 44, 30], np.float32), BOXES)  # half its box away
@@ -118,11 +94,8 @@ def test_follow_takes_the_nearest_and_never_a_bystander():
     track = np.array([120, 60, 150, 90], np.float32)
     kept, why = follow(track, BOXES)
     assert kept is track and why == "3 face(s) found, none where the one that is followed was"
-
-
-def test_follow_leaves_a_much_smaller_face_in_the_same_place():
-    track = np.array([190, 0, 260, 70], np.float32)
-    assert follow(track, BOXES)[1]
+    larger = np.array([190, 0, 260, 70], np.float32)  # than what is now in its place
+    assert follow(larger, BOXES)[1]
 
 
 def test_cover_takes_the_face_under_the_mask_however_small():
@@ -148,8 +121,7 @@ def sound(make_tree, tmp_path_factory):
 @pytest.fixture
 def mine(sound, tmp_path):
     """A copy of the sound tree to do harm to."""
-    shutil.copytree(sound.root, tmp_path / "videos")
-    return type(sound)(tmp_path / "videos")
+    return Tree(shutil.copytree(sound.root, tmp_path / "videos"))
 
 
 def test_pairs_are_aligned_and_cut_where_the_face_is(sound, make_params, tmp_path):
@@ -164,9 +136,8 @@ def test_pairs_are_aligned_and_cut_where_the_face_is(sound, make_params, tmp_pat
     for i in range(0, len(index), 5):
         pair = table.read(i)
         clip = by_name[f"{pair['method']}/{pair['video']}"]
-        assert (pair["label"], pair["target"], pair["source"], pair["split"]) == (
-            *(clip.label, clip.target, clip.source, clip.split),
-        )
+        for name in ("label", "target", "source", "split"):
+            assert pair[name] == getattr(clip, name)
         x0, y0, x1, y1 = pair["box"].astype(int)
         assert x1 - x0 == y1 - y0
         for name, compression in (("high", "c23"), ("low", "c40")):
@@ -175,10 +146,10 @@ def test_pairs_are_aligned_and_cut_where_the_face_is(sound, make_params, tmp_pat
             expected = cv2.resize(frame[y0:y1, x0:x1], (48, 48), interpolation=cv2.INTER_AREA)
             assert np.array_equal(pair[name], expected)
         ((_, frame),) = read_frames(sound.video_path(clip, "c23"), [pair["frame"]])
-        face = find.detect(frame)[:1, :4]
-        side = (face[0, 2:] - face[0, :2]).max()
+        face = find.detect(frame)[0]
+        side = (face[2:4] - face[:2]).max()
         assert abs((x1 - x0) - 1.3 * side) <= 1 or x1 - x0 == 128
-        marks = find.detect(frame)[0, 5:].reshape(5, 2)
+        marks = face[5:].reshape(5, 2)
         assert np.allclose(pair["landmarks"], (marks - (x0, y0)) * 48 / (x1 - x0), atol=1e-3)
         (left, right, nose, *mouth) = pair["landmarks"]
         assert 0 < left[0] < nose[0] < right[0] < 48 and left[1] < nose[1] < mouth[0][1] < 48
@@ -187,32 +158,20 @@ def test_pairs_are_aligned_and_cut_where_the_face_is(sound, make_params, tmp_pat
             expected = cv2.resize(grey[y0:y1, x0:x1, 0], (48, 48), interpolation=cv2.INTER_AREA)
             assert np.mean(pair["mask"] != (expected / 255 > 0.1)) < 0.01
             assert 0.1 < pair["mask"].mean() < 0.6
-            middle = pair["mask"][20:28, 20:28]
-            assert middle.all()
+            assert pair["mask"][20:28, 20:28].all()
         else:
             assert not pair["mask"].any()
 
 
 def test_jobs_do_not_matter_and_again_is_the_same(sound, make_params, tmp_path):
-    once = run(make_params(), sound, tmp_path / "one")
-    twice = run(make_params(compute={"jobs": 2}), sound, tmp_path / "two")
+    run(make_params(), sound, tmp_path / "one")
+    run(make_params(compute={"jobs": 2}), sound, tmp_path / "two")
     before = contents(tmp_path / "one")
-    assert before == contents(tmp_path / "two")
-    assert len(before) == 12 + 2
-    pd.testing.assert_frame_equal(once[0], twice[0])
+    assert before == contents(tmp_path / "two") and len(before) == 12 + 2
     _, _, timing = extract(make_params(), sound, tmp_path / "two", progress=False)
     assert contents(tmp_path / "two") == before
     assert (timing.clips, timing.decode, timing.detect, timing.write) == (0, 0, 0, 0)
     assert timing.wall > 0
-
-
-def test_timing_is_returned_and_in_no_file(sound, make_params, tmp_path):
-    _, _, timing = extract(make_params(), sound, tmp_path, progress=False)
-    assert (timing.clips, timing.frames) == (12, 48)
-    stages = [timing.hash, timing.decode, timing.detect, timing.crop, timing.write]
-    assert min(stages) > 0 and sum(stages) <= timing.wall
-    assert 20 < timing.memory < 32_000  # MiB, of a process that ran other tests before
-    assert {Path(name).suffix for name in contents(tmp_path)} == {".arrow", ".parquet", ".csv"}
 
 
 def test_other_params_and_changed_files_are_extracted_again(mine, make_params, tmp_path):
@@ -227,8 +186,14 @@ def test_other_params_and_changed_files_are_extracted_again(mine, make_params, t
     assert timing.clips == 1
     changed = {name for name, data in contents(out).items() if data != before[name]}
     assert changed == {"original/000.arrow"}
-    run(make_params(faces={"size": 56}), mine, out)
+    params = make_params(faces={"size": 56})
+    run(params, mine, out)
     assert PairTable(out).read(0)["high"].shape == (56, 56, 3)
+    # an index is gone before a shard changes, and not otherwise
+    for margin, there in ((params.faces.margin, True), (1.5, False)):
+        faces = params.faces.model_copy(update={"margin": margin})
+        extract_clip(mine, clips(mine)["original/000"], faces, "c23", "c40", out)
+        assert (out / "index.parquet").exists() == there
 
 
 def test_shards_of_clips_that_are_gone_are_removed(mine, make_params, tmp_path):
@@ -249,18 +214,6 @@ def test_shards_of_clips_that_are_gone_are_removed(mine, make_params, tmp_path):
     assert not any("004" in name for name in names)
 
 
-def test_an_index_is_gone_before_a_shard_changes_and_not_otherwise(mine, make_params, tmp_path):
-    out = tmp_path / "faces"
-    params = make_params()
-    run(params, mine, out)
-    clip = clips(mine)["original/000"]
-    extract_clip(mine, clip, params.faces, "c23", "c40", out)
-    assert (out / "index.parquet").exists()
-    other = params.faces.model_copy(update={"margin": 1.5})
-    extract_clip(mine, clip, other, "c23", "c40", out)
-    assert not (out / "index.parquet").exists()
-
-
 # In parts, and at once
 
 
@@ -273,7 +226,9 @@ def test_parts_of_an_array_of_jobs_make_what_one_run_makes(mine, make_params, tm
     taken = []
     for part in (2, 1, 3):
         index, _, timing = extract(params, mine, out, progress=False, shard=(part, 3))
-        assert timing.clips == 4 and foreign.exists()
+        assert timing.clips == 4 and timing.frames == 16 and foreign.exists()
+        spent = [timing.hash, timing.decode, timing.detect, timing.crop, timing.write]
+        assert min(spent) > 0 and sum(spent) <= timing.wall
         taken += list(index.groupby(["method", "video"]).groups)
         names = set(contents(out))
         assert "index.parquet" not in names and "left_out.csv" not in names
@@ -319,7 +274,7 @@ def test_the_command_takes_a_part(sound, make_params, write_params, tmp_path, mo
     assert cli.main(["faces", "--shard", "1/6"]) == 0
     assert "part 1 of 6: 8 pairs" in capsys.readouterr().out
     assert len(list((tmp_path / "data" / "pocket" / "faces").glob("*/*.arrow"))) == 2
-    for wrong in ("0/6", "7/6", "1", "a/b"):
+    for wrong in ("7/6", "a/b"):
         with pytest.raises(SystemExit):
             cli.main(["faces", "--shard", wrong])
         assert "expected I/N" in capsys.readouterr().err
@@ -329,86 +284,34 @@ def test_the_command_takes_a_part(sound, make_params, write_params, tmp_path, mo
 
 
 def test_videos_that_cannot_be_used_do_not_stop_the_others(mine, make_params, tmp_path):
+    """tests/test_lookalike.py has more that can be wrong."""
     name = clips(mine)
-    mine.video_path(name["original/000"], "c40").unlink()
-    cut = mine.video_path(name["original/001"], "c23")
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    away = mine.video_path(name["original/000"], "c40")
+    away.rename(tmp_path / "away.mp4")
     mine.mask_path(name["Deepfakes/002_003"]).unlink()
     broken = mine.video_path(name["Deepfakes/001_000"], "c23")
     data = bytearray(broken.read_bytes())
     for k in range(2000, 2400):
         data[k] ^= 0x5A
     broken.write_bytes(data)
-    mine.video_path(name["original/002"], "c23").write_bytes(b"")
-    frames = [np.full((64, 64, 3), 90, np.uint8)] * 6
-    write_clip(mine, name["original/003"], frames, compressions={"c40": 40})
-    frames = [np.full((128, 128, 3), 90, np.uint8)] * 6
-    write_clip(mine, name["original/004"], frames)
+    write_clip(mine, name["original/004"], [np.full((128, 128, 3), 90, np.uint8)] * 6)
 
     index, left_out = run(make_params(), mine, tmp_path / "faces")
     why = said(left_out)
     assert "c40/videos/000.mp4: no such video file" in why["original/000", ""]
-    assert "c23/videos/001.mp4: not a readable video" in why["original/001", ""]
     assert "masks/videos/002_003.mp4: no such video file" in why["Deepfakes/002_003", ""]
     assert "001_000.mp4: " in why["Deepfakes/001_000", ""]
     assert "cut short or damaged" in why["Deepfakes/001_000", ""]
-    assert "002.mp4: the file is empty" in why["original/002", ""]
-    assert "003.mp4: frames are 64x64, those of c23 are 128x128" in why["original/003", ""]
     assert why["original/004", ""] == "no frame of the video gives a face"
     assert why["original/004", 0] == "no face scores above 0.5"
-    assert len(why) == 6 + 5
-    assert len(index) == 5 * 4
+    assert len(why) == 3 + 5 and len(index) == 8 * 4
     # nothing was changed, so nothing is tried again, and the reasons are still there
     again = extract(make_params(), mine, tmp_path / "faces", progress=False)
     pd.testing.assert_frame_equal(again[1], left_out)
     assert again[2].clips == 0
-
-
-def test_a_video_that_comes_back_is_taken_up(mine, make_params, tmp_path):
-    path = mine.video_path(clips(mine)["original/000"], "c40")
-    path.rename(tmp_path / "away.mp4")
-    run(make_params(), mine, tmp_path / "faces")
-    (tmp_path / "away.mp4").rename(path)
-    _, left_out = run(make_params(), mine, tmp_path / "faces")
-    assert left_out.empty
-
-
-def test_the_common_frames_are_used_and_the_counts_noted(mine, make_params, tmp_path):
-    name = clips(mine)
-    frames = [f for _, f in read_frames(mine.video_path(name["original/000"], "c40"))]
-    write_video(mine.video_path(name["original/000"], "c40"), frames[:5], 25, crf=40)
-    mask = [m for _, m in read_frames(mine.mask_path(name["Deepfakes/000_001"]))]
-    write_video(mine.mask_path(name["Deepfakes/000_001"]), mask[:3], 25, crf=10)
+    (tmp_path / "away.mp4").rename(away)  # what comes back is taken up
     index, left_out = run(make_params(), mine, tmp_path / "faces")
-    why = said(left_out)
-    assert why["original/000", ""] == "c23 has 6 frames, c40 5: only the first 5 used"
-    note = "c23 has 6 frames, c40 6, mask 3: only the first 3 used"
-    assert why["Deepfakes/000_001", ""] == note
-    by_video = index.groupby(["method", "video"])["frame"].apply(list)
-    assert by_video["original", "000"] == choose_frames(5, 4, "even")
-    assert by_video["Deepfakes", "000_001"] == [0, 1, 2]
-
-
-def test_a_split_that_names_a_missing_video(mine, make_params, tmp_path):
-    pairs = [("000", "001"), ("777", "888")]
-    write_splits(mine.root, {"train": pairs, "val": [("002", "003")], "test": [("004", "005")]})
-    index, left_out = run(make_params(), mine, tmp_path / "faces")
-    assert {v for (v, _) in said(left_out)} == {
-        *("original/777", "original/888", "Deepfakes/777_888", "Deepfakes/888_777"),
-    }
-    assert all("no such video file" in why for why in left_out["why"])
-    assert len(index) == 12 * 4
-
-
-@pytest.mark.parametrize(("width", "height"), [(321, 241), (97, 131)])
-def test_odd_frame_sizes(make_tree, make_params, tmp_path, width, height):
-    tree = make_tree(tmp_path / "v", pairs=ONE, size=(width, height), frames=4)
-    index, left_out = run(make_params(faces={"size": 299}), tree, tmp_path / "f")
-    assert left_out.empty and len(index) == 4 * 4
-    pair = PairTable(tmp_path / "f").read(15)
-    assert pair["high"].shape == pair["low"].shape == (299, 299, 3)  # enlarged
-    assert 0.1 < pair["mask"].mean() < 0.6
-    assert pair["box"][2] <= width and pair["box"][3] <= height
+    assert len(index) == 9 * 4 and ("original/000", "") not in said(left_out)
 
 
 def test_forgeries_without_masks_are_said_to_be_so(mine, make_params, tmp_path):
@@ -424,8 +327,6 @@ def test_forgeries_without_masks_are_said_to_be_so(mine, make_params, tmp_path):
     for i in range(0, len(index), 3):
         pair = table.read(i)
         assert pair["mask"].any() == (pair["method"] == "Deepfakes")
-    alone, _ = run(make_params(), mine, tmp_path / "faces")
-    assert "masked" not in alone and PairTable(tmp_path / "faces").masked.all()
     # of the other methods masks may not have been downloaded
     shutil.rmtree(mine.mask_path(clips(mine)["Deepfakes/000_001"]).parents[1])
     index, left_out = run(make_params(), mine, tmp_path / "faces")
@@ -460,36 +361,6 @@ def one_clip(tmp_path, make_tree, make_params, name, frames, masks=None):
     return rows, dict(result.left_out)
 
 
-def middle(row):
-    return float(row["box"][[0, 2]].mean())
-
-
-def test_a_real_video_follows_its_largest_face(portraits, make_tree, make_params, tmp_path):
-    """The smaller one is on the left at first; both move; then the larger one becomes smaller."""
-    frames = [
-        scene(portraits, [(0, 8 * n, 20, 90), (1, 200 - 4 * n, 0, 128 - 8 * n)]) for n in range(5)
-    ]
-    rows, left_out = one_clip(tmp_path, make_tree, make_params, "original/000", frames)
-    assert left_out == {} and len(rows) == 5
-    for n, row in enumerate(rows):
-        assert abs(middle(row) - (200 - 4 * n + (128 - 8 * n) / 2)) < 15
-
-
-def test_a_forged_video_follows_the_face_under_its_mask(
-    portraits, make_tree, make_params, tmp_path
-):
-    """The smaller of two faces is the forged one."""
-    frames = [scene(portraits, [(0, 0, 0, 128), (1, 240 + n, 30, 80)]) for n in range(5)]
-    masks = []
-    for n in range(5):
-        mask = np.zeros((128, 384), np.uint8)
-        mask[30:110, 240 + n : 320 + n] = inner_face(80, 80)
-        masks.append(mask)
-    rows, left_out = one_clip(tmp_path, make_tree, make_params, "Deepfakes/000_001", frames, masks)
-    assert left_out == {} and len(rows) == 5
-    assert all(abs(middle(row) - 280 - n) < 12 and row["mask"].any() for n, row in enumerate(rows))
-
-
 def test_a_face_that_disappears_is_not_replaced_by_a_bystander(
     portraits, make_tree, make_params, tmp_path
 ):
@@ -497,7 +368,7 @@ def test_a_face_that_disappears_is_not_replaced_by_a_bystander(
     frames = [scene(portraits, both if n in (0, 1, 4) else both[1:]) for n in range(5)]
     rows, left_out = one_clip(tmp_path, make_tree, make_params, "original/000", frames)
     assert [row["frame"] for row in rows] == [0, 1, 4]
-    assert all(middle(row) < 100 for row in rows)
+    assert all(row["box"][[0, 2]].mean() < 100 for row in rows)
     lost = "1 face(s) found, none where the one that is followed was"
     assert left_out == {2: lost, 3: lost}
 
@@ -518,34 +389,15 @@ def test_frames_without_a_face_and_without_a_mask_are_left_out(
     }
 
 
-def test_a_mask_beside_every_face(portraits, make_tree, make_params, tmp_path):
-    frames = [scene(portraits, [(0, 0, 0, 128)])] * 3
-    masks = [inner_face(384, 128, shift=120)] * 3
-    rows, left_out = one_clip(tmp_path, make_tree, make_params, "Deepfakes/000_001", frames, masks)
-    assert rows == []
-    assert "1 face(s) found, none under the mask (the best holds 0% of it)" in left_out[0]
-    assert left_out[""] == "no frame of the video gives a face"
-
-
-def test_a_face_cut_by_the_border(portraits, make_tree, make_params, tmp_path):
-    frames = [scene(portraits, [(1, -40, 0, 128)])] * 3
-    rows, left_out = one_clip(tmp_path, make_tree, make_params, "original/000", frames)
-    assert left_out == {} and len(rows) == 3
-    x0, y0, x1, y1 = rows[0]["box"]
-    assert x0 == 0 and x1 - x0 == y1 - y0 and y0 >= 0 and y1 <= 128
-    face = FaceDetector(0.5, 384).detect(frames[0])[0]  # what is seen of it lies in the square
-    assert face[0] < 3 and face[2] < x1 and y0 < face[1] and face[3] < y1
-
-
 # What is wrong with everything: an error
 
 
-def test_an_empty_tree_is_an_error(make_params, tmp_path, mine):
+def test_an_empty_tree_is_an_error(make_params, tmp_path):
     write_splits(tmp_path / "empty", ONE | {"val": [], "test": []})
     with pytest.raises(TreeError, match=r"none of the 4 videos that the splits name is there"):
-        extract(make_params(), type(mine)(tmp_path / "empty"), tmp_path / "f", progress=False)
+        extract(make_params(), Tree(tmp_path / "empty"), tmp_path / "f", progress=False)
     with pytest.raises(TreeError, match=r"train.json: no such file"):
-        extract(make_params(), type(mine)(tmp_path / "nowhere"), tmp_path / "f", progress=False)
+        extract(make_params(), Tree(tmp_path / "nowhere"), tmp_path / "f", progress=False)
     assert not (tmp_path / "f").exists()
 
 
@@ -560,22 +412,11 @@ def test_a_split_without_any_face_is_an_error_and_no_index_is_left(mine, make_pa
         extract(make_params(), mine, out, progress=False)
     assert not (out / "index.parquet").exists()
     left_out = pd.read_csv(out / "left_out.csv")
-    assert left_out.groupby("video").size().to_dict() == dict.fromkeys(
-        ("002", "003", "002_003", "003_002"), 5
-    )
-
-
-def test_a_name_that_would_leave_the_folder_never_gets_there(mine, make_params, tmp_path):
-    path = mine.root / "splits" / "train.json"
-    path.write_text(json.dumps([["../../000", "001"]]))
-    with pytest.raises(TreeError, match=r"train.json: found \['../../000', '001'\]"):
-        extract(make_params(), mine, tmp_path / "faces", progress=False)
+    assert set(left_out["video"]) == {"002", "003", "002_003", "003_002"}
 
 
 SCRIPT = """
-import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 from acfd import faces, ffpp, params
 p = params.Params.model_validate_json(Path("params.json").read_text())
 faces.extract(p, ffpp.Tree(Path("videos")), Path("faces"), progress=False)
@@ -585,9 +426,8 @@ faces.extract(p, ffpp.Tree(Path("videos")), Path("faces"), progress=False)
 def start(folder, params, **options):
     """A process that extracts <folder>/videos to <folder>/faces, in a session of its own."""
     (folder / "params.json").write_text(params.model_dump_json())
-    code = SCRIPT.format(tests=str(TOP / "tests"))
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", SCRIPT],
         cwd=folder,
         start_new_session=True,
         stderr=subprocess.PIPE,
@@ -619,19 +459,15 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(make_tree, make_param
     assert contents(out) == contents(tmp_path / "unkilled")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_full_disk_stops_everything_and_a_rerun_goes_on(make_tree, make_params, tmp_path, jobs):
+def test_a_full_disk_stops_everything_and_a_rerun_goes_on(make_tree, make_params, tmp_path):
     """A real limit on file sizes, which the largest shard breaks."""
     tree = make_tree(tmp_path / "videos", pairs=ONE)
-    params = make_params(compute={"jobs": jobs})
+    params = make_params(compute={"jobs": 2})
     extract(params, tree, tmp_path / "free", progress=False)
     sizes = {n: len(d) for n, d in contents(tmp_path / "free").items() if n.endswith(".arrow")}
     limit = max(sizes.values()) - 1
-    process = start(
-        tmp_path,
-        params,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+    process = start(tmp_path, params, preexec_fn=limited)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "no room to write it (File too large)" in stderr

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_model
 from torch import nn
+from trained import study_at
 
 from acfd import systems
 from acfd.attention import extract, features
@@ -32,29 +33,21 @@ def test_distances_by_hand():
     assert features.paired(high, near, np.array(["a", "b", "c"]))["low"]["nearer"][2] == 1.0
 
 
-def test_own_frames_are_no_strangers():
+def test_the_plane_keeps_the_two_widest_directions():
+    high = np.random.default_rng(0).normal(size=(40, 3)) @ np.diag([9.0, 3.0, 0.1])
+    found = features.paired(high, high + 0.01, np.arange(40))
+    x, y = (np.concatenate([found[q][c] for q in ("high", "low")]) for c in "xy")
+    assert x.std() == pytest.approx(high[:, 0].std(), rel=0.05)
+    assert y.std() == pytest.approx(high[:, 1].std(), rel=0.1)
+    assert abs(x.mean()) < 1e-9 and abs((x * y).mean()) < 1e-9
+
+
+def test_own_frames_are_no_strangers_and_some_people_are_needed():
     """Two faces of a and one of b: a's other frame is neither its own nor another person's."""
     high = np.array([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0]])
     low = np.add(high, [0.5, 0.0])
     found = features.paired(high, low, np.array(["a", "a", "b"]))
     assert found["low"]["other"].tolist() == [8.5, 7.5, 9.0]  # of b's twin: the median of 9.5, 8.5
-
-
-def test_the_plane_keeps_the_two_widest_directions():
-    rng = np.random.default_rng(0)
-    shape = np.diag([9.0, 3.0, 0.1])
-    high = rng.normal(size=(40, 3)) @ shape
-    low = high + 0.01
-    found = features.paired(high, low, np.arange(40))
-    x, y = (np.concatenate([found[q][c] for q in ("high", "low")]) for c in "xy")
-    every = np.concatenate([high, low])
-    assert x.std() == pytest.approx(every[:, 0].std(), rel=0.05)
-    assert y.std() == pytest.approx(every[:, 1].std(), rel=0.1)
-    assert abs(x.mean()) < 1e-9 and abs((x * y).mean()) < 1e-9
-    np.testing.assert_allclose(found["high"]["x"], found["low"]["x"], atol=0.05)
-
-
-def test_what_cannot_be_compared_is_said():
     x = np.zeros((3, 2))
     with pytest.raises(ValueError, match=r"\(3, 2\) and \(2, 2\) of 3 faces"):
         features.paired(x, x[:2], np.array(list("abc")))
@@ -92,9 +85,7 @@ def test_each_branch_sees_its_own_quality(toy_faces, small_params):
 @pytest.fixture
 def paths(tmp_path, toy_faces, small_params) -> Paths:
     """A run of Meso-4 whose last layers were moved by training."""
-    paths = Paths("pocket", tmp_path)
-    paths.data.mkdir(parents=True)
-    paths.faces.symlink_to(toy_faces.folder)
+    paths = study_at(tmp_path, toy_faces.folder, "pocket")
     folder = paths.run("meso4", 0)
     folder.mkdir(parents=True)
     net = systems.make(small_params, "meso4", 0).net
@@ -114,7 +105,6 @@ def test_stored_is_enough_for_every_figure(paths, toy_faces, small_params):
     extract.store(p, "meso4", 0, paths, progress=False)
     stored = pd.read_parquet(paths.features("meso4", 0))
     assert len(stored) == 8 * 2 * 2 and set(stored["split"]) == {"test"}  # 4 real, 4 forged videos
-    assert stored.groupby(["state", "quality"])["label"].sum().tolist() == [4] * 4
     net = systems.make(p, "meso4", 0).deployed.eval()
     first = stored[(stored["state"] == "before") & (stored["quality"] == "low")].iloc[0]
     index = toy_faces.index
@@ -128,6 +118,5 @@ def test_stored_is_enough_for_every_figure(paths, toy_faces, small_params):
     together = features.summary(stored)
     assert together["state"].tolist() == ["before", "after"]
     low = stored[(stored["state"] == "after") & (stored["quality"] == "low")]
-    last = together.iloc[1]
-    assert last["ratio"] == pytest.approx((low["own"] / low["other"]).median())
-    assert last["nearest"] == pytest.approx((low["nearer"] == 0).mean())
+    assert together["ratio"][1] == pytest.approx((low["own"] / low["other"]).median())
+    assert together["nearest"][1] == pytest.approx((low["nearer"] == 0).mean())

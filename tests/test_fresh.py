@@ -76,8 +76,8 @@ def error(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(np.square(a.astype(float) - b).mean()))
 
 
-def test_a_forgery_has_both_qualities_and_the_mask_of_its_weight(made, table, small_params):
-    areas, tops = [], set()
+def test_a_forgery_has_both_qualities_and_lies_where_its_mask_says(made, table, small_params):
+    areas, tops, inside, outside = [], set(), [], []
     for seed in range(30):
         row = seed % len(table)
         pair = table.read(row)
@@ -90,19 +90,11 @@ def test_a_forgery_has_both_qualities_and_the_mask_of_its_weight(made, table, sm
         assert (forged["mask"] == over).all()
         areas.append(forged["mask"].mean())
         tops.add(int(forged["soft"].max()))
-    assert 0 < min(areas) < 0.1 and max(areas) > 0.25  # from mouths to whole faces
-    assert 255 in tops and min(tops) < 200  # opaque and translucent
-
-
-def test_a_forgery_differs_from_its_target_more_inside_the_mask_than_outside(made, table):
-    inside, outside = [], []
-    for seed in range(30):
-        row = seed % len(table)
-        pair = table.read(row)
-        forged = made.forged(pair, row, np.random.default_rng(seed))
         change = np.abs(forged["high"].astype(float) - pair["high"]).mean(2)
         inside.append(change[forged["soft"] >= forged["soft"].max() / 2].mean())
         outside.append(change[forged["soft"] == 0].mean())
+    assert 0 < min(areas) < 0.1 and max(areas) > 0.25  # from mouths to whole faces
+    assert 255 in tops and min(tops) < 200  # opaque and translucent
     assert np.mean(inside) > 1.5 * np.mean(outside)
 
 
@@ -122,26 +114,13 @@ def test_the_rng_alone_decides(made, table):
     assert len(pickle.dumps(made)) < 2000
 
 
-def test_real_pairs_have_no_mask_and_are_degraded_as_a_whole(made, table):
-    whole = 0
-    for seed in range(40):
-        pair = table.read(seed % len(table))
-        real = made.real(pair, np.random.default_rng(seed))
-        assert not real["mask"].any() and not real["soft"].any()
-        whole += error(real["high"], pair["high"]) > 6
-    assert 8 < whole < 32
-
-
 @pytest.mark.parametrize("kind", ["self", "frame", "other"])
 def test_one_person_alone_is_blended_with_itself(kind, tmp_path, small_params, monkeypatch):
     alone = faces(tmp_path, 1)
     one = Fresh(alone, np.array([0]), small_params)
     monkeypatch.setattr(fresh, "SOURCES", {kind: 1.0})
     monkeypatch.setattr(fresh, "EXPRESSION", 0.0)
-    pair = alone.read(0)
-    source = one._source(pair, 0, np.random.default_rng(0))
-    assert error(source, pair["high"]) < 0.01
-    assert one.forged(pair, 0, np.random.default_rng(0))["mask"].any()
+    assert one.forged(alone.read(0), 0, np.random.default_rng(0))["mask"].any()
 
 
 def test_sources_are_another_frame_or_the_person_of_nearest_landmarks(made, table, monkeypatch):
@@ -180,15 +159,6 @@ def test_a_source_is_aligned_to_the_target():
     assert np.allclose(rigid[0, :2] @ rigid[1, :2], 0)
     scales = np.hypot(*rigid[:, :2].T)
     assert np.allclose(scales, scales[0]) and 1 < scales[0] < 1.3
-
-
-def test_what_lies_at_a_landmark_moves_by_its_shift():
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    cv2.circle(image, (40, 45), 2, (255, 255, 255), -1)
-    points, shifts = np.full((5, 2), -50.0), np.zeros((5, 2))
-    points[4], shifts[4] = (40, 45), (3, -2)
-    y, x = np.nonzero(fresh._locally_shifted(image, points, shifts, 12.0)[..., 0] > 127)
-    assert np.allclose([x.mean(), y.mean()], (43, 43), atol=0.7)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])

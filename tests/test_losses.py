@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from acfd import losses
-from acfd.model import OrderCritic
 
 
 def test_classification_by_hand():
@@ -36,22 +35,6 @@ def test_attention_supervision_by_hand():
         losses.attention_supervision(m, target, "dice")
 
 
-def test_l1_has_its_optimum_at_zero_and_bce_has_not():
-    """Why Eq. 5 collapses: with few forged pixels a constant map is best at 0 under L1."""
-    target = torch.zeros(10, 1, 4, 4)
-    target[:5, :, :2, :2] = 1  # half of the batch forged, a quarter of each: an eighth of all
-    levels = torch.linspace(0.01, 0.99, 99)
-    loss = {
-        kind: [
-            losses.attention_supervision(c.logit() * torch.ones_like(target), target, kind)
-            for c in levels
-        ]
-        for kind in ("l1", "bce")
-    }
-    assert int(torch.stack(loss["l1"]).argmin()) == 0
-    assert levels[int(torch.stack(loss["bce"]).argmin())].item() == pytest.approx(0.125, abs=0.01)
-
-
 def test_attention_transfer_moves_low_only_unless_told():
     for moves in (False, True):
         high = torch.rand(2, 1, 3, 3, requires_grad=True)
@@ -77,6 +60,8 @@ def test_metric_hinge_by_hand():
     label = torch.tensor([0, 0, 1, 1])
     # real: 0 and 5 above r-; forged: 25 and 0 below r+
     assert losses.metric_hinge(c, label, 5.0, 75.0).item() == pytest.approx((0 + 5 + 25 + 0) / 4)
+    # in half precision |C| would be rounded before it is compared with a radius
+    assert losses.metric_hinge(c.bfloat16(), label, 5.0, 75.0).dtype == torch.float32
 
 
 def test_metric_transfer_by_hand():
@@ -105,52 +90,9 @@ def test_order_losses_by_hand():
     found = losses.order_critic(critic, high, low, penalty=10.0)
     assert found.item() == pytest.approx(-1 - 1 + 10 * penalty, rel=1e-5)
     assert losses.order_confusion(critic, high, low).item() == pytest.approx(2.0)
-
-
-def test_critic_does_not_move_the_heads_and_learns_the_order():
-    torch.manual_seed(0)
-    critic = OrderCritic(8)
-    high = torch.randn(8, 728, 3, 3) + 0.2
-    low = torch.randn(8, 728, 3, 3).requires_grad_()
-    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-3)
-    first = None
-    for _ in range(30):
-        loss = losses.order_critic(critic, high, low, 10.0, torch.Generator().manual_seed(1))
-        first = first if first is not None else loss.item()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert low.grad is None
-    assert loss.item() < first
-    assert losses.order_confusion(critic, high, low).item() > 0  # it tells the order
-
-
-def test_gradients_are_right():
-    torch.manual_seed(0)
-    m = torch.rand(2, 1, 2, 2, dtype=torch.double).clamp(0.1, 0.9)
-    target = torch.rand(2, 1, 2, 2, dtype=torch.double)
-    low = torch.rand(2, 1, 2, 2, dtype=torch.double).requires_grad_()
-    for kind in ("l1", "l2"):
-        assert torch.autograd.gradcheck(
-            lambda x, kind=kind: losses.attention_transfer(m, x, kind, "sum", True), (low,)
-        )
-    x = m.clone().requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda x: losses.attention_supervision(x, target, "l1", "sum"), (x,)
-    )
-    c = torch.randn(4, 6, dtype=torch.double, requires_grad=True)
-    label = torch.tensor([0, 1, 0, 1])
-    other = c.detach() + 1.0
-    assert torch.autograd.gradcheck(lambda c: losses.metric_transfer(c, other, "sum"), (c,))
-    # computed in float32 on purpose, so against a difference quotient by hand
-    loss = losses.metric_hinge(c, label, 0.5, 4.0)
-    (gradient,) = torch.autograd.grad(loss, c)
-    step = torch.zeros_like(c)
-    step[1, 2] = 1e-2
-    change = losses.metric_hinge(c + step, label, 0.5, 4.0) - losses.metric_hinge(
-        c - step, label, 0.5, 4.0
-    )
-    assert change.item() / 2e-2 == pytest.approx(gradient[1, 2].item(), rel=1e-2)
+    low.requires_grad_()  # the critic moves no head
+    losses.order_critic(critic, high, low, penalty=10.0).backward()
+    assert low.grad is None and critic.w.grad is not None
 
 
 def test_gradient_penalty_reaches_the_critic():

@@ -97,9 +97,8 @@ def test_notebooks_go_on_without_masks(
         if cell.cell_type == "code":
             exec(cell.source, known)
     figures = paths.figures / name[3:]
-    assert (
-        (figures / {"06_attention": "averages"}.get(name, name[3:])).with_suffix(".png").is_file()
-    )
+    drawn = "averages" if name == "06_attention" else name[3:]
+    assert (figures / f"{drawn}.png").is_file()
     if name == "06_attention":
         assert "have no masks" in capsys.readouterr().out
         assert not (figures / "cases.png").exists()

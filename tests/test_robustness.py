@@ -1,14 +1,12 @@
 """Scores of copies: what the network says of each stored picture, resumable level by level."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_model
+from trained import write_run
 
-from acfd import shards, systems
+from acfd import runs, shards
 from acfd.paths import Paths
 from acfd.robustness import copies, score
 from acfd.robustness.copies import Copies
@@ -26,13 +24,9 @@ def params(make_params):
 
 @pytest.fixture
 def paths(tmp_path, params) -> Paths:
-    """A run of Meso-4, as it was initialised, and copies of six noise faces at three levels."""
+    """A run of Meso-4 and copies of six noise faces at three levels."""
     paths = Paths("pocket", tmp_path)
-    folder = paths.run("meso4", 0)
-    folder.mkdir(parents=True)
-    save_model(systems.make(params, "meso4", 0).net, str(folder / "model.safetensors"))
-    said = {"row": "meso4", "seed": 0, "key": "k", "params": params.for_row("meso4").model_dump()}
-    (folder / "run.json").write_text(json.dumps(said))
+    write_run(params, paths, "meso4")
     rng = np.random.default_rng(0)
     rows = []
     for n in range(6):
@@ -55,7 +49,7 @@ def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
     pd.testing.assert_frame_equal(found, stored)
     assert len(found) == 18 and found["score"].dtype == np.float32
     assert (found[["row", "seed", "made_of"]] == ["meso4", 0, "raw"]).all(axis=None)
-    net = systems.make(params, "meso4", 0).deployed.eval()
+    net = runs.load_run(paths.run("meso4", 0), params)[0].deployed
     store = Copies(paths.copies)
     for i, at in store.index.iterrows():
         with torch.inference_mode():

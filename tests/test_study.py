@@ -18,7 +18,7 @@ from project import environment, run
 
 from acfd import params, tables
 
-pytestmark = pytest.mark.timeout(1800)  # two dozen stages, each a process of its own
+pytestmark = pytest.mark.timeout(1200)  # two dozen stages, each a process of its own
 SYSTEMS = ["steg", "xception", "ours"]
 ROWS = ["xception", "ours"]  # of Table 2
 WORK = ("videos", "faces", "train", "score", "copies", "robustness", "features")  # what takes hours
@@ -87,8 +87,11 @@ def test_a_second_repro_does_nothing(copy):
 
 def test_a_dvc_lock_that_is_lost_trains_nothing_again(copy):
     """As docs/scale.md says of one that a kill cut off: runs come out of DVC's cache."""
+    lock = (copy / "dvc.lock").read_bytes()
     (copy / "dvc.lock").unlink()
-    assert not {s for s in ran(run(copy, "dvc", "repro")) if s.startswith("train")}
+    made = ran(run(copy, "dvc", "repro", "score@smoke-steg-0"))
+    assert "faces@smoke" in made and "train@smoke-steg-0" not in made
+    (copy / "dvc.lock").write_bytes(lock)
 
 
 def test_metrics_and_plots_say_something(copy):
@@ -119,9 +122,9 @@ def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(["git", *identity, "commit", "-qm", "study"], cwd=copy, check=True)
     change = "rows.xception.set.train.qualities=[high]"
-    output = run(copy, "dvc", "exp", "run", "-S", change)
+    output = run(copy, "dvc", "exp", "run", "-S", change, "table2@smoke")
     assert work(output) == {"train2@smoke-xception-0", "score2@smoke-xception-0"}
-    assert {"table1@smoke", "table2@smoke", "report@smoke"} <= ran(output)
+    assert "table2@smoke" in ran(output)
     kept = params.load(copy / "params.yaml").for_row("xception")
     assert kept.train.qualities == ["high"]
 
@@ -145,7 +148,8 @@ def test_a_tables_own_parameter_remakes_that_table(copy):
     text = path.read_text()
     i = text.index("table2:")
     path.write_text(text[:i] + text[i:].replace("bootstrap: 200", "bootstrap: 150", 1))
-    assert ran(run(copy, "dvc", "repro", "--dry")) == {"table2@smoke", "report@smoke"}
+    # what follows from a table's contents, the report, a dry run does not know
+    assert ran(run(copy, "dvc", "repro", "--dry")) == {"table2@smoke"}
     path.write_text(text)
 
 

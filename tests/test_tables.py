@@ -123,8 +123,6 @@ def test_csv_gives_the_same_table_back(paths):
     tables.write_table(t, paths.tables / "table2.csv")
     back = tables.read_table(paths.tables / "table2.csv")
     pd.testing.assert_frame_equal(t, back, check_exact=True, check_dtype=False)
-    assert markdown.table2(back) == markdown.table2(t)
-    assert tables.to_json(back) == tables.to_json(t)
     again = table2.table2(study(), paths)
     pd.testing.assert_frame_equal(t, again, check_exact=True)
 
@@ -135,13 +133,7 @@ def test_json_is_compact_and_plain(paths):
     assert list(found) == ROWS
     assert found["cls_at"]["auc"] == round(t["auc"].iloc[1], 4)
     assert len(found["cls_at"]) == 12 and "eer_lo" in found["cls_at"]
-
-
-def test_markdown(paths):
-    lines = markdown.table2(table2.table2(study(), paths)).splitlines()
-    assert len(lines) == 5 and {line.count(" | ") for line in lines} == {6}
-    assert "98.87" in lines[2] and lines[2].endswith("| – | – |")
-    assert "(collapsed in 1 of 2 seeds) | – |" in lines[4]
+    assert "(collapsed in 1 of 2 seeds) | – |" in markdown.table2(t).splitlines()[4]
 
 
 def test_the_machines_are_those_that_trained(paths):
@@ -152,31 +144,20 @@ def test_the_machines_are_those_that_trained(paths):
             path = paths.summary(row, seed)
             said = json.loads(path.read_text()) | {"seconds": 10.4}
             path.write_text(json.dumps(said | ({"machine": names[row]} if row in names else {})))
+    where = "2 cores and a GPU and unknown machines"
     facts = table2.study_facts(p, paths)
-    assert facts == {
-        "preset": "pocket",
-        "machine": "2 cores and a GPU and unknown machines",
-        "seconds": 62,
-    }
-    infos = [tables.load_run_info(paths, "eq5_literal", seed) for seed in SEEDS]
-    assert tables.machines(infos) == tables.UNKNOWN
+    assert facts == {"preset": "pocket", "machine": where, "seconds": 62}
 
 
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (
-            lambda s: s.drop(columns=["fn", "score"]),
-            r"cls_at-s1.parquet: no column score, fn; found",
-        ),
+        (lambda s: s.drop(columns=["fn", "score"]), r"cls_at-s1.parquet: no column score, fn; fo"),
         (lambda s: s[:0], "no scores"),
         (lambda s: s.assign(seed=0), "scores of cls_at-s0, expected cls_at-s1"),
         (lambda s: pd.concat([s, s[:2]]), "2 samples come twice"),
         (lambda s: s.assign(score=np.nan), "scores are not finite"),
-        (
-            lambda s: s.sort_values("frame")[:-7],
-            r"cls_at-s0 and cls_at-s1 are not.*: 7 only in cls_at-s0",
-        ),
+        (lambda s: s.sort_values("frame")[:-7], r"s0 and cls_at-s1 are not.*: 7 only in cls_at-s0"),
         (lambda s: s.assign(label=s["label"].mask(s["video"] == "008", 1)), "original 008"),
     ],
 )
@@ -204,9 +185,6 @@ def test_missing_files_name_the_stage(paths):
     info.write_text('{"collapsed": "no"}')
     with pytest.raises(tables.TableError, match="collapsed is 'no', expected true or false"):
         table2.table2(study(), paths)
-    info.unlink()
-    with pytest.raises(tables.TableError, match=r"cls_at-s1.json: no such file; the stage `score`"):
-        table2.table2(study(), paths)
 
 
 def test_rows_on_different_samples(paths):
@@ -214,12 +192,4 @@ def test_rows_on_different_samples(paths):
         change(paths, "cls_at", seed, lambda s: s[s["video"] != "011"])
     said = r"cls_at-s0 are not of the same samples: 6 only in cls_c40-s0 \(the first: original 011"
     with pytest.raises(tables.TableError, match=said):
-        table2.table2(study(), paths)
-
-
-def test_low_quality_must_be_scored(paths):
-    for row in ROWS:
-        for seed in SEEDS:
-            change(paths, row, seed, lambda s: s[s["compression"] == "c23"])
-    with pytest.raises(tables.TableError, match="no scores at c40, found c23"):
         table2.table2(study(), paths)

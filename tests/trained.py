@@ -30,6 +30,14 @@ runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
 KEY = "0123456789abcdef"  # of the runs that were not trained
 
 
+def study_at(folder: Path, faces: Path, preset: str = "toy") -> Paths:
+    """The paths of a study in a folder of its own, whose faces are those that lie elsewhere."""
+    paths = Paths(preset, folder)
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(faces)
+    return paths
+
+
 def changed(p: Params, **sections: dict) -> Params:
     """p with other values in some sections: changed(p, train={"steps": 2})."""
     raw = p.model_dump()

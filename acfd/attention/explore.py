@@ -3,7 +3,6 @@ compression, for JupyterLab. Nothing is trained or run: maps are stored, so it a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 
 from acfd import attention
 from acfd.attention import unpack
-from acfd.figures import bare, on_face, subplots
+from acfd.figures import attention_maps
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.shards import PairTable
@@ -30,28 +29,22 @@ def someone_is_there() -> bool:
 
 
 def view(params: Params, table: PairTable, line: pd.Series) -> Figure:
-    """One face: both qualities, the mask, and what both branches made of it.
+    """One face at both qualities, its mask, and what both branches made of it.
 
     line: one of attention.faces.
     """
     pair = table.read(int(line["face"]))
-    side = int(line["side"])
-    said = [unpack(pd.Series([line[c]]), side)[0] for c in ("mask", "high_branch", "low_branch")]
-    high, low, judged = params.data.high, params.data.low, line["compression"]
-    shown = pair["low"] if judged == low else pair["high"]
-    fig, axes = subplots(1, 5, (12.5, 3.1), layout="compressed")
-    bare(axes)
-    axes[0, 0].imshow(pair["high"], interpolation="none")
-    on_face(axes[0, 1:], shown, pair["mask"], said)
-    titles = [high, f"{judged}, outline of the mask", "mask", f"M of the {high} branch"]
-    for ax, title in zip(axes[0], [*titles, f"M of the {low} branch, shown {judged}"]):
-        ax.set_title(title, fontsize=9)
+    high, low, side = params.data.high, params.data.low, int(line["side"])
+    maps = {
+        f"{quality} branch,\nshown {line['compression']}": unpack(pd.Series([line[of]] * 2), side)
+        for quality, of in ((high, "high_branch"), (low, "low_branch"))
+    }
+    both = [np.stack(of) for of in ([pair["high"], pair["low"]], [pair["mask"]] * 2)]
+    fig = attention_maps(*both, maps, [high, low])
     truth = f"forged ({line['method']})" if line["label"] else "real"
     fit = f", IoU {line['iou']:.2f}" if line["label"] and np.isfinite(line["iou"]) else ""
-    fig.suptitle(
-        f"{line['video']}, frame {line['frame']}: {truth}, score {line['score']:.2f}{fit}",
-        fontsize=10,
-    )
+    who = f"{line['video']}, frame {line['frame']}"
+    fig.suptitle(f"{who}: {truth}, score {line['score']:.2f}{fit}", fontsize=8)
     return fig
 
 
@@ -60,8 +53,7 @@ class Explorer:
 
     def __init__(self, params: Params, paths: Paths):
         """Raises AttentionError if no run of the study has maps of two branches."""
-        self.params, self.paths = params, paths
-        self.table = PairTable(paths.faces)
+        self.params, self.table = params, PairTable(paths.faces)
         runs = attention.rows_with_maps(params, paths)
         self._faces = lru_cache(maxsize=4)(lambda run: attention.faces(params, paths, *run))
         names = [(f"{params.rows[row].title}, seed {seed}", (row, seed)) for row, seed in runs]
@@ -73,52 +65,29 @@ class Explorer:
         self.frame = widgets.SelectionSlider(options=[0], description="frame")
         self.output = widgets.Output()
         self.figure: Figure | None = None
-        self.run.observe(self._runs, "value")
-        self.method.observe(self._videos, "value")
-        self.video.observe(self._frames, "value")
-        self.frame.observe(self._show, "value")
-        self.compression.observe(self._show, "value")
-        self._runs()
-
-    @property
-    def widget(self) -> widgets.Widget:
-        choices = [self.run, self.method, self.video, self.frame, self.compression]
-        return widgets.VBox([widgets.HBox(choices[:3]), widgets.HBox(choices[3:]), self.output])
+        self._offering = False  # options and choice change one after the other
+        for part in (self.run, self.method, self.video, self.frame, self.compression):
+            part.observe(self._chosen, "value")
+        self._chosen()
 
     def _ipython_display_(self):
-        display(self.widget)
+        choices = [self.run, self.method, self.video, self.frame, self.compression]
+        boxes = [widgets.HBox(choices[:3]), widgets.HBox(choices[3:]), self.output]
+        display(widgets.VBox(boxes))
 
-    def _of(self, **chosen) -> pd.DataFrame:
+    def _chosen(self, _=None):
+        """Offer what there is of each choice, keeping the old one if it is there, and show it."""
+        if self._offering:
+            return
         found = self._faces(self.run.value)
-        for column, value in chosen.items():
-            found = found[found[column] == value]
-        return found
-
-    def _runs(self, _=None):
-        self._offer(self.method, self._of()["method"], self._videos)
-
-    def _videos(self, _=None):
-        self._offer(self.video, self._of(method=self.method.value)["video"], self._frames)
-
-    def _frames(self, _=None):
-        of = self._of(method=self.method.value, video=self.video.value)
-        self._offer(self.frame, of["frame"], self._show)
-
-    def _offer(self, part, values: pd.Series, then: Callable) -> None:
-        """New options, keeping the old choice if it is one of them; then on to what depends on it.
-
-        Options and choice change one after the other, so observers are put off meanwhile.
-        """
-        options = sorted(values.unique().tolist())
-        kept = part.value if part.value in options else options[0]
-        part.unobserve(then, "value")
-        part.options, part.value = options, kept
-        part.observe(then, "value")
-        then()
-
-    def _show(self, _=None):
-        chosen = {"method": self.method.value, "video": self.video.value}
-        found = self._of(**chosen, frame=self.frame.value, compression=self.compression.value)
+        found = found[found["compression"] == self.compression.value]
+        self._offering = True
+        for column in ("method", "video", "frame"):
+            part, options = getattr(self, column), sorted(found[column].unique().tolist())
+            kept = part.value if part.value in options else options[0]
+            part.options, part.value = options, kept
+            found = found[found[column] == kept]
+        self._offering = False
         self.figure = view(self.params, self.table, found.iloc[0])
         self.output.clear_output(wait=True)
         with self.output:

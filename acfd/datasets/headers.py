@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import av
 
 from acfd.video import VideoError, VideoInfo, open_container, probe
 
+_MP4 = (".mp4", ".m4v", ".mov", ".3gp")  # whose boxes say how long the file must be
+
 
 def header(path: Path) -> VideoInfo:
-    """What a file promises, without reading it; `frames` is what its header says.
+    """What an MP4 file promises, without reading it: `frames` is what its header says. Any other
+    file is read through.
 
     Raises VideoError if it is missing, empty, no video, without a frame, or cut short.
     """
-    _check_whole(path)
-    try:
-        with open_container(path) as container:
-            stream = container.streams.video[0]
-            context = stream.codec_context
-            if stream.frames:
-                size = (context.width, context.height)
+    if path.suffix.lower() in _MP4:
+        with suppress(av.FFmpegError, OSError, IndexError):  # probe finds the words for it
+            _check_whole(path)
+            with open_container(path) as container:
+                stream = container.streams.video[0]
                 rate = float(stream.average_rate or stream.guessed_rate or 0)
-                about = (rate, context.name, context.pix_fmt, stream.frames)
-                return VideoInfo(path, stream.frames, *size, *about)
-    except (av.FFmpegError, OSError, IndexError):
-        pass  # reading it through finds the words for it
+                if n := stream.frames:
+                    of = stream.codec_context
+                    return VideoInfo(path, n, of.width, of.height, rate, of.name, of.pix_fmt, n)
     info = probe(path)
-    if not info.frames:
-        raise VideoError(f"{path}: there is no frame in it; download or make it again")
+    if info.frames < (least := max(info.promised, 1)):
+        found = f"{path}: the file is cut short: {info.frames} frames of {least}"
+        raise VideoError(f"{found}; download or make it again")
     return info
 
 
@@ -38,23 +40,15 @@ def _check_whole(path: Path) -> None:
     A download that was cut off behind a header at the start opens well; its last box ends beyond
     the file.
     """
-    try:
-        size, at = path.stat().st_size, 0
-        with path.open("rb") as file:
-            while at < size:
-                file.seek(at)
-                head = file.read(16)
-                length, kind = int.from_bytes(head[:4]), head[4:8]
-                if at == 0 and kind != b"ftyp":
-                    return  # no MP4; what it is, the decoder says
-                if length == 1:
-                    length = int.from_bytes(head[8:16])
-                if length < 8:
-                    return  # 0: up to the end; else not a box
-                at += length
-    except OSError:
-        return  # opening it says the same, with its name
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
+            if length < 8 or (at == 0 and head[4:8] != b"ftyp"):
+                return  # 0: up to the end; else no box, or no MP4: what it is, the decoder says
+            at += length
     if at > size:
-        raise VideoError(
-            f"{path}: the file is cut short: {size} bytes of {at}; download or make it again"
-        )
+        found = f"{path}: the file is cut short: {size} bytes of {at}"
+        raise VideoError(f"{found}; download or make it again")

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import expit as sigmoid
-from scipy.special import log_expit
+from scipy.special import expit, log_expit, logit
 from sklearn.model_selection import GroupKFold
+from sklearn.utils import compute_sample_weight
 
 from acfd import metrics
+from acfd.deploy import DeployError, read
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 
@@ -36,12 +37,8 @@ _RESAMPLES = 200
 _EDGE = 1e-6  # scores are float32: beyond this they are 0 or 1
 _CROPS = 240  # crops that the ranges are read from, a compression
 _VIDEOS = 120  # videos, for the same
-_TAIL = 0.01  # left out of a range on either side
+_TAILS = [0.01, 0.99]  # what is beyond is left out of a range
 _PARTS = ("run", "key", "frames", "videos", "scatter", "test", "ranges")
-
-
-class CalibrationError(ValueError):
-    """Scores or a calibration that are not those of the run; the message names the files."""
 
 
 def write(params: Params, paths: Paths) -> dict[str, Any]:
@@ -52,8 +49,7 @@ def write(params: Params, paths: Paths) -> dict[str, Any]:
     found = of_scores(params, paths, row, seed)
     with atomic(paths.metrics / "calibration.json") as f:
         f.write_text(json.dumps(found, indent=1) + "\n")
-    scores = pd.read_parquet(paths.scores(row, seed))
-    figure = reliability(scores, found)
+    figure = reliability(pd.read_parquet(paths.scores(row, seed)), found)
     figures.save(figure, paths, "calibration/reliability")
     return found
 
@@ -63,62 +59,43 @@ def of_run(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any] 
     path = paths.metrics / "calibration.json"
     if path.is_file():
         found = read(path, "`acfd calibrate` writes it anew", *_PARTS)
-        key = read(paths.run(row, seed) / "run.json", "train it again", "key")["key"]
-        if (found["run"], found["key"]) == (f"{row}-s{seed}", key):
+        if (found["run"], found["key"]) == (f"{row}-s{seed}", _key(paths.run(row, seed))):
             return found
-    if not paths.scores(row, seed).is_file():
-        return None
-    return of_scores(params, paths, row, seed)
+    return of_scores(params, paths, row, seed) if paths.scores(row, seed).is_file() else None
 
 
 def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     """Temperatures, what they are worth, and the ranges that they hold for.
 
-    Raises metrics.MetricError if the validation split lacks real or forged videos, CalibrationError
-    if the scores are not those of the run that is there.
+    Raises metrics.MetricError if the validation split lacks real or forged videos, DeployError if
+    the scores are not those of the run that is there.
     """
-    scores = pd.read_parquet(paths.scores(row, seed))
-    about = paths.run(row, seed) / "run.json"
-    key = read(about, "train it again", "key")["key"]
+    path, folder = paths.scores(row, seed), paths.run(row, seed)
+    scores, key = pd.read_parquet(path), _key(folder)
     if (scored := scores.attrs.get("key", "no key")) != key:
-        raise CalibrationError(
-            f"{paths.scores(row, seed)} has the scores of another training ({scored}) than {about} "
+        raise DeployError(
+            f"{path} has the scores of another training ({scored}) than {folder / 'run.json'} "
             f"({key}); score this one: `dvc repro`, or `acfd score --row {row} --seed {seed}`"
         )
-    found = {"run": f"{row}-s{seed}", "key": key}
-    found |= temperatures(samples(scores[scores["split"] == "val"]))
-    found |= {"test": {}, "ranges": ranges(params, paths)}
-    test = scores[scores["split"] == "test"]
-    for compression, part in test.groupby("compression"):
-        found["test"][compression] = on_test(samples(part), found["videos"]["temperature"])
-    return found
+    fits = temperatures(samples(scores[scores["split"] == "val"]))
+    tested = scores[scores["split"] == "test"].groupby("compression")
+    test = {c: on_test(samples(part), fits["videos"]["temperature"]) for c, part in tested}
+    ranges_ = ranges(params, paths)
+    return {"run": f"{row}-s{seed}", "key": key} | fits | {"test": test, "ranges": ranges_}
 
 
-def read(path: Path, otherwise: str, *parts: str) -> dict[str, Any]:
-    """A JSON file that has these parts. Raises CalibrationError, with what to do otherwise."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for part in parts:
-            found[part]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        why = f"broken, or of another version ({type(error).__name__}: {error})"
-        raise CalibrationError(f"{path}: {why}; {otherwise}") from None
-    return found
+def _key(folder: Path) -> str:
+    return read(folder / "run.json", "train it again", "key")["key"]
 
 
 def temperatures(frames: pd.DataFrame) -> dict[str, Any]:
     """The fits for frames and for videos, from validation `samples`, and how a video's frames
     scatter: the root mean square of their log-odds around the video's mean."""
-    clips = frames.groupby("clip")
-    within = clips["logit"].var(ddof=1).dropna()
+    within = frames.groupby("clip")["logit"].var().dropna()
     if not len(within):  # of single images nothing is known but how they differ
-        within = frames.groupby("label")["logit"].var(ddof=1)
-    return {
-        "frames": fit(frames),
-        "videos": fit(by_video(frames)),
-        "frames_a_video": float(clips.size().median()),
-        "scatter": float(np.sqrt(within.mean())),
-    }
+        within = frames.groupby("label")["logit"].var()
+    scatter = float(np.sqrt(within.mean()))
+    return {"frames": fit(frames), "videos": fit(by_video(frames)), "scatter": scatter}
 
 
 def samples(scores: pd.DataFrame) -> pd.DataFrame:
@@ -126,34 +103,28 @@ def samples(scores: pd.DataFrame) -> pd.DataFrame:
 
     Weights add up to 1, half of it real; a unit is a pair of people, as in `metrics`.
     """
-    score = scores["score"].to_numpy(np.float64).clip(_EDGE, 1 - _EDGE)
     label = scores["label"].to_numpy(int)
-    if len(np.unique(label)) < 2:
+    if not 0 < label.sum() < len(label):
         raise metrics.MetricError(
             "calibration needs real and forged validation videos; found "
             f"{np.sum(label == 0)} real and {np.sum(label == 1)} forged frames"
         )
     clip = scores["compression"] + "/" + scores["method"] + "/" + scores["video"]
-    return pd.DataFrame(
-        {
-            "label": label,
-            "logit": np.log(score / (1 - score)),
-            "weight": _weights(label),
-            "unit": metrics.identity_units(scores),
-            "clip": clip.to_numpy(),
-        }
-    )
+    odds = logit(scores["score"].to_numpy(np.float64).clip(_EDGE, 1 - _EDGE))
+    unit = metrics.identity_units(scores)
+    found = {"label": label, "logit": odds, "unit": unit, "clip": clip.to_numpy()}
+    return pd.DataFrame(found | {"weight": _weights(label)})
 
 
 def by_video(frames: pd.DataFrame) -> pd.DataFrame:
     """The same for videos, whose log-odds are the mean of their frames'."""
     how = {"label": "first", "logit": "mean", "unit": "first"}
-    videos = frames.groupby("clip", sort=True).agg(how).reset_index()
-    return videos.assign(weight=_weights(videos["label"].to_numpy()))
+    videos = frames.groupby("clip").agg(how).reset_index()
+    return videos.assign(weight=_weights(videos["label"]))
 
 
-def _weights(label: np.ndarray) -> np.ndarray:
-    return np.where(label == 1, 0.5 / np.sum(label == 1), 0.5 / np.sum(label == 0))
+def _weights(label) -> np.ndarray:
+    return compute_sample_weight("balanced", label) / len(label)
 
 
 def fit(of: pd.DataFrame) -> dict[str, Any]:
@@ -163,20 +134,17 @@ def fit(of: pd.DataFrame) -> dict[str, Any]:
     It helps if the log loss there is lower by more than the standard error of that over people;
     else `calibrated` is false, and the temperature 1.
     """
-    label, logit, weight = (of[c].to_numpy() for c in ("label", "logit", "weight"))
-    unit, units = of["unit"].to_numpy(), int(of["unit"].max()) + 1
-    others = logit / held_out(of)
-    saved = np.bincount(unit, weight * (_losses(label, logit) - _losses(label, others)))
+    label, odds, weight, unit = (of[c].to_numpy() for c in ("label", "logit", "weight", "unit"))
+    units, others = int(unit.max()) + 1, odds / held_out(of)
+    before, after = losses(label, odds), losses(label, others)
+    saved = np.bincount(unit, weight * (before - after))
     calibrated = units > 1 and bool(saved.sum() > np.sqrt(units) * saved.std(ddof=1))
-    temperature = best_temperature(label, logit, weight) if calibrated else 1.0
+    temperature = best_temperature(label, odds, weight) if calibrated else 1.0
     drawn = [temperature]
-    if units > 1:
-        for times in metrics.resample(units, _RESAMPLES)[1:]:
-            w = weight * times[unit]
-            sums = [w[label == c].sum() for c in (0, 1)]
-            if min(sums) > 0:
-                w = w / np.where(label == 1, sums[1], sums[0]) / 2
-                drawn.append(best_temperature(label, logit, w))
+    for times in metrics.resample(units, _RESAMPLES)[1:] if units > 1 else []:
+        sums = np.bincount(label, times[unit], 2)
+        if sums.min() > 0:
+            drawn.append(best_temperature(label, odds, times[unit] / sums[label]))
     low, high = np.percentile(drawn, [2.5, 97.5])
     return {
         "calibrated": calibrated,
@@ -185,10 +153,10 @@ def fit(of: pd.DataFrame) -> dict[str, Any]:
         "high": max(float(high), temperature),
         "samples": len(of),
         "units": units,
-        "ece_before": expected_error(label, sigmoid(logit), weight),
-        "ece": expected_error(label, sigmoid(others), weight),
-        "log_loss_before": log_loss(label, logit, weight),
-        "log_loss": log_loss(label, others, weight),
+        "ece_before": expected_error(label, expit(odds), weight),
+        "ece": expected_error(label, expit(others), weight),
+        "log_loss_before": float(weight @ before),
+        "log_loss": float(weight @ after),
     }
 
 
@@ -203,51 +171,40 @@ def held_out(of: pd.DataFrame) -> np.ndarray:
     return found
 
 
-def best_temperature(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
+def best_temperature(label: np.ndarray, odds: np.ndarray, weight: np.ndarray) -> float:
     """The divisor of n log-odds at which their weighted log loss is least, in 0.05 ... 100."""
-
-    def loss(log_t: float) -> float:
-        return log_loss(label, logit / np.exp(log_t), weight)
-
-    found = minimize_scalar(loss, bounds=np.log([_COLDEST, _HOTTEST]), method="bounded")
+    found = minimize_scalar(
+        lambda log_t: weight @ losses(label, odds / np.exp(log_t)),
+        bounds=np.log([_COLDEST, _HOTTEST]),
+        method="bounded",
+    )
     return float(np.exp(found.x))
 
 
-def log_loss(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean of -log p(label), in nats."""
-    return float(np.average(_losses(label, logit), weights=weight))
+def losses(label: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """-log p(label) of every sample, in nats."""
+    return -log_expit(np.where(label == 1, odds, -odds))
 
 
-def _losses(label: np.ndarray, logit: np.ndarray) -> np.ndarray:
-    return -log_expit(np.where(label == 1, logit, -logit))
-
-
-def expected_error(
-    label: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None
-) -> float:
+def expected_error(label: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> float:
     """Expected calibration error: over ten bins of equal width, the mean distance between the
-    probability said and the share of forged found, each bin by its weight."""
+    probability said and the share of forged found, each bin by its weight (in all 1)."""
     bins = reliability_bins(label, probability, weight)
-    return float(np.sum(bins["weight"] * np.abs(bins["found"] - bins["said"])))
+    return float(bins["weight"] @ (bins["found"] - bins["said"]).abs())
 
 
-def reliability_bins(label, probability, weight=None) -> pd.DataFrame:
-    """said, found, weight and count of each bin that holds anything."""
-    label, probability = np.asarray(label), np.asarray(probability)
-    weight = np.full(len(label), 1 / len(label)) if weight is None else np.asarray(weight)
-    here = [None, weight, weight * probability, weight * label]
-    count, total, said, found = (
-        np.histogram(probability, BINS, (0, 1), weights=w)[0] for w in here
-    )
-    bins = {"said": said, "found": found, "weight": total, "count": count}
-    bins = pd.DataFrame(bins)[count > 0]
+def reliability_bins(label, probability, weight) -> pd.DataFrame:
+    """said, found and weight of each bin that holds anything."""
+    at = np.minimum(BINS * np.asarray(probability), BINS - 1).astype(int)
+    found = {"said": probability * weight, "found": label * weight, "weight": weight}
+    bins = pd.DataFrame(found).groupby(at).sum()
     return bins.assign(said=bins["said"] / bins["weight"], found=bins["found"] / bins["weight"])
 
 
 def on_test(frames: pd.DataFrame, temperature: float) -> dict[str, float]:
     """How the videos of one compression of the test split are judged."""
     videos = by_video(frames)
-    label, probability = videos["label"].to_numpy(), sigmoid(videos["logit"] / temperature)
+    label, probability = videos["label"].to_numpy(), expit(videos["logit"] / temperature)
     return {
         "videos": len(videos),
         "auc": metrics.auc(label, probability),
@@ -268,14 +225,11 @@ def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
     from acfd.shards import PairTable
 
     table = PairTable(paths.faces)
-    index = table.index
-    rows = index.index[index["split"].isin(["train", "val"])].to_numpy()
-    sides, details = [], []
-    for i in spread(rows, _CROPS):
-        pair = table.read(int(i))
-        sides.append(float(pair["box"][2] - pair["box"][0]))
-        details += [detail(pair["high"]), detail(pair["low"])]
-    found = {"crop_pixels": _span(sides), "detail": _span(details)}
+    rows = np.flatnonzero(table.index["split"].isin(["train", "val"]))
+    pairs = [table.read(int(i)) for i in _spread(rows, _CROPS)]
+    details = [detail(pair[quality]) for pair in pairs for quality in ("high", "low")]
+    found = {"crop_pixels": [p["box"][2] - p["box"][0] for p in pairs], "detail": details}
+    found = {name: np.quantile(values, _TAILS).tolist() for name, values in found.items()}
     if bits := _bits_per_pixel(params):
         found["bits_per_pixel"] = [min(bits), max(bits)]
     return found
@@ -286,18 +240,16 @@ def _bits_per_pixel(params: Params) -> list[float]:
     from acfd import datasets
     from acfd.detect.media import look
 
+    qualities, found = (params.data.high, params.data.low), []
     try:
         tree = datasets.tree(params)
         clips = [c for c in tree.clips(params.data.methods) if c.split in ("train", "val")]
-        if isinstance(tree, datasets.FileSet) and any(
-            tree.recipe(quality) for quality in (params.data.high, params.data.low)
-        ):
+        if isinstance(tree, datasets.FileSet) and any(map(tree.recipe, qualities)):
             return []  # those of the stored files alone would make all others look too small
     except (OSError, ValueError):
         return []  # moved away after the faces were cut
-    found = []
-    for clip in spread(clips, _VIDEOS):
-        for quality in (params.data.high, params.data.low):
+    for clip in _spread(clips, _VIDEOS):
+        for quality in qualities:
             try:
                 media = look(tree.video_path(clip, quality))
             except ValueError:
@@ -307,46 +259,35 @@ def _bits_per_pixel(params: Params) -> list[float]:
     return found
 
 
-def spread(items: Sequence, most: int) -> list:
+def _spread(items: Sequence, most: int) -> list:
     """At most `most` of them, evenly spaced."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
-def _span(values: list[float]) -> list[float]:
-    return [float(v) for v in np.quantile(values, [_TAIL, 1 - _TAIL])]
-
-
 def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
     """Probability said against share of forged found, frames and videos, validation and test."""
-    import matplotlib.pyplot as plt
+    from acfd.figures import FORGED, QUIET, REAL, subplots
 
-    from acfd.figures import FORGED, QUIET, REAL, STYLE
-
-    with plt.rc_context(STYLE):
-        fig, axes = plt.subplots(
-            1, 2, figsize=(9.4, 4.9), sharex=True, sharey=True, layout="compressed"
-        )
-    plt.close(fig)
-    for ax, what in zip(axes, ("frames", "videos")):
-        t, calibrated = found[what]["temperature"], found[what]["calibrated"]
+    fig, axes = subplots(1, 2, (9.4, 4.9), sharex=True, sharey=True, layout="compressed")
+    for ax, what in zip(axes[0], ("frames", "videos")):
+        t = found[what]["temperature"]
+        state = f"temperature {t:.2f}" if found[what]["calibrated"] else "uncalibrated"
         ax.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
-        shown = [("val", 1.0, QUIET, "o", "validation, as the network says it")]
-        shown += [("val", None, REAL, "s", "validation, temperature of other people")]
-        shown += [("test", t, FORGED, "D", f"test, {'' if calibrated else 'un'}calibrated")]
-        for split, divisor, colour, marker, name in shown:
-            of = scores[scores["split"] == split]
-            if not len(of):
+        for split, divisor, colour, marker, name in (
+            ("val", 1.0, QUIET, "o", "validation, as the network says it"),
+            ("val", None, REAL, "s", "validation, temperature of other people"),
+            ("test", t, FORGED, "D", f"test, {state}"),
+        ):
+            if not len(of := scores[scores["split"] == split]):
                 continue
             of = samples(of) if what == "frames" else by_video(samples(of))
-            p = sigmoid(of["logit"] / (divisor or held_out(of)))
-            bins = reliability_bins(of["label"], p, of["weight"])
-            error = expected_error(of["label"], p, of["weight"])
-            label = f"{name}: error {error:.3f}"
-            ax.plot(bins["said"], bins["found"], color=colour, lw=1.2, label=label)
-            ax.scatter(bins["said"], bins["found"], s=12 + 260 * bins["weight"], color=colour,
-                       marker=marker, alpha=0.75)  # fmt: skip
-        title = f"{what.capitalize()}, {f'temperature {t:.2f}' if calibrated else 'uncalibrated'}"
+            said = of["label"], expit(of["logit"] / (divisor or held_out(of))), of["weight"]
+            bins, label = reliability_bins(*said), f"{name}: error {expected_error(*said):.3f}"
+            x, y, size = bins["said"], bins["found"], 12 + 260 * bins["weight"]
+            ax.plot(x, y, color=colour, lw=1.2, label=label)
+            ax.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.75)
+        title = f"{what.capitalize()}, {state}"
         ax.set(title=title, xlabel="probability of forged that is said", aspect="equal")
         ax.legend(loc="lower right", fontsize=8, frameon=False, borderaxespad=0.2)
-    axes[0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes[0, 0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     return fig

@@ -3,9 +3,8 @@
 media     what a file holds, and some of its frames
 faces     found, followed, cut as in training
 backends  the network by OpenVINO, ONNX Runtime or PyTorch
-verdict   log-odds -> probability, interval, verdict, flags
 report    the records that are written, and so the JSON schema
-summary   judged faces -> the report of a file
+verdict   log-odds -> probability, interval, verdict, flags: the report of a file
 overlay   boxes and attention maps as a picture or a video
 core      `Detector`, which joins them
 command   `acfd detect` itself

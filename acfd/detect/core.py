@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
+from scipy.special import expit
 from tqdm import tqdm
 
 from acfd import params as params_module
-from acfd.deploy import export
-from acfd.deploy.calibrate import sigmoid
-from acfd.detect import backends, media, report, summary, verdict
-from acfd.detect.ahead import ahead, batches
+from acfd.deploy import DeployError, export
+from acfd.detect import backends, media, report, verdict
+from acfd.detect.backends import in_batches
 from acfd.detect.faces import Finder, Seen, Timing
-from acfd.detect.frames import Frames
-from acfd.detect.media import Media, MediaError
+from acfd.detect.media import Frames, Media, MediaError
 from acfd.detector import FaceDetector
 from acfd.params import Detect, Params
-from acfd.paths import Paths
+from acfd.paths import Paths, atomic
+
+T = TypeVar("T")
+# of the CSV, and the decimals that are told
+COLUMNS = ["path", "frame", "time", "face", "x0", "y0", "x1", "y1", "confidence"]
+COLUMNS += ["log_odds", "probability", "detail"]
+_DECIMALS = {"time": 3, "confidence": 3, "log_odds": 4, "probability": 4, "detail": 2}
 
 
 @dataclass
@@ -39,16 +47,14 @@ class Detection:
     crop_size: int = 0  # pixels, as the network sees a face
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """One a face and frame; columns as in `report.CSV_COLUMNS`."""
-        rows = []
-        for s, odds in zip(self.seen, self.log_odds):
-            values = (self.report.path, s.frame, f"{s.time:.3f}", s.face, *s.square)
-            confidence = "" if np.isnan(s.confidence) else f"{s.confidence:.3f}"
-            probability = f"{sigmoid(odds / self.temperature):.4f}"
-            values += (confidence, f"{odds:.4f}", probability, f"{s.detail:.2f}")
-            rows.append(dict(zip(report.CSV_COLUMNS, values, strict=True)))
-        return rows
+    def rows(self) -> pd.DataFrame:
+        """A row a judged face and frame; columns as in docs/detect.md."""
+        odds = self.log_odds.astype(float)
+        values = [
+            (self.report.path, s.frame, s.time, s.face, *s.square, s.confidence, *of, s.detail)
+            for s, *of in zip(self.seen, odds, expit(odds / self.temperature))
+        ]
+        return pd.DataFrame(values, columns=COLUMNS).round(_DECIMALS)
 
     def overlay(self, path: Path | str) -> Path:
         """Write a picture (.png) or an H.264 video (.mp4) of it; see `acfd.detect.overlay`."""
@@ -57,17 +63,16 @@ class Detection:
         return overlay.write(self, Path(path))
 
     def write(self, folder: Path | str, name: str, overlay: bool = True) -> dict[str, Path]:
-        """Write <name>.json, <name>.csv and <name>.overlay.png or .mp4; returns what was written.
-
-        A file without a face has no overlay.
-        """
-        folder = Path(folder)
-        done = {"csv": folder / f"{name}.csv", "json": folder / f"{name}.json"}
-        report.write_csv(done["csv"], self.rows)
-        report.write_json(done["json"], self.report)
+        """Write <name>.json, <name>.csv and <name>.overlay.png or .mp4, each whole or not at all;
+        returns what was written. A file without a face has no overlay."""
+        done = {kind: Path(folder) / f"{name}.{kind}" for kind in ("csv", "json")}
+        with atomic(done["csv"]) as f:
+            self.rows.to_csv(f, index=False, lineterminator="\n")
+        with atomic(done["json"]) as f:
+            f.write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
         if overlay and self.seen:
             ending = "png" if self.media.kind == "image" else "mp4"
-            done["overlay"] = self.overlay(folder / f"{name}.overlay.{ending}")
+            done["overlay"] = self.overlay(Path(folder) / f"{name}.overlay.{ending}")
         return done
 
 
@@ -81,7 +86,7 @@ class Detector:
         found.report.verdict, found.report.probability, found.report.interval
         found.overlay("clip.overlay.mp4")
 
-    Raises ParamsError, ExportError or BackendError if the model cannot be had.
+    Raises ParamsError or DeployError if the model cannot be had.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class Detector:
         if model is not None:
             self.folder = Path(model)
             self.about = export.read(self.folder)
-            run = {"row": self.about["run"]["row"], "seed": self.about["run"]["seed"]}
+            run = {k: self.about["run"][k] for k in ("row", "seed")}
             self.settings = Detect(**(self.about["detect"] | run | settings))
             self.backend = backends.of_files(self.folder, self.settings.backend)
         else:
@@ -106,9 +111,9 @@ class Detector:
             row, seed = self.settings.row, self.settings.seed
             self.about = export.about(p, paths, row, seed)
             self.folder = paths.run(row, seed)
-            self.backend = self._of_run(p, paths, row, seed)
-        self.calibration = self.about["calibration"]
-        self.model = summary.model(self.about, self.folder, self.backend.name)
+            self.backend = self._of_run(p, paths)
+        self.calibration = self.about["calibration"]  # None: the run was not scored
+        self.model = verdict.model(self.about, self.folder, self.backend.name)
         boxes = self.about["input"]["boxes"]
         # boxes are a few percent larger or smaller in a search at another size
         size = self.settings.detect_size or boxes["detect_size"]
@@ -122,10 +127,10 @@ class Detector:
             with timing.stage("look"):
                 about = media.look(path)
             found = self._judge(about, timing, progress)
-        except MediaError as error:
-            found = self.failed(path, str(error))
         except Exception as error:  # of many files, the others are still judged
-            found = self.failed(path, f"{path}: {type(error).__name__}: {error}")
+            named = isinstance(error, MediaError)
+            why = str(error) if named else f"{path}: {type(error).__name__}: {error}"
+            found = Detection(verdict.plain(path, "error", why, self.model))
         timing.wall = time.perf_counter() - began
         seconds = {k: round(v, 4) for k, v in vars(timing).items()}
         found.report = found.report.model_copy(update={"seconds": seconds})
@@ -133,61 +138,47 @@ class Detector:
 
     def _judge(self, about: Media, timing: Timing, progress: bool) -> Detection:
         p, cut = self.settings, self.about["input"]
-        finder = Finder(cut["margin"], cut["shape"][1], self._detector, p.find_every, timing)
-        chosen = media.choose(about, p.frames)
-        frames = Frames(about, chosen)
-        bar = tqdm(
-            total=len(chosen), desc=about.path.name, unit="frame", disable=not progress, leave=False
-        )
-        seen: list[Seen] = []
-        logits: list[np.ndarray] = []
-        maps: list[np.ndarray] = []
-        with bar:
-            decoded = _timed(frames, about, timing, bar.update)
-            for batch in batches(ahead(finder.cut(decoded), 4 * p.batch), p.batch):
+        size = cut["shape"][1]
+        finder = Finder(cut["margin"], size, self._detector, p.find_every, timing)
+        frames = Frames(about, media.choose(about, p.frames))
+        style = {"total": len(frames.chosen), "unit": "frame", "leave": False}
+        bar = tqdm(frames, desc=about.path.name, disable=not progress, **style)
+        faces = finder.cut((index, float(about.times[index]), picture) for index, picture in bar)
+        seen, odds, maps = [], [np.zeros(0, np.float32)], []
+        for batch in ahead(iter(lambda: list(islice(faces, p.batch)), [])):
+            crops = [s.crop for s in batch if s.side >= p.min_face]
+            if crops:
                 with timing.stage("judge"):
-                    large = [s for s in batch if s.side >= p.min_face]
-                    if large:
-                        crops = np.stack([s.crop for s in large])
-                        odds, attention = backends.in_batches(self.backend, crops, p.batch)
-                        logits.append(odds)
-                        if attention is not None:
-                            maps.append((attention.clip(0, 1) * 255).round().astype(np.uint8))
-                for s in batch:
-                    s.crop = None  # hundreds of them are memory for nothing
-                seen += batch
-        if frames.lost == len(chosen):
+                    said, attention = in_batches(self.backend, np.stack(crops), p.batch)
+                odds.append(said)
+                if attention is not None:
+                    maps.append((attention.clip(0, 1) * 255).round().astype(np.uint8))
+            seen += [replace(s, crop=None) for s in batch]  # hundreds are memory for nothing
+        if frames.lost == len(frames.chosen):
             raise MediaError(f"{about.path}: not one chosen frame could be read ({frames.why})")
-        odds = np.concatenate(logits) if logits else np.zeros(0, np.float32)
-        said = summary.of_file(about, frames, seen, odds, self.calibration, p, self.model)
+        odds, known = np.concatenate(odds), self.calibration or verdict.UNKNOWN
         return Detection(
-            said,
+            verdict.of_file(frames, seen, odds, known, p, self.model),
             about,
-            chosen,
+            frames.chosen,
             [s for s in seen if s.side >= p.min_face],
             odds,
             np.concatenate(maps) if maps else None,
-            verdict.of_size(self.calibration, 1, p)["temperature"],
-            cut["shape"][1],
+            known["frames"]["temperature"],
+            size,
         )
 
-    def failed(self, path: Path | str, why: str) -> Detection:
-        """The answer to a file that could not be judged."""
-        return Detection(summary.plain(path, "error", why, self.model))
-
-    def _of_run(self, p: Params, paths: Paths, row: str, seed: int) -> backends.Backend:
+    def _of_run(self, p: Params, paths: Paths) -> backends.Backend:
         name = self.settings.backend
         gpu = name == "auto" and _gpu()
-        if name == "torch" or gpu:
-            return backends.Torch(export.judge_of(p, self.folder), "cuda" if gpu else "cpu")
-        try:
-            files = export.cached(p, paths, row, seed, said=self.about)
-        except export.ExportError:
-            if name != "auto":
-                raise
-            # a part of the network that ONNX does not know: it runs as it was trained
-            return backends.Torch(export.judge_of(p, self.folder))
-        return backends.of_files(files, name)
+        if name != "torch" and not gpu:
+            try:
+                return backends.of_files(export.cached(p, paths, self.about), name)
+            except DeployError:
+                if name != "auto":
+                    raise
+                # a part of the network that ONNX does not know: it runs as it was trained
+        return backends.Torch(export.judge_of(p, self.folder), "cuda" if gpu else "cpu")
 
 
 def _gpu() -> bool:
@@ -198,15 +189,13 @@ def _gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _timed(
-    frames: Frames, about: Media, timing: Timing, done: Callable[[], object]
-) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Frames with their seconds; the time that decoding takes goes to `timing`."""
-    source = iter(frames)
-    while True:
-        with timing.stage("decode"):
-            got = next(source, None)
-        if got is None:
-            return
-        done()
-        yield got[0], float(about.times[got[0]]), got[1]
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items (none of them None), each made by a thread of its own while the one before is
+    in use: decoding and searching for faces keep one core busy, the network can have the others.
+    An error in making an item is raised where the item would have come."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item

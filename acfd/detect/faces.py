@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import cv2
 import numpy as np
@@ -19,17 +20,10 @@ _MISSES = 2  # ... searches, whichever is more: chosen frames may lie a minute a
 _WAITING = 2**28  # bytes of frames that may wait for the next search
 
 
-@dataclass
 class Timing(Stages):
     """Seconds by stage; stages overlap, so they can add up to more than `wall`."""
 
-    look: float = 0.0  # what the file holds
-    decode: float = 0.0
-    find: float = 0.0
-    crop: float = 0.0
-    judge: float = 0.0  # the network
-    overlay: float = 0.0
-    wall: float = 0.0
+    look = decode = find = crop = judge = wall = 0.0  # judge: the network
 
 
 @dataclass
@@ -58,41 +52,31 @@ class Tracker:
     """
 
     def __init__(self):
-        self.boxes: dict[int, np.ndarray] = {}  # last box of each face that is still followed
-        self._seen: dict[int, tuple[float, int]] = {}  # time, search
+        self._known: dict[int, tuple[np.ndarray, float, int]] = {}  # last box, time and search
         self._search = 0
-        self._count = 0
+        self._numbers = count()
 
     def update(self, moment: float, boxes: np.ndarray) -> list[int]:
         """The face that each of N x 4 boxes belongs to; known ones take the nearest box first."""
         self._search += 1
-        for face, (when, search) in list(self._seen.items()):
+        shifts = []
+        for face, (last, when, search) in list(self._known.items()):
             if moment - when > _FORGET and self._search - search > _MISSES:
-                del self._seen[face], self.boxes[face]
-        faces = [-1] * len(boxes)
-        free = list(range(len(boxes)))
-        known = dict(self.boxes)
-        while free and known:
-            wishes = []
-            for face, last in known.items():
-                box, why = follow(last, boxes[free])
-                if not why:
+                del self._known[face]
+                continue
+            for i, box in enumerate(boxes):
+                if not follow(last, box[None])[1]:  # it may go on there
                     shift = np.abs(box - last).max() / (last[2:] - last[:2]).max()
-                    chosen = next(i for i in free if np.array_equal(boxes[i], box))
-                    wishes.append((shift, face, chosen))
-            if not wishes:
-                break
-            _, face, chosen = min(wishes)
-            faces[chosen] = face
-            free.remove(chosen)
-            del known[face]
-        for i in free:
-            faces[i] = self._count
-            self._count += 1
-        for face, box in zip(faces, boxes):
-            self.boxes[face] = box
-            self._seen[face] = (moment, self._search)
-        return faces
+                    shifts.append((shift, face, i))
+        faces: dict[int, int] = {}
+        for _, face, i in sorted(shifts):
+            if i not in faces and face not in faces.values():
+                faces[i] = face
+        for i, box in enumerate(boxes):
+            if i not in faces:
+                faces[i] = next(self._numbers)
+            self._known[faces[i]] = (box, moment, self._search)
+        return [faces[i] for i in range(len(boxes))]
 
 
 @dataclass
@@ -115,24 +99,23 @@ class Finder:
         before: dict[int, np.ndarray] | None = None
         since = 0.0
         waiting: list[tuple[int, float, np.ndarray]] = []
-        for index, moment, picture, last in _with_last(frames):
+        for index, moment, picture, last in self._with_last(iter(frames)):
             room = (len(waiting) + 1) * picture.nbytes <= _WAITING
             if before is not None and not last and room and moment - since < self.every:
                 waiting.append((index, moment, picture))
                 continue
             with self.timing.stage("find"):
                 found = self.detector.detect(picture)
-            faces = tracker.update(moment, found[:, :4])
-            after = dict(zip(faces, found[:, :4]))
+            boxes = found[:, :4]
+            after = dict(zip(tracker.update(moment, boxes), zip(boxes, found[:, 4])))
             for i, m, p in waiting:
                 share = (m - since) / (moment - since)
-                for face in sorted(after.keys() & (before or {}).keys()):
-                    box = (1 - share) * before[face] + share * after[face]
+                for face in sorted(after.keys() & before.keys()):
+                    box = (1 - share) * before[face][0] + share * after[face][0]
                     yield self._seen(i, m, p, face, box, np.nan)
-            waiting = []
-            for face, row in sorted(zip(faces, found), key=lambda pair: pair[0]):
-                yield self._seen(index, moment, picture, face, row[:4], float(row[4]))
-            before, since = after, moment
+            for face, (box, confidence) in sorted(after.items()):
+                yield self._seen(index, moment, picture, face, box, float(confidence))
+            before, since, waiting = after, moment, []
 
     def _seen(self, index, moment, picture, face, box, confidence) -> Seen:
         with self.timing.stage("crop"):
@@ -141,16 +124,15 @@ class Finder:
             crop = resize(picture[y0:y1, x0:x1], self.size)
             return Seen(index, moment, face, box, cut, confidence, detail(crop), crop)
 
-
-def _with_last(frames):
-    """Each frame with whether it is the last."""
-    previous = None
-    for frame in frames:
-        if previous is not None:
-            yield (*previous, False)
-        previous = frame
-    if previous is not None:
-        yield (*previous, True)
+    def _with_last(self, frames: Iterator[tuple]) -> Iterator[tuple]:
+        """Each frame with whether it is the last."""
+        coming: tuple | None = ()
+        while coming is not None:
+            frame = coming
+            with self.timing.stage("decode"):
+                coming = next(frames, None)
+            if frame:
+                yield (*frame, coming is None)
 
 
 def detail(crop: np.ndarray) -> float:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from acfd.paths import atomic
-
-SCHEMA = "acfd.detect/1"
 Verdict = Literal["forged", "no_forgery_found", "inconclusive", "no_face", "error"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -100,7 +94,7 @@ class ModelReport(Record):
 class Report(Record):
     """One file."""
 
-    format: Literal["acfd.detect/1"] = SCHEMA
+    format: Literal["acfd.detect/1"] = "acfd.detect/1"
     acfd: str = Field(description="version of this program")
     path: str
     verdict: Verdict
@@ -115,9 +109,6 @@ class Report(Record):
     model: ModelReport | None
     seconds: dict[str, float] = Field(description="by stage; stages overlap, wall is the whole")
 
-    def to_json(self, indent: int | None = None) -> str:
-        return self.model_dump_json(indent=indent)
-
     def line(self) -> str:
         """One line for a terminal."""
         said = self.verdict.replace("_", " ")
@@ -126,27 +117,3 @@ class Report(Record):
             said += f", probability of forged {self.probability:.2f} ({low:.2f} to {high:.2f})"
         notes = "".join(f"\n    {flag.text}" for flag in self.flags)
         return f"{self.path}: {said}\n    {self.why}{notes}"
-
-
-CSV_COLUMNS = (
-    *("path", "frame", "time", "face", "x0", "y0", "x1", "y1", "confidence"),
-    *("log_odds", "probability", "detail"),
-)
-
-
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """A row a face and frame; columns as in docs/detect.md. Whole or not at all."""
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_json(path: Path, report: Report) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(report.to_json(indent=1) + "\n", encoding="utf-8")
-
-
-def schema() -> str:
-    """The JSON schema of a report; docs/detect.schema.json is this text."""
-    return json.dumps(Report.model_json_schema(), indent=1) + "\n"

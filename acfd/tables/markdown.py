@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import pandas as pd
 
@@ -199,26 +198,6 @@ def percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
         return "–"
     value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
     return f"{value} ({low} to {high})"
-
-
-def settled(table: pd.DataFrame, measure: str) -> str:
-    """Which rows the intervals of their paired differences in a measure set apart, in a sentence.
-
-    table: a line a row, with title, diff_<measure>, _lo and _hi (shares; NaN: not compared);
-    without a column `reference`, differences are to the same system that saw more.
-    """
-    said = {"Higher": [], "Lower": [], "Not settled": []}
-    for _, line in table.dropna(subset=f"diff_{measure}").iterrows():
-        low, high = line[f"diff_{measure}_lo"], line[f"diff_{measure}_hi"]
-        word = "Higher" if low > 0 else "Lower" if high < 0 else "Not settled"
-        corrected = f"diff_{measure}_p_holm" in table
-        shown = difference if corrected else partial(percent, form="{:+.1f}")
-        said[word].append(f"{row_title(line)} {shown(line, f'diff_{measure}')}")
-    to = "the same system that saw it"
-    if "reference" in table:
-        to = f"“{title_of(table, table['reference'].iloc[0])}”"
-    words = [f"{word}: {'; '.join(rows)}" for word, rows in said.items() if rows]
-    return f"difference to {to}. {'. '.join(words) or 'Nothing to compare'}."
 
 
 def difference(line: pd.Series, name: str) -> str:

@@ -13,7 +13,7 @@ from acfd.robustness.curves import ALL
 from acfd.tables import TableError, markdown, read_table, row_title
 
 PAGES = ("README.md", "docs/results.md")
-PRESETS = ("pocket", "full")  # whose results are in git
+PRESETS = ("pocket", "full")  # those whose results may be in git
 TABLES = ("table1", "compression", "left_out", "table2", "robustness_areas")
 
 
@@ -77,30 +77,45 @@ def of_preset(results: Path) -> dict[str, str]:
     if "table2" in found:
         table = found["table2"]
         made["table2"] = f"{markdown.table2(table)}\n\n{markdown.caption(table, facts)}"
+    if {"table1", "compression", "table2"} <= {*found}:
+        three = (found[name] for name in ("table1", "compression", "table2"))
+        made["findings"] = findings(*three)
     if "robustness_areas" in found:
         table = found["robustness_areas"]
         made["robustness"] = f"{areas(table)}\n\nBy family:\n\n{areas_by_family(table)}"
     return made
 
 
-def in_short(results: Path) -> str:
-    """What the tables of results/<preset> settle at low quality, a line a table, in Markdown."""
-    found = {name: read_table(results / "tables" / f"{name}.csv") for name in TABLES}
-    first, degraded = found["table1"], found["robustness_areas"]
-    lines = {
-        "Table 1, AUC of all manipulations": (first[first["method"] == ALL], "auc"),
-        "Table 2, AUC": (found["table2"], "auc"),
-        "AUC lost to compression": (found["compression"], "drop_auc"),
-        "AUC on a manipulation left out": (found["left_out"], "auc"),
-        "Area under the curves of all degradations": (degraded[degraded["family"] == ALL], "auc"),
-    }
-    said = []
-    for what, (table, measure) in lines.items():
-        if "compression" in table and len(table):
-            table = table[table["compression"] == table["compression"].iloc[0]]
-        if len(table):
-            said.append(f"- **{what}**, {markdown.settled(table, measure)}")
-    return "\n".join(said)
+def findings(table: pd.DataFrame, drops: pd.DataFrame, losses: pd.DataFrame) -> str:
+    """What Tables 1 and 2 (`losses`) and what compression costs (`drops`) say at low quality, a
+    Markdown list; every number comes with its interval."""
+    first = table[table["method"] == ALL].drop_duplicates("row").set_index("row")
+    ours, low = first["ours"].iloc[0], first["compression"].iloc[0]
+    said = [f"**{row_title(first.loc[ours])}**: AUC {markdown.percent(first.loc[ours], 'auc')}."]
+    plain = [row for row in first.index if row.startswith("xception") and row != ours]
+    for row in [*plain, *({"cao"} & {*first.index})]:
+        line = first.loc[row]
+        gap = markdown.difference(line, "diff_ours_auc")
+        said.append(
+            f"{row_title(line)}: AUC {markdown.percent(line, 'auc')}, difference to ours {gap}."
+        )
+    lost = [
+        f"{row_title(line)} {markdown.percent(line, 'drop_auc')}"
+        for _, line in drops.iterrows()
+        if line["row"] in {*plain, "cao", ours}
+    ]
+    said.append(f"AUC lost from {drops['high'].iloc[0]} to {low}: {'; '.join(lost)}.")
+    steps = losses.drop_duplicates("row").iloc[1:]
+    gained = [
+        f"{row_title(x)} {markdown.difference(x, 'diff_above_auc')}" for _, x in steps.iterrows()
+    ]
+    said.append(
+        f"One loss after the other, Deepfakes alone, to the row before: {'; '.join(gained)}."
+    )
+    maps = steps.dropna(subset="iou")
+    seen = [f"{row_title(x)} {markdown.percent(x, 'iou')}" for _, x in maps.iterrows()]
+    said.append(f"IoU of the attention map with the forged region: {'; '.join(seen)}.")
+    return "\n".join(f"- {sentence}" for sentence in said)
 
 
 def areas(table: pd.DataFrame) -> str:
