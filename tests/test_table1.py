@@ -41,7 +41,7 @@ def study(seeds=(0,), **setting) -> params.Params:
     p["data"]["methods"] = p["train"]["methods"] = ["Deepfakes", "FaceSwap"]
     p["rows"]["left_xception"]["set"]["train"]["methods"] = ["Deepfakes"]
     p["study"] |= {"seeds": list(seeds)}
-    p["study"]["rows"] += [r for r in ("left_xception",) if r not in p["study"]["rows"]]
+    p["study"]["rows"] += [r for r in (*ROWS, "left_xception") if r not in p["study"]["rows"]]
     p["table1"] |= {"rows": ROWS, "reference": "xception", "ours": "ours", "bootstrap": 50}
     p["table1"] |= {"compression": ["xception_c23", "xception", "ours"]}
     p["table1"] |= {"left_out": ["left_xception"]} | setting
