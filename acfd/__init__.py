@@ -25,7 +25,7 @@ _leave_notebooks()
 def __getattr__(name: str):
     # `from acfd import Detector` works, and `import acfd` loads nothing
     if name == "Detector":
-        from acfd.detect.core import Detector
+        from acfd.detector.core import Detector
 
         return Detector
     raise AttributeError(f"module 'acfd' has no attribute {name!r}")

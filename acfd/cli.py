@@ -108,9 +108,10 @@ def _one(args) -> tuple[params_module.Params, str, int, Paths]:
 
 
 def _tree(p: params_module.Params):
-    from acfd import datasets, ffpp
+    from acfd import videos
+    from acfd.videos import ffpp
 
-    tree = datasets.tree(p)
+    tree = videos.tree(p)
     d = p.data
     if d.source == "synthff" and not d.splits and not Path(d.root, "splits").is_dir():
         raise ffpp.TreeError(
@@ -121,7 +122,7 @@ def _tree(p: params_module.Params):
 
 def _plan(_):
     """say what `dvc repro` would do, and about how long it takes"""
-    from acfd.plan import measured, plan
+    from acfd.stages.plan import measured, plan
 
     p = load()
     print(plan(p, measured(p)))
@@ -135,7 +136,8 @@ def _preset(args):
 
 def _check(args):
     """verify the data set before hours of work"""
-    from acfd.datasets import check, estimate
+    from acfd.stages import estimate
+    from acfd.videos import check
 
     p = load()
     d = p.data
@@ -153,10 +155,11 @@ def _check(args):
 
 def _faces(args):
     """extract the faces, or a part of them as one of several jobs"""
-    from acfd import faces, recipes
+    from acfd.faces.extract import extract
+    from acfd.videos import recipes
 
     p, paths = _paths()
-    index, left_out, timing = faces.extract(p, _tree(p), paths.faces, shard=args.shard)
+    index, left_out, timing = extract(p, _tree(p), paths.faces, shard=args.shard)
     what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
     print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
     print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
@@ -168,7 +171,7 @@ def _faces(args):
 
 def _strip(args):
     """copy a folder's notebooks without outputs"""
-    from acfd import notebook
+    from acfd.stages import notebook
 
     notebook.strip(args.source, args.target)
 
@@ -182,7 +185,7 @@ def _sources(args):
 
 def _notebook(args):
     """run one notebook of the study (a stage)"""
-    from acfd import notebook
+    from acfd.stages import notebook
 
     _, paths = _paths()
     given = {k: v for k in ("row", "seed") if (v := getattr(args, k)) is not None}
@@ -195,35 +198,35 @@ def _notebook(args):
 
 def _train(args):
     """train one run without its notebook (for torchrun and SLURM)"""
-    from acfd import runs
+    from acfd.runs import run
 
-    runs.run(*_one(args))
+    run.run(*_one(args))
 
 
 def _score(args):
     """write the scores of one run (a stage)"""
-    from acfd import evaluate
+    from acfd.scores.score import score
 
-    evaluate.score(*_one(args))
+    score(*_one(args))
 
 
 def _calibrate(_):
     """fit the probabilities of detect.row's run (a stage)"""
-    from acfd.deploy import calibrate
+    from acfd.detector import calibrate
 
     calibrate.write(*_paths())
 
 
 def _detect(args):
     """say of images and videos whether their faces are forged"""
-    from acfd.detect import command
+    from acfd.detector import command
 
     return command.run(args)
 
 
 def _export(args):
     """write a run as ONNX and OpenVINO, with its model card"""
-    from acfd.deploy import export
+    from acfd.detector import export
 
     p, paths = _paths()
     row = args.row or p.detect.row
@@ -235,9 +238,10 @@ def _export(args):
 
 def _copies(_):
     """cut test faces from degraded copies of their videos (a stage)"""
-    from acfd import figures, recipes
+    from acfd import figures
     from acfd.figures import robustness
-    from acfd.robustness import copies
+    from acfd.scores import copies
+    from acfd.videos import recipes
 
     p, paths = _paths()
     index = copies.make(p, _tree(p), paths)
@@ -253,21 +257,21 @@ def _copies(_):
 
 def _robustness(args):
     """write what one run says of every copy (a stage)"""
-    from acfd.robustness import score
+    from acfd.scores import on_copies
 
-    score.score(*_one(args))
+    on_copies.score(*_one(args))
 
 
 def _features(args):
     """write where a run's features of test faces lie (a stage)"""
-    from acfd.attention import extract
+    from acfd.scores import features
 
-    extract.store(*_one(args))
+    features.store(*_one(args))
 
 
 def _readme(args):
     """rewrite the tables of README.md and docs/results.md from results/"""
-    from acfd.tables import pages
+    from acfd.results import pages
 
     for path, text in pages.rewrite(Path()).items():
         if text == path.read_text():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from acfd.params import Params
 
 SCRATCH = Path(".acfd")  # resume states and half-made things; DVC does not know it, git ignores it
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Paths:
         return self.top / "results" / self.preset
 
     def recipe(self, what: str) -> Path:
-        """What determines the videos, faces or copies, see acfd.recipes."""
+        """What determines the videos, faces or copies, see acfd.videos.recipes."""
         return self.results / "recipes" / f"{what}.json"
 
     def scores(self, row: str, seed: int) -> Path:
@@ -144,3 +149,20 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Turn a full disk, quota or file size limit into an OSError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        folder = next(p for p in Path(path).absolute().parents if p.exists())
+        free = shutil.disk_usage(folder).free / 2**20
+        raise OSError(
+            error.errno,
+            f"{path}: no room to write it ({error.strerror}): {free:.0f} MiB are free on the disk "
+            f"of {folder}; make room there and run again, finished videos are kept",
+        ) from None

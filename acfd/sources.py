@@ -15,15 +15,15 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from acfd.baselines import module_of
 from acfd.params import Params, digest
 from acfd.paths import atomic
+from acfd.registry import module_of
 
 TOP = Path(__file__).parent
 # They say what is done and where it lies, or how it is spread over processes, not how it is done;
 # what they yield is hashed itself.
-LEFT_ALONE = {"", "params", "paths", "shards", "ffpp", "sources", "recipes", "baselines"}
-LEFT_ALONE |= {"spread", "timing"}
+LEFT_ALONE = {"", "params", "sections", "paths", "registry", "sources"}
+LEFT_ALONE |= {"videos.ffpp", "videos.recipes", "faces.shards", "faces.parallel", "media.timing"}
 # Each stage's notebook, or its command
 STAGES = {
     "videos": "01_videos",
@@ -37,11 +37,13 @@ STAGES = {
 } | {name: name for name in ("score", "calibrate", "features", "copies", "robustness")}
 # What a stage imports to show or to check what it makes
 SHOWN = {
-    "videos": {"figures", "datasets.check", "datasets.compress"},
+    "videos": {"figures", "videos.check", "videos.compress"},
     "faces": {"figures"},
     "copies": {"figures", "figures.robustness"},
 }
-OF_ROWS = {"fresh"}  # imported by runs for some rows alone
+# What makes the videos, a shard of faces, one of copies
+MADE_BY = {"videos": "videos.synthff.build", "faces": "faces.extract", "copies": "scores.copies"}
+OF_ROWS = {"runs.blended"}  # imported by runs for some rows alone
 
 
 def of_row(p: Params, row: str) -> dict[str, str]:
@@ -51,7 +53,7 @@ def of_row(p: Params, row: str) -> dict[str, str]:
     """
     p = p.for_row(row)
     fresh = p.augment.blend or p.augment.degrade
-    return behind(["runs", _name(module_of(p.rows[row].system))], set() if fresh else OF_ROWS)
+    return behind(["runs.run", _name(module_of(p.rows[row].system))], set() if fresh else OF_ROWS)
 
 
 def of_stage(stage: str) -> dict[str, str]:
@@ -72,6 +74,11 @@ def of_stage(stage: str) -> dict[str, str]:
 def key(*modules: str, without: frozenset[str] = frozenset()) -> str:
     """One name for the code of these modules and of all that they import, but for `without`."""
     return digest(behind(modules, without))
+
+
+def made_by(what: str) -> str:
+    """The digest of the code that makes the videos, a shard of faces, or one of copies."""
+    return key(MADE_BY[what], without=frozenset({"videos"}))
 
 
 def row_key(p: Params, row: str) -> str:
@@ -118,8 +125,8 @@ def _text(path: Path) -> str:
 
 @cache
 def _look(text: str, function: str = "") -> tuple[str, list[str]]:
-    """The digest of a code, or of one function in it, and all names that it imports from acfd, in
-    functions too, but not for types."""
+    """The digest of a code, or of one function in it, and the modules that it imports from acfd,
+    in functions too, but not for types."""
     tree = ast.parse(text)
     if function:
         tree = next(node for node in tree.body if getattr(node, "name", "") == function)
@@ -132,9 +139,15 @@ def _look(text: str, function: str = "") -> tuple[str, list[str]]:
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+            found += [_imported(node.module, a.name) for a in node.names]
     names = [_name(name) for name in found if name.split(".")[0] == "acfd"]
     return hashlib.sha256(json.dumps(_said(tree)).encode()).hexdigest()[:16], names
+
+
+def _imported(module: str, name: str) -> str:
+    """The module that `from module import name` reads: that of the name, or else its package."""
+    inner = f"{module}.{name}"
+    return inner if _file(_name(inner)).is_file() else module
 
 
 def _said(node):

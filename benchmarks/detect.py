@@ -22,13 +22,12 @@ import openvino
 import torch
 
 from acfd import params
-from acfd.deploy import export
-from acfd.detect import backends
-from acfd.detect.core import Detector
+from acfd.detector import backends, export
+from acfd.detector.core import Detector
+from acfd.media.video import write_video
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.synthff.people import Generator
-from acfd.video import write_video
+from acfd.videos.synthff.people import Generator
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT, FPS, SECONDS = 854, 480, 25, 10

@@ -21,12 +21,14 @@ import machine
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
-from acfd import faces, params, synthff
-from acfd.crops import ClipResult
-from acfd.ffpp import REAL, Clip, Tree, write_splits
+from acfd import params
+from acfd.faces import extract
+from acfd.faces.crops import ClipResult
+from acfd.faces.shards import INDEX, write_index
+from acfd.media.video import read_frames, write_video
 from acfd.params import Params
-from acfd.shards import INDEX, write_index
-from acfd.video import read_frames, write_video
+from acfd.videos import synthff
+from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
 
 HERE = Path(__file__).parent
 CLIPS = {REAL: 1000, "forged": 4000}  # FaceForensics++, each at c23 and c40, 4000 with a mask
@@ -73,8 +75,8 @@ def alone(function, *args):
 
 
 def _extract(p: Params, tree: Tree, out: Path) -> dict:
-    began = faces.peak_memory()
-    index, left_out, timing = faces.extract(p, tree, out, progress=False)
+    began = extract.peak_memory()
+    index, left_out, timing = extract.extract(p, tree, out, progress=False)
     # joblib keeps its processes for five idle minutes, and this one cannot end before they do
     get_reusable_executor().shutdown()
     return {
@@ -82,7 +84,7 @@ def _extract(p: Params, tree: Tree, out: Path) -> dict:
         "pairs": len(index),
         "left_out": len(left_out),
         "most_mib_a_process": timing.memory,
-        "this_process_mib": [began, faces.peak_memory()],  # before and after
+        "this_process_mib": [began, extract.peak_memory()],  # before and after
     }
 
 
@@ -141,7 +143,7 @@ def real_size(p: Params, few: Tree, length: int, folder: Path) -> dict:
     hours = gib = 0.0
     for label, name in ((0, REAL), (1, "forged")):
         out = folder / "long_faces"
-        result = faces.extract_clip(tree, chosen[label], q.faces, "c23", "c40", out)
+        result = extract.extract_clip(tree, chosen[label], q.faces, "c23", "c40", out)
         t = result.timing
         stages = {k: round(getattr(t, k), 2) for k in ("hash", "decode", "detect", "crop", "write")}
         (shard,) = out.glob(f"*/{chosen[label].video}.arrow")
@@ -175,16 +177,16 @@ def index_of_all(folder: Path) -> dict:
 
 
 def _index(folder: Path) -> dict:
-    before = faces.peak_memory()
+    before = extract.peak_memory()
     results = [
         ClipResult(Clip("Deepfakes", f"{n}_{n + 1}", f"{n}", f"{n + 1}", "train"),
                    frames=list(range(270)))
         for n in range(sum(CLIPS.values()))
     ]  # fmt: skip
-    index = faces._index(results)
+    index = extract._index(results)
     write_index(folder, index)
     size = (folder / INDEX).stat().st_size
-    return {"pairs": len(index), "mib": faces.peak_memory() - before, "file_kib": size >> 10}
+    return {"pairs": len(index), "mib": extract.peak_memory() - before, "file_kib": size >> 10}
 
 
 def main():

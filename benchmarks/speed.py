@@ -18,10 +18,14 @@ import numpy as np
 import psutil
 import torch
 
-from acfd import faces, ffpp, pairs, params, synthff, systems
+from acfd import params
+from acfd.faces import extract
+from acfd.faces.shards import PairTable
 from acfd.params import Params
-from acfd.shards import PairTable
-from acfd.train import Loop, make_fabric
+from acfd.runs import pairs
+from acfd.runs.run import make_system
+from acfd.runs.train import Loop, make_fabric
+from acfd.videos import ffpp, synthff
 
 HERE = Path(__file__).parent
 
@@ -45,10 +49,10 @@ def training(p: Params, table: PairTable, rounds: int) -> dict:
     labels = table.index["label"].to_numpy()
     batches = pairs.BalancedBatches(labels, batch, batch * (2 * rounds + 4), 0)
     loader = iter(pairs.loader(pairs.Pairs(table, p.augment, 0), batches, p.compute.workers))
-    two = systems.make(p, "cls_at_dis_gan", 0)
+    two = make_system(p, "cls_at_dis_gan", 0)
     loop = Loop(two, p, make_fabric(p.compute), Path())
     two.net.train()
-    plain = systems.make(p, "cls_c40", 0)
+    plain = make_system(p, "cls_c40", 0)
     plain.net.to(memory_format=torch.channels_last).train()
 
     def two_plain_passes():
@@ -93,7 +97,7 @@ def peak_memory(kind: str, size: int, batch: int) -> int:
 def _two_steps(kind: str, size: int, batch: int) -> int:
     p = params.load(HERE.parent / "params.yaml")
     row = {"one plain Xception": "cls_c40", "two branches and critic": "cls_at_dis_gan"}[kind]
-    system = systems.make(p, row, 0)
+    system = make_system(p, row, 0)
     system.net.to(memory_format=torch.channels_last).train()
     loop = Loop(system, p, make_fabric(p.compute), Path())
     image = torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
@@ -114,7 +118,7 @@ def extraction(p: Params, folder: Path) -> dict:
         shutil.rmtree(out, ignore_errors=True)
         q = p.model_copy(update={"compute": p.compute.model_copy(update={"jobs": jobs})})
         before = cpu_seconds()
-        _, _, timing = faces.extract(q, ffpp.tree(q), out, progress=False)
+        _, _, timing = extract.extract(q, ffpp.tree(q), out, progress=False)
         busy = cpu_seconds() - before
         stages = {k: getattr(timing, k) for k in ("decode", "detect", "crop", "write")}
         found[f"jobs_{jobs}"] = {

@@ -22,12 +22,21 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
-from acfd import params, ranks, systems
-from acfd.ffpp import REAL, Clip
-from acfd.loop import Loop
-from acfd.pairs import BalancedBatches, Pairs, loader, prepare
+from acfd import params
+from acfd.faces.shards import (
+    INDEX_COLUMNS,
+    PairTable,
+    encode_png,
+    shard_name,
+    write_index,
+    write_shard,
+)
 from acfd.params import Params
-from acfd.shards import INDEX_COLUMNS, PairTable, encode_png, shard_name, write_index, write_shard
+from acfd.runs import distributed
+from acfd.runs.pairs import BalancedBatches, Pairs, loader, prepare
+from acfd.runs.run import make_system
+from acfd.runs.state import Loop
+from acfd.videos.ffpp import REAL, Clip
 
 HERE = Path(__file__).parent
 ROW = "cls_at_dis_gan"  # both branches, the critic and all losses; begun without ImageNet weights
@@ -92,7 +101,7 @@ def plain_step(p: Params, device: torch.device) -> Callable[[dict], float]:
 
     Of the same model and losses; PyTorch's own settings, TF32 in convolutions among them.
     """
-    system = systems.make(p, ROW, 0, weights=None)
+    system = make_system(p, ROW, 0, weights=None)
     net, critic = system.net.to(device).train(), system.critic.to(device)
     optimiser = torch.optim.Adam(system.groups())
     critic_optimiser = torch.optim.Adam(
@@ -116,8 +125,8 @@ def plain_step(p: Params, device: torch.device) -> Callable[[dict], float]:
 
 def our_step(p: Params, scratch: Path) -> Callable[[dict], float]:
     """A step of `acfd train`, the running mean of the weights included."""
-    system = systems.make(p, ROW, 0, weights=None)
-    loop = Loop(system, p, ranks.make_fabric(p.compute), scratch)
+    system = make_system(p, ROW, 0, weights=None)
+    loop = Loop(system, p, distributed.make_fabric(p.compute), scratch)
     system.net.train()
     return lambda batch: loop.step(batch, (0, 0, 0))["loss"]
 

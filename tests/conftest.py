@@ -17,10 +17,7 @@ from ruamel.yaml import YAML
 
 from acfd import figures
 from acfd import params as params_module
-from acfd.ffpp import REAL, Clip, Tree, write_splits
-from acfd.params import Params
-from acfd.paths import Paths
-from acfd.shards import (
+from acfd.faces.shards import (
     INDEX_COLUMNS,
     PairTable,
     encode_png,
@@ -28,8 +25,11 @@ from acfd.shards import (
     write_index,
     write_shard,
 )
-from acfd.synthff.people import Generator
-from acfd.video import write_video
+from acfd.media.video import write_video
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
+from acfd.videos.synthff.people import Generator
 
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
 

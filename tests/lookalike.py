@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from conftest import inner_face, moving, remux
 
-from acfd.ffpp import REAL, Clip, Tree, write_splits
-from acfd.video import read_frames, write_video
+from acfd.media.video import read_frames, write_video
+from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 FRAMES = 5

@@ -5,9 +5,21 @@ import pandas as pd
 import pytest
 from trained import study_at
 
-from acfd import attention
-from acfd.attention import AttentionError, explore
+from acfd.figures import explore
 from acfd.paths import Paths
+from acfd.results.maps import (
+    AttentionError,
+    averages,
+    course,
+    extremes,
+    faces,
+    gallery,
+    real_beside_forged,
+    rows_with_course,
+    rows_with_maps,
+    summary,
+    unpack,
+)
 
 SIDE = 4
 COLUMNS = ["split", "method", "video", "target", "source", "frame", "label"]
@@ -61,12 +73,12 @@ def paths(tmp_path, toy_faces, params) -> Paths:
 
 
 def test_faces_join_scores_maps_and_pictures(params, paths, toy_faces):
-    found = attention.faces(params, paths, "cls_at", 0)
+    found = faces(params, paths, "cls_at", 0)
     assert len(found) == 2 * 16 and set(found["split"]) == {"test"}
     for r in found.itertuples():
         pair = toy_faces.index.loc[r.face]
         assert (pair["video"], pair["frame"], pair["label"]) == (r.video, r.frame, r.label)
-        high = attention.unpack(pd.Series([r.high_branch]), SIDE)[0]
+        high = unpack(pd.Series([r.high_branch]), SIDE)[0]
         assert high[0, 0] == pytest.approx(0.25, abs=0.01)  # at both compressions: it saw c23
     forged = found[(found["label"] == 1) & (found["compression"] == "c40")]
     assert forged["iou"].tolist() == [n / 8 for n in range(8)]
@@ -76,34 +88,34 @@ def test_faces_join_scores_maps_and_pictures(params, paths, toy_faces):
 
 
 def test_best_and_worst_are_of_different_videos(params, paths):
-    found = attention.faces(params, paths, "cls_at", 0)
+    found = faces(params, paths, "cls_at", 0)
     low = found[found["compression"] == "c40"]
-    picked = attention.extremes(low)
+    picked = extremes(low)
     assert picked["case"].tolist() == ["best", "worst"]
     assert picked["iou"].tolist() == [7 / 8, 0] and picked["video"].is_unique
-    many = attention.extremes(low, each=9)
+    many = extremes(low, each=9)
     assert many["video"].nunique() == len(many) == 4  # a video is best or worst, never both
     ties = low.assign(iou=np.where(low["label"] == 1, 0.5, np.nan))
-    assert attention.extremes(ties)["overlap"].tolist() == pytest.approx([0.887, 0.1], abs=0.01)
-    nothing = attention.extremes(low[low["label"] == 0])
+    assert extremes(ties)["overlap"].tolist() == pytest.approx([0.887, 0.1], abs=0.01)
+    nothing = extremes(low[low["label"] == 0])
     assert len(nothing) == 0 and "case" in nothing
 
 
 def test_the_gallery_goes_from_good_to_bad(params, paths):
-    found = attention.faces(params, paths, "cls_at", 0)
+    found = faces(params, paths, "cls_at", 0)
     low = found[found["compression"] == "c40"].reset_index(drop=True)
     low["score"] = np.linspace(0, 1, len(low))
-    picked = attention.gallery(low)
+    picked = gallery(low)
     assert picked["label"].tolist() == [1] * 3 + [0] * 3
     assert picked["score"][:3].is_monotonic_decreasing  # forged: the surest first
     assert picked["score"][3:].is_monotonic_increasing  # real: the best judged first
     assert not picked.duplicated(["method", "video"]).any()
-    assert len(attention.gallery(low, each=99)) == 8  # videos
+    assert len(gallery(low, each=99)) == 8  # videos
 
 
 def test_summary_and_averages_by_hand(params, paths):
-    found = attention.faces(params, paths, "cls_at", 0)
-    fit = attention.summary(found).set_index(["compression", "method"])
+    found = faces(params, paths, "cls_at", 0)
+    fit = summary(found).set_index(["compression", "method"])
     forged = fit.loc[("c40", "Deepfakes")]
     assert forged["faces"] == 8 and forged["iou"] == pytest.approx(28 / 64)
     assert forged["high_branch_inside"] == pytest.approx(0.75, abs=0.005)
@@ -111,7 +123,7 @@ def test_summary_and_averages_by_hand(params, paths):
     assert forged["low_branch_outside"] == 0
     assert fit.loc[("c23", "Deepfakes"), "iou"] == 1
     assert np.isnan(fit.loc[("c40", "original"), "iou"])
-    mean = attention.averages(found[found["compression"] == "c40"])
+    mean = averages(found[found["compression"] == "c40"])
     assert list(mean) == ["Deepfakes", "original"]
     right_half = np.kron([[0, 1], [0, 1]], np.ones((2, 2)))
     np.testing.assert_allclose(mean["Deepfakes"]["mask"], right_half)
@@ -120,8 +132,8 @@ def test_summary_and_averages_by_hand(params, paths):
 
 
 def test_real_faces_beside_forged_ones_by_hand(params, paths):
-    found = attention.faces(params, paths, "cls_at", 0)
-    made = attention.real_beside_forged(params, found).set_index(["compression", "branch"])
+    found = faces(params, paths, "cls_at", 0)
+    made = real_beside_forged(params, found).set_index(["compression", "branch"])
     assert set(made.index) == {("c23", "high"), ("c23", "low"), ("c40", "low")}
     high = made.loc[("c23", "high")]  # 0.75 on forged regions, 0.25 elsewhere and on real faces
     means = high[["forged", "elsewhere", "real"]].tolist()
@@ -139,16 +151,16 @@ def test_course_counts_steps_through_epochs(params, paths):
     paths.steps("cls_at", 0).parent.mkdir(parents=True)
     pd.DataFrame(steps).to_parquet(paths.steps("cls_at", 0))
     pd.DataFrame(steps).iloc[:, :3].to_parquet(paths.steps("cls_c40", 0))
-    assert attention.rows_with_course(paths, ["cls_c40", "cls_at"], 0) == ["cls_at"]
-    course = attention.course(params, paths, ["cls_at"], 0)
-    assert course["step"].tolist() == [1, 2, 3] and course["inside"].tolist() == [0.5, 0.6, 0.7]
-    assert set(course["run"]) == {params.rows["cls_at"].title}
+    assert rows_with_course(paths, ["cls_c40", "cls_at"], 0) == ["cls_at"]
+    found = course(params, paths, ["cls_at"], 0)
+    assert found["step"].tolist() == [1, 2, 3] and found["inside"].tolist() == [0.5, 0.6, 0.7]
+    assert set(found["run"]) == {params.rows["cls_at"].title}
 
 
 def test_a_run_without_maps_is_left_out_or_named(params, paths):
-    assert attention.rows_with_maps(params, paths) == [("cls_at", 0)]
+    assert rows_with_maps(params, paths) == [("cls_at", 0)]
     with pytest.raises(AttentionError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
-        attention.faces(params, paths, "cls_c40", 0)
+        faces(params, paths, "cls_c40", 0)
     paths.maps("cls_at", 0).unlink()
     with pytest.raises(AttentionError, match="no maps of two branches"):
         explore.Explorer(params, paths)

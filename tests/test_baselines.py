@@ -6,8 +6,10 @@ import pytest
 import torch
 from trained import assert_same, changed, result, study_at
 
-from acfd import baselines, evaluate, runs
+from acfd import baselines
 from acfd.params import Params
+from acfd.runs import run
+from acfd.scores import score
 
 
 class Killed(BaseException):
@@ -23,12 +25,12 @@ def test_it_is_scored_and_a_run_cut_short_ends_as_a_whole_one(
     raw["rows"]["mesoinception4"]["set"]["model"]["input"] = 40
     p = Params(**raw)
     whole, paths = (study_at(tmp_path / name, toy_faces.folder) for name in ("whole", "cut"))
-    expected = result(runs.run(p, row, 0, whole, progress=False))
+    expected = result(run.run(p, row, 0, whole, progress=False))
     assert len(expected[1]) == 4
     assert np.isfinite(expected[0][["train_loss", "val_loss", "val_auc"]]).all(axis=None)
-    scores = evaluate.score(p, row, 0, whole, progress=False)
+    scores = score.score(p, row, 0, whole, progress=False)
     assert scores["score"].between(0, 1).all() and scores["score"].nunique() > 2
-    pd.testing.assert_frame_equal(scores, evaluate.score(p, row, 0, whole, progress=False))
+    pd.testing.assert_frame_equal(scores, score.score(p, row, 0, whole, progress=False))
 
     seen, system = [], baselines.find(p.rows[row].system)
     original = system.terms
@@ -41,8 +43,8 @@ def test_it_is_scored_and_a_run_cut_short_ends_as_a_whole_one(
 
     monkeypatch.setattr(system, "terms", cut)
     with pytest.raises(Killed):
-        runs.run(p, row, 0, paths, progress=False)
+        run.run(p, row, 0, paths, progress=False)
     assert not (paths.run(row, 0) / "run.json").exists()
     monkeypatch.undo()
     torch.manual_seed(12345)  # a new process starts with another global generator
-    assert_same(expected, result(runs.run(p, row, 0, paths, progress=False)))
+    assert_same(expected, result(run.run(p, row, 0, paths, progress=False)))

@@ -1,10 +1,10 @@
-"""acfd.blend: masks, colour, degradations and the one blending."""
+"""acfd.media.blend: masks, colour, degradations and the one blending."""
 
 import cv2
 import numpy as np
 import pytest
 
-from acfd import blend
+from acfd.media import artefacts, blend
 
 POINTS = blend.CANON * 14 + (64, 54)  # a face in a picture of 128 x 128
 
@@ -100,7 +100,7 @@ def test_blend_keeps_the_target_where_the_mask_is_zero():
 )
 def test_each_degradation_does_what_it_says(step, changes):
     image = picture(5)
-    after = blend.degrade(image, np.random.default_rng(0), (step,))
+    after = artefacts.degrade(image, np.random.default_rng(0), (step,))
     assert after.shape == image.shape and after.dtype == np.uint8
     assert changes(image, after)
 
@@ -119,8 +119,8 @@ def test_forgeries_are_drawn_afresh_and_reproducible():
     sizes = (masks > 0.1).mean((1, 2))
     assert sizes.min() < 0.06 and sizes.max() > 0.25  # from mouths to whole faces
     assert len(np.unique(masks.max((1, 2)).round(2))) >= 3  # opacities
-    recipes = [blend.random_recipe(np.random.default_rng(k)) for k in range(200)]
-    assert {step[0] for r in recipes for step in r} == set(blend.DEGRADATIONS)
+    recipes = [artefacts.random_recipe(np.random.default_rng(k)) for k in range(200)]
+    assert {step[0] for r in recipes for step in r} == set(artefacts.DEGRADATIONS)
 
 
 def test_a_forgery_shows_inside_its_mask_even_of_the_same_face():

@@ -9,13 +9,14 @@ from conftest import moving
 from scipy.special import expit
 from trained import write_about, write_scores
 
-from acfd import ffpp
-from acfd.deploy import DeployError, calibrate
-from acfd.deploy.calibrate import best_temperature, expected_error, losses
-from acfd.detect.media import look
-from acfd.metrics import MetricError
+from acfd.detector import calibrate
+from acfd.detector.calibrate import best_temperature, expected_error, losses
+from acfd.detector.files import DeployError
+from acfd.detector.media import look
+from acfd.media.video import write_video
 from acfd.paths import Paths
-from acfd.video import write_video
+from acfd.results.metrics import MetricError
+from acfd.videos import ffpp
 
 ROW = "cls_c40"
 

@@ -8,10 +8,10 @@ import pytest
 from conftest import remux, write_clip
 
 from acfd import cli
-from acfd.datasets.check import CheckError, stored, survey
-from acfd.datasets.headers import header
-from acfd.ffpp import REAL, Tree, TreeError, write_splits
-from acfd.video import VideoError, probe, write_video
+from acfd.media.headers import header
+from acfd.media.video import VideoError, probe, write_video
+from acfd.videos.check import CheckError, stored, survey
+from acfd.videos.ffpp import REAL, Tree, TreeError, write_splits
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from project import STATE
 from ruamel.yaml import YAML
 
 from acfd import cli, params
-from acfd.plan import measured, plan
-from acfd.tables import pages
+from acfd.results import pages
+from acfd.stages.plan import measured, plan
 
 TOP = Path(__file__).parents[1]
 

@@ -5,13 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import crops, degrade, shards
-from acfd.ffpp import Tree, write_splits
+from acfd.faces import crops, shards
+from acfd.faces.shards import INDEX_COLUMNS, encode_png, shard_name, write_index, write_shard
+from acfd.media import degrade
+from acfd.media.video import read_frames, write_video
 from acfd.paths import Paths
-from acfd.robustness import copies
-from acfd.robustness.copies import Copies, CopiesError
-from acfd.shards import INDEX_COLUMNS, encode_png, shard_name, write_index, write_shard
-from acfd.video import read_frames, write_video
+from acfd.scores import copies
+from acfd.scores.copies import Copies, CopiesError
+from acfd.videos.ffpp import Tree, write_splits
 
 METHODS = ["Deepfakes", "FaceSwap"]
 BOX = [12.0, 4.0, 60.0, 52.0]

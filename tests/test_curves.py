@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import metrics
-from acfd.degrade import FAMILIES
+from acfd.media.degrade import FAMILIES
 from acfd.paths import Paths
-from acfd.robustness import curves
-from acfd.tables import TableError
+from acfd.results import curves, metrics
+from acfd.results.table import TableError
 
 ROWS = ["xception", "ours"]
 LEVELS = {f: [] for f in FAMILIES} | {"jpeg": [90, 50], "blur": [1.0]}

@@ -13,18 +13,18 @@ import pytest
 from conftest import moving
 from pydantic import ValidationError
 
-from acfd import cli, datasets
-from acfd.crops import Timing
-from acfd.datasets.base import FileClip, divide, name_of
-from acfd.datasets.check import survey
-from acfd.datasets.compress import QualityError, at_hand, make, recipe
-from acfd.datasets.sets import DFDC, CelebDF, Folder, Table
-from acfd.faces import extract
-from acfd.ffpp import REAL, Tree, TreeError
-from acfd.metrics import identity_units
-from acfd.params import OTHER
-from acfd.shards import PairTable, read_header
-from acfd.video import VideoError, probe, read_frames, write_video
+from acfd import cli, videos
+from acfd.faces.extract import extract
+from acfd.faces.shards import PairTable, read_header
+from acfd.media.timing import Timing
+from acfd.media.video import VideoError, probe, read_frames, write_video
+from acfd.results.metrics import identity_units
+from acfd.sections import OTHER
+from acfd.videos.check import survey
+from acfd.videos.compress import QualityError, at_hand, make, recipe
+from acfd.videos.ffpp import REAL, Tree, TreeError
+from acfd.videos.files import FileClip, divide, name_of
+from acfd.videos.sets import DFDC, CelebDF, Folder, Table
 
 
 def touch(root, *names):
@@ -67,24 +67,24 @@ def clip(method, person, n=0, source=""):
 def test_a_set_is_divided_by_people_in_about_the_official_shares():
     fakes = [clip("Forged", f"f{p}", n, f"f{p}") for p in range(50) for n in range(2)]
     reals = [clip(REAL, f"r{p}") for p in range(200)]
-    done = divide(fakes + reals, datasets.base.SHARES, 0)
+    done = divide(fakes + reals, videos.base.SHARES, 0)
     assert all(len(splits) == 1 for splits in people(done).values())
     for label, total in ((1, 100), (0, 200)):
         count = Counter(c.split for c in done if c.label == label)
-        for split, share in datasets.base.SHARES.items():
+        for split, share in videos.base.SHARES.items():
             assert count[split] == pytest.approx(share * total, abs=2.5)
-    assert done == divide(fakes + reals, datasets.base.SHARES, 0)
-    assert done != divide(fakes + reals, datasets.base.SHARES, 1)
+    assert done == divide(fakes + reals, videos.base.SHARES, 0)
+    assert done != divide(fakes + reals, videos.base.SHARES, 1)
 
 
 def test_the_largest_group_is_trained_on_and_no_split_is_empty():
     clips = [clip("Forged", "big", n, "big") for n in range(90)]
     clips += [clip("Forged", p, 0, p) for p in ("x", "y", "z")]
-    done = divide(clips, datasets.base.SHARES, 0)
+    done = divide(clips, videos.base.SHARES, 0)
     assert people(done)["big"] == {"train"}
     assert {c.split for c in done} == {"train", "val", "test"}
     with pytest.raises(TreeError, match=r"has 1 group\(s\) of people .* data.splits to test"):
-        divide(clips[:90], datasets.base.SHARES, 0)
+        divide(clips[:90], videos.base.SHARES, 0)
 
 
 CELEB = [
@@ -298,19 +298,19 @@ def test_params_name_the_set_and_its_qualities(make_params, tmp_path):
         return of_set(make_params, source, root, **data)
 
     for source, cls in (("celebdf", CelebDF), ("dfdc", DFDC), ("folder", Folder)):
-        files = datasets.tree(made(source))
+        files = videos.tree(made(source))
         assert type(files) is cls and files.method == OTHER[source]
         assert (files.base, files.test_only, files.seed) == ("", False, 0)
-    assert type(datasets.tree(made("folder", "my/table.csv"))) is Table
-    assert datasets.tree(made("dfdc", splits="test")).test_only
-    assert datasets.tree(made("dfdc", splits="seeded:7")).seed == 7
+    assert type(videos.tree(made("folder", "my/table.csv"))) is Table
+    assert videos.tree(made("dfdc", splits="test")).test_only
+    assert videos.tree(made("dfdc", splits="seeded:7")).seed == 7
     with pytest.raises(QualityError, match=r"no quality 'c99'; expected raw"):
-        datasets.tree(made("celebdf", low="c99"))
+        videos.tree(made("celebdf", low="c99"))
     with pytest.raises(ValidationError, match=r"splits is somewhere; for dfdc it is null"):
         made("dfdc", splits="somewhere")
     with pytest.raises(ValidationError, match=r"the set dfdc has only \[DFDC\]"):
         made("dfdc", methods=["CelebDF"])
-    assert isinstance(datasets.tree(make_params()), Tree)
+    assert isinstance(videos.tree(make_params()), Tree)
     assert recipe("raw") is None
     for wrong in ("c52", "jpeg0", "jpeg101", "h264", "../c23"):
         with pytest.raises(QualityError, match="no quality"):
@@ -378,7 +378,7 @@ def celeb(portraits, tmp_path_factory):
 
 def test_a_set_without_masks_ends_in_the_same_shards(celeb, make_params, tmp_path):
     params = of_set(make_params, "celebdf", celeb, splits="test")
-    files = datasets.tree(params)
+    files = videos.tree(params)
     index, left_out, timing = extract(params, files, tmp_path, progress=False)
     assert left_out.empty and timing.clips == 3 and timing.compress > 0
     table = PairTable(tmp_path)
@@ -404,7 +404,7 @@ def test_a_set_without_masks_ends_in_the_same_shards(celeb, make_params, tmp_pat
     _, _, timing = extract(params, files, tmp_path, progress=False)
     assert (timing.clips, timing.compress) == (0, 0)
     params = of_set(make_params, "celebdf", celeb, low="jpeg30", high="c23", splits="test")
-    _, _, timing = extract(params, datasets.tree(params), tmp_path, progress=False)
+    _, _, timing = extract(params, videos.tree(params), tmp_path, progress=False)
     said = read_header(tmp_path / "original" / "id0_0000.arrow")[1]
     assert timing.clips == 3 and said["made"] == {q: recipe(q) for q in ("c23", "jpeg30")}
 
@@ -415,7 +415,7 @@ def test_names_may_be_any_bytes(portraits, make_params, tmp_path):
         film(tmp_path / "mine" / os.fsdecode(name), portraits[0])
     (tmp_path / "mine" / "fake" / os.fsdecode(b"\xfd.mp4")).write_bytes(b"no video")
     params = of_set(make_params, "folder", tmp_path / "mine", splits="test")
-    index, _, _ = extract(params, datasets.tree(params), tmp_path / "faces", progress=False)
+    index, _, _ = extract(params, videos.tree(params), tmp_path / "faces", progress=False)
     assert list(index["label"]) == [0, 0, 1, 1]
     assert r"\udcfd.mp4: not a readable video" in (tmp_path / "faces/left_out.csv").read_text()
 
@@ -431,7 +431,7 @@ def test_images_and_pairs_that_are_there(portraits, make_params, tmp_path):
         noisy = np.clip(face + rng.normal(0, 9, face.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(root / "messenger" / kind / "a.jpg"), noisy)
     params = of_set(make_params, "folder", root, low="messenger", splits="test")
-    files = datasets.tree(params)
+    files = videos.tree(params)
     found = look(files, low="messenger")
     assert files.base == "raw" and found.problems.empty
     assert (found.index()[["bytes_high", "bytes_low"]] > 0).all(axis=None)
@@ -446,14 +446,14 @@ def test_images_and_pairs_that_are_there(portraits, make_params, tmp_path):
     # the same images, compressed
     params = of_set(make_params, "folder", root / "raw", low="jpeg40", splits="test")
     index, left_out, timing = extract(
-        params, datasets.tree(params), tmp_path / "made", progress=False
+        params, videos.tree(params), tmp_path / "made", progress=False
     )
     assert left_out.empty and len(index) == 2 and timing.compress > 0
 
 
 def test_the_check_and_the_index_of_a_set(celeb, make_params, tmp_path):
     root = shutil.copytree(celeb, tmp_path / "celeb")
-    files = datasets.tree(of_set(make_params, "celebdf", root, splits="test"))
+    files = videos.tree(of_set(make_params, "celebdf", root, splits="test"))
     found = look(files)
     assert found.problems.empty and found.notes == [] and found.sound == found.clips
     assert found.folders["what"].tolist() == ["raw", "raw"]  # c40 is made

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd import degrade
-from acfd.params import LIMITS
-from acfd.video import read_frames, write_video
+from acfd.media import degrade
+from acfd.media.video import read_frames, write_video
+from acfd.sections import LIMITS
 
 HERE = [f for f in LIMITS if f not in degrade.missing()]  # what params may name
 STRONG = {"h264": 45, "h265": 46, "av1": 63, "double": 0.5, "jpeg": 10, "webp": 10}

@@ -20,10 +20,10 @@ from ruamel.yaml import YAML
 from trained import write_calibration, write_run
 
 from acfd import cli
-from acfd.detect.core import COLUMNS, Detection, Detector, ahead
-from acfd.detect.report import Report
+from acfd.detector.core import COLUMNS, Detection, Detector, ahead
+from acfd.detector.report import Report
+from acfd.media.video import write_video
 from acfd.paths import Paths
-from acfd.video import write_video
 
 TOP = Path(__file__).parents[1]
 SCHEMA = json.loads((TOP / "docs" / "detect.schema.json").read_text())

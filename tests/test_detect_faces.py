@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd import crops as training
-from acfd import shards
-from acfd.crops import ClipResult
-from acfd.detect.faces import Finder, Timing, Tracker, detail
-from acfd.detector import FaceDetector
-from acfd.ffpp import REAL, Clip
-from acfd.params import Faces
-from acfd.video import read_frames, write_video
+from acfd.detector.faces import Finder, Timing, Tracker, detail
+from acfd.faces import crops as training
+from acfd.faces import shards
+from acfd.faces.crops import ClipResult
+from acfd.media.centerface import FaceDetector
+from acfd.media.video import read_frames, write_video
+from acfd.sections import Faces
+from acfd.videos.ffpp import REAL, Clip
 
 
 def box(x, y, side=40.0):

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd.datasets.headers import header
-from acfd.detect.media import Frames, MediaError, choose, find, look
-from acfd.faces import choose_frames
-from acfd.video import VideoError, probe, read_frames, write_video
+from acfd.detector.media import Frames, MediaError, choose, find, look
+from acfd.faces.extract import choose_frames
+from acfd.media.headers import header
+from acfd.media.video import VideoError, probe, read_frames, write_video
 
 
 def clip(frames=20, width=64, height=48):
@@ -206,7 +206,7 @@ def bomb(path, side: int) -> None:
 
 def test_a_picture_of_gigabytes_is_refused_before_it_is_made(tmp_path):
     bomb(tmp_path / "large.png", 20000)
-    code = f"from acfd.detect.media import look; look({str(tmp_path / 'large.png')!r})"
+    code = f"from acfd.detector.media import look; look({str(tmp_path / 'large.png')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert re.search(r"MediaError: .*large\.png: .*OpenCV refuses it \(pixels", done.stderr)
 

@@ -8,11 +8,11 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from acfd.detect import verdict
-from acfd.detect.faces import Seen
-from acfd.detect.media import Media
-from acfd.detect.report import Flag, ModelReport
-from acfd.params import Detect
+from acfd.detector import verdict
+from acfd.detector.faces import Seen
+from acfd.detector.media import Media
+from acfd.detector.report import Flag, ModelReport
+from acfd.sections import Detect
 
 FIXED = {"calibrated": True, "temperature": 1.0, "low": 1.0, "high": 1.0}
 

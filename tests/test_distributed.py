@@ -20,10 +20,13 @@ import two_ranks
 from torch import nn
 from trained import assert_same, changed, study_at
 
-from acfd import pairs, ranks, runs, systems
-from acfd.loop import Loop
-from acfd.params import Compute, Params, ParamsError
-from acfd.train import TrainingError
+from acfd.method.two_branch import TwoBranchSystem
+from acfd.params import Params, ParamsError
+from acfd.runs import distributed, pairs, run
+from acfd.runs.run import make_system
+from acfd.runs.state import Loop
+from acfd.runs.train import TrainingError
+from acfd.sections import Compute
 
 ROW = two_ranks.ROW
 STEPS = {"checkpoint_steps": 1}
@@ -47,7 +50,7 @@ TRAIN = {
 def small_net():
     """A two-branch system is one of two small branches, in this process as in the others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(systems.TwoBranchSystem, "network", None)
+        patch.setattr(TwoBranchSystem, "network", None)
         two_ranks.small()
         yield
 
@@ -182,7 +185,7 @@ def test_the_stage_takes_over_what_several_processes_trained(small_net, two, mon
     before = result(two)
     p = changed(runs_params(two), compute={"devices": 1})
     monkeypatch.setattr(Loop, "step", None)  # a training step would be an error
-    runs.run(p, ROW, 0, two, progress=False)
+    run.run(p, ROW, 0, two, progress=False)
     after = result(two)
     pd.testing.assert_frame_equal(before[0], after[0])
     assert all(torch.equal(before[2][k], after[2][k]) for k in before[2])
@@ -220,13 +223,13 @@ def test_the_launcher_says_how_many(monkeypatch, env, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert ranks.processes(compute(devices=3)) == expected
+    assert distributed.processes(compute(devices=3)) == expected
 
 
 def test_a_notebook_is_told_that_it_cannot_start_processes(monkeypatch):
     monkeypatch.setattr(sys, "ps1", "In : ", raising=False)
     with pytest.raises(ParamsError, match=r"compute\.devices is 2.*docs/scale\.md"):
-        ranks.make_fabric(compute(devices=2))
+        distributed.make_fabric(compute(devices=2))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_batch_norm_is_shared_on_gpus(kind, world, shared):
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=1e-3)))
     before = net.state_dict(keep_vars=True)
     fabric = SimpleNamespace(world_size=world, device=torch.device(kind))
-    ranks.share_batch_norm(net, fabric)
+    distributed.share_batch_norm(net, fabric)
     assert isinstance(net[1][0], nn.SyncBatchNorm) == shared
     after = net.state_dict(keep_vars=True)
     assert list(after) == list(before) and all(after[k] is before[k] for k in before)
@@ -245,7 +248,7 @@ def test_batch_norm_is_shared_on_gpus(kind, world, shared):
 
 def test_a_batch_that_does_not_divide_is_named(small_net, small_params, tmp_path):
     p = changed(small_params, train={"batch": 6})
-    system, fabric = systems.make(p, ROW, 0), SimpleNamespace(world_size=2)
+    system, fabric = make_system(p, ROW, 0), SimpleNamespace(world_size=2)
     with pytest.raises(TrainingError, match=r"train\.batch 6 .* 2 processes"):
         Loop(system, p, fabric, tmp_path)
 
@@ -260,7 +263,7 @@ def test_the_critic_and_its_penalty_stay_in_float32_under_bf16(small_net, make_s
 
         return hook
 
-    make = systems.make
+    make = run.make_system
 
     def watched(*args, **kwargs):
         system = make(*args, **kwargs)
@@ -271,7 +274,7 @@ def test_the_critic_and_its_penalty_stay_in_float32_under_bf16(small_net, make_s
         return system
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(systems, "make", watched)
+        patch.setattr(two_ranks, "make_system", watched)
         found = two_ranks.steps(p, paths)[1]
     assert torch.bfloat16 in dtypes.pop("head")  # mixed precision is on ...
     assert len(dtypes) == 4 and all(d == {torch.float32} for d in dtypes.values())  # ... not here

@@ -2,10 +2,10 @@
 
 import pytest
 
-from acfd import faces
-from acfd.datasets import estimate
-from acfd.datasets.check import survey
-from acfd.ffpp import Tree
+from acfd.faces import extract
+from acfd.stages import estimate
+from acfd.videos.check import survey
+from acfd.videos.ffpp import Tree
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_disk_and_seconds_are_those_of_the_extraction(
     p = make_params(faces={"frames": 8, "size": 64})
     about = estimate.extraction(p, found)
     assert list(tmp_path.iterdir()) == []
-    _, _, timing = faces.extract(p, tree, tmp_path / "faces", progress=False)
+    _, _, timing = extract.extract(p, tree, tmp_path / "faces", progress=False)
     written = sum(f.stat().st_size for f in (tmp_path / "faces").rglob("*.arrow"))
     assert (about.videos, about.pairs, about.jobs, about.measured) == (12, 96, 1, 3)
     assert about.bytes == pytest.approx(written, rel=0.3)

@@ -16,16 +16,17 @@ from safetensors.torch import load_model
 from torch import nn
 from trained import write_about, write_calibration, write_run
 
-from acfd import cli, systems
-from acfd.deploy import DeployError, export
-from acfd.detect import backends
-from acfd.detect.backends import in_batches
-from acfd.detect.core import Detector
-from acfd.detect.report import Report
-from acfd.model import Output
-from acfd.pairs import prepare
+from acfd import cli
+from acfd.detector import backends, export
+from acfd.detector.backends import in_batches
+from acfd.detector.core import Detector
+from acfd.detector.files import DeployError
+from acfd.detector.report import Report
+from acfd.method.model import Output
 from acfd.params import ParamsError
 from acfd.paths import Paths
+from acfd.runs.pairs import prepare
+from acfd.runs.run import make_system
 
 SIZE = 64
 
@@ -65,7 +66,7 @@ def test_every_file_gives_the_scores_and_maps_of_the_run_itself(study, exported,
     p, paths = study
     small = [cv2.resize(p, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for p in portraits]
     crops = np.stack([*small, *(c // 3 for c in small), *(cv2.blur(c, (5, 5)) for c in small)])
-    system = systems.make(p, "cls_at", 0, weights=None)
+    system = make_system(p, "cls_at", 0, weights=None)
     load_model(system.net, paths.run("cls_at", 0) / "model.safetensors")
     system.net.eval()
     item = {"low": torch.from_numpy(crops).permute(0, 3, 1, 2)}

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from acfd.backbone import blank_weights, imagenet_weights
 from acfd.baselines.f3net import Decomposition, F3Net, Filters, MixBlock, Statistics, dct_matrix
+from acfd.method.backbone import blank_weights, imagenet_weights
 
 
 def only_base(module):

@@ -15,13 +15,13 @@ import pytest
 from conftest import inner_face, moving, write_clip
 
 from acfd import cli
-from acfd.crops import choose_frames
-from acfd.detector import FaceDetector
-from acfd.faces import FacesError, extract, extract_clip
-from acfd.ffpp import Tree, TreeError, write_splits
-from acfd.shards import PairTable
-from acfd.track import cover, follow, largest, square
-from acfd.video import read_frames
+from acfd.faces.crops import choose_frames
+from acfd.faces.extract import FacesError, extract, extract_clip
+from acfd.faces.shards import PairTable
+from acfd.media.centerface import FaceDetector
+from acfd.media.track import cover, follow, largest, square
+from acfd.media.video import read_frames
+from acfd.videos.ffpp import Tree, TreeError, write_splits
 
 ONE = {"train": [("000", "001")]}  # one pair: two real clips and two forged ones
 

@@ -10,11 +10,12 @@ from safetensors.torch import save_model
 from torch import nn
 from trained import study_at
 
-from acfd import systems
-from acfd.attention import extract, features
-from acfd.model import Output
+from acfd.method.model import Output
+from acfd.method.system import System
 from acfd.paths import Paths
-from acfd.systems import System
+from acfd.results import features
+from acfd.runs.run import make_system
+from acfd.scores.features import extract, store
 
 
 def test_distances_by_hand():
@@ -75,7 +76,7 @@ class Two(nn.Module):
 
 def test_each_branch_sees_its_own_quality(toy_faces, small_params):
     rows = np.array([3, 0])
-    found = extract.extract(System(small_params, Two()), toy_faces, rows, small_params)
+    found = extract(System(small_params, Two()), toy_faces, rows, small_params)
     for quality, factor in (("high", 1), ("low", 10)):
         pictures = np.stack([toy_faces.read(i)[quality] for i in rows])
         expected = factor * (pictures.mean((1, 2)) / 127.5 - 1)
@@ -88,7 +89,7 @@ def paths(tmp_path, toy_faces, small_params) -> Paths:
     paths = study_at(tmp_path, toy_faces.folder, "pocket")
     folder = paths.run("meso4", 0)
     folder.mkdir(parents=True)
-    net = systems.make(small_params, "meso4", 0).net
+    net = make_system(small_params, "meso4", 0).net
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(1.5)
@@ -102,10 +103,10 @@ def test_stored_is_enough_for_every_figure(paths, toy_faces, small_params):
     p = small_params.model_copy(
         update={"attention": small_params.attention.model_copy(update={"frames": 1})}
     )
-    extract.store(p, "meso4", 0, paths, progress=False)
+    store(p, "meso4", 0, paths, progress=False)
     stored = pd.read_parquet(paths.features("meso4", 0))
     assert len(stored) == 8 * 2 * 2 and set(stored["split"]) == {"test"}  # 4 real, 4 forged videos
-    net = systems.make(p, "meso4", 0).deployed.eval()
+    net = make_system(p, "meso4", 0).deployed.eval()
     first = stored[(stored["state"] == "before") & (stored["quality"] == "low")].iloc[0]
     index = toy_faces.index
     at = index[(index["video"] == first["video"]) & (index["frame"] == first["frame"])].index[0]

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from conftest import PAIRS
 
-from acfd import ffpp
-from acfd.ffpp import (
+from acfd.videos import ffpp
+from acfd.videos.ffpp import (
     REAL,
     Clip,
     Tree,

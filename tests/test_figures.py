@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from acfd import figures
+from acfd.figures import plots
 from acfd.figures import robustness as figures_robustness
 from acfd.figures import table1 as figures_table1
+from acfd.figures.attention import attention_maps
 
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -41,12 +43,10 @@ def history(rows=("plain", "both"), seeds=(0, 1)):
 
 
 MADE = {
-    "forest": lambda: figures.forest(table()),
-    "curves": lambda: figures.training_curves(history()),
-    "learning curves": lambda: figures.learning_curves(history(), {"plain": "P", "both": "B"}),
-    "attention": lambda: figures.attention_maps(
-        FACES, MASKS, {"high": MAPS, "low": 1 - MAPS}, "abc"
-    ),
+    "forest": lambda: plots.forest(table()),
+    "curves": lambda: plots.training_curves(history()),
+    "learning curves": lambda: plots.learning_curves(history(), {"plain": "P", "both": "B"}),
+    "attention": lambda: attention_maps(FACES, MASKS, {"high": MAPS, "low": 1 - MAPS}, "abc"),
     "montage": lambda: figures.montage([FACES, FACES], ["real", "forged"], ["raw", "c23", "c40"]),
 }
 
@@ -57,7 +57,7 @@ def test_drawn_and_saved_twice_is_the_same(saves_alike, name):
 
 
 def test_forest_shows_the_table():
-    ax = figures.forest(table()).axes[0]
+    ax = plots.forest(table()).axes[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["A", "B\n(collapsed in 1 of 2 seeds)"]
     middles = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(x, 80) for x in middles)
@@ -66,7 +66,7 @@ def test_forest_shows_the_table():
 
 
 def test_curves_stop_where_a_seed_stops_and_skip_rows_without_attention():
-    loss, _, attention = figures.training_curves(history()).axes
+    loss, _, attention = plots.training_curves(history()).axes
     thick = [line for line in loss.lines if line.get_lw() > 1]
     assert [len(line.get_xdata()) for line in thick] == [3, 3]
     colours = {line.get_color() for line in attention.lines}

@@ -13,10 +13,19 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from acfd import blend, fresh, pairs, runs
-from acfd.ffpp import REAL, Clip
-from acfd.fresh import Fresh
-from acfd.shards import INDEX_COLUMNS, PairTable, encode_png, shard_name, write_index, write_shard
+from acfd.faces.shards import (
+    INDEX_COLUMNS,
+    PairTable,
+    encode_png,
+    shard_name,
+    write_index,
+    write_shard,
+)
+from acfd.media import blend
+from acfd.media.codecs import h264
+from acfd.runs import blended, pairs, run
+from acfd.runs.blended import Fresh
+from acfd.videos.ffpp import REAL, Clip
 
 SIDE, PEOPLE, FRAMES = 64, 12, 3
 POINTS = blend.CANON * 9 + (32, 24)
@@ -118,8 +127,8 @@ def test_the_rng_alone_decides(made, table):
 def test_one_person_alone_is_blended_with_itself(kind, tmp_path, small_params, monkeypatch):
     alone = faces(tmp_path, 1)
     one = Fresh(alone, np.array([0]), small_params)
-    monkeypatch.setattr(fresh, "SOURCES", {kind: 1.0})
-    monkeypatch.setattr(fresh, "EXPRESSION", 0.0)
+    monkeypatch.setattr(blended, "SOURCES", {kind: 1.0})
+    monkeypatch.setattr(blended, "EXPRESSION", 0.0)
     assert one.forged(alone.read(0), 0, np.random.default_rng(0))["mask"].any()
 
 
@@ -129,13 +138,13 @@ def test_sources_are_another_frame_or_the_person_of_nearest_landmarks(made, tabl
     person = table.index["target"].to_numpy()
     read = []
     monkeypatch.setattr(made.table, "read", lambda i: read.append(i) or PairTable.read(table, i))
-    monkeypatch.setattr(fresh, "SOURCES", {"frame": 1.0})
+    monkeypatch.setattr(blended, "SOURCES", {"frame": 1.0})
     for seed in range(12):
         made._source(pair, row, np.random.default_rng(seed))
     assert set(read) == set(np.flatnonzero(person == pair["target"])) - {row}
 
-    monkeypatch.setattr(fresh, "SOURCES", {"other": 1.0})
-    monkeypatch.setattr(fresh, "CANDIDATES", 2000)  # all of them, as good as surely
+    monkeypatch.setattr(blended, "SOURCES", {"other": 1.0})
+    monkeypatch.setattr(blended, "CANDIDATES", 2000)  # all of them, as good as surely
     read.clear()
     made._source(pair, row, np.random.default_rng(0))
 
@@ -152,9 +161,9 @@ def test_a_source_is_aligned_to_the_target():
     turn = np.array([[0.9, -0.2, 5.0], [0.2, 0.9, -3.0]])
     moved = points @ turn[:, :2].T + turn[:, 2]
     for affine in (True, False):
-        assert np.allclose(fresh.fitted(points, moved, affine), turn)
+        assert np.allclose(blended.fitted(points, moved, affine), turn)
     stretched = points * (1.3, 1.0)
-    free, rigid = (fresh.fitted(points, stretched, affine) for affine in (True, False))
+    free, rigid = (blended.fitted(points, stretched, affine) for affine in (True, False))
     assert np.allclose(free, [[1.3, 0, 0], [0, 1, 0]], atol=1e-9)
     assert np.allclose(rigid[0, :2] @ rigid[1, :2], 0)
     scales = np.hypot(*rigid[:, :2].T)
@@ -166,18 +175,18 @@ def test_h264_in_memory_gives_the_last_frame_back(pix_fmt):
     picture, _ = face(3, 0)
     odd = picture[:51, :37]
     frames = [np.roll(odd, 2, axis=1), np.roll(odd, 1, axis=1), odd]
-    fine, coarse = fresh.h264(frames, (10, 44), pix_fmt)
+    fine, coarse = h264(frames, (10, 44), pix_fmt)
     assert fine.shape == coarse.shape == odd.shape
     assert error(fine, odd) < 6 < error(fine, frames[0])
     assert error(coarse, odd) > 1.5 * error(fine, odd)
-    again = fresh.h264(frames, (44,), pix_fmt)[0]
+    again = h264(frames, (44,), pix_fmt)[0]
     assert (again == coarse).all()
-    assert (fresh.h264(frames[2:], (44,), pix_fmt)[0] != coarse).any()  # inter coding shows
+    assert (h264(frames[2:], (44,), pix_fmt)[0] != coarse).any()  # inter coding shows
 
 
 def test_low_quality_keeps_less_of_the_picture():
     picture, _ = face(2, 0)
-    both = [fresh.compressed(picture, np.random.default_rng(seed)) for seed in range(30)]
+    both = [blended.compressed(picture, np.random.default_rng(seed)) for seed in range(30)]
     high, low = (np.array([error(made[k], picture) for made in both]) for k in ("high", "low"))
     assert (low > high).mean() > 0.9 and np.median(low) > 1.5 * np.median(high)
 
@@ -252,7 +261,7 @@ def test_batches_of_a_training_run_have_what_is_made_afresh(toy_faces, make_para
         train={"batch": 4, "steps": 2, "epoch_steps": 2},
         score={"batch": 16},
     )
-    data, batches, (checked, in_order) = runs.training_data(toy_faces, p, seed=0)
+    data, batches, (checked, in_order) = run.training_data(toy_faces, p, seed=0)
     alone = list(pairs.loader(data, batches, workers=0))
     helped = list(pairs.loader(data, batches, workers=2))
     for batch, other in zip(alone, helped, strict=True):

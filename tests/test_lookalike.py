@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from lookalike import METHODS
 
-from acfd import cli, evaluate, faces, runs
-from acfd.datasets.check import survey
-from acfd.ffpp import REAL, mask_there
+from acfd import cli
+from acfd.faces import extract
+from acfd.faces.shards import PairTable
 from acfd.paths import Paths
-from acfd.shards import PairTable
-from acfd.tables import table2
+from acfd.results import table2
+from acfd.runs import run
+from acfd.scores import score
+from acfd.videos.check import survey
+from acfd.videos.ffpp import REAL, mask_there
 
 ROW = "cls_at_dis_gan"
 
@@ -79,7 +82,7 @@ def test_acfd_check_says_what_is_wrong_and_what_brings_it(
 def test_the_road(made, params, tmp_path):
     """Extract, train, score, Table 2."""
     paths = Paths(params.preset, tmp_path)
-    index, left_out, _ = faces.extract(params, made.tree, paths.faces, progress=False)
+    index, left_out, _ = extract.extract(params, made.tree, paths.faces, progress=False)
 
     said = {(f"{r.method}/{r.video}", r.frame): r.why for r in left_out.itertuples()}
     assert len(said) == len(left_out)
@@ -102,8 +105,8 @@ def test_the_road(made, params, tmp_path):
         if pair["target"] in lookalike.TWO_FACES and pair["label"]:
             assert pair["box"][2] < 110, "the forged face is the left one, not the larger one"
 
-    runs.run(params, ROW, 0, paths, progress=False)
-    scores = evaluate.score(params, ROW, 0, paths, progress=False)
+    run.run(params, ROW, 0, paths, progress=False)
+    scores = score.score(params, ROW, 0, paths, progress=False)
     assert np.isfinite(scores["score"]).all()
     assert set(scores["method"]) == {REAL, *METHODS}
     lines = table2.table2(params, paths)
@@ -117,5 +120,5 @@ def test_a_method_without_masks_is_extracted_and_checked(made, params, tmp_path)
     assert "mask" not in found.folders["what"].tolist()
     shifted = next(c for c in found.sound if str(c) == "FaceShifter/000_003")
     assert mask_there(made.tree, shifted) is None
-    done = faces.extract_clip(made.tree, shifted, params.faces, "c23", "c40", tmp_path)
+    done = extract.extract_clip(made.tree, shifted, params.faces, "c23", "c40", tmp_path)
     assert (len(done.frames), done.left_out) == (4, [])

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from acfd import losses
+from acfd.method import losses
+from acfd.method.model import attention_target
+from acfd.method.system import System
 
 
 def test_classification_by_hand():
@@ -21,7 +23,7 @@ def test_attention_target_is_the_share_of_forged_pixels():
     mask[0, 0, :2, :2] = 1
     mask[0, 0, 3, 3] = 1
     expected = torch.tensor([[[[1.0, 0.0], [0.0, 0.25]]]])
-    assert torch.equal(losses.attention_target(mask, (2, 2)), expected)
+    assert torch.equal(attention_target(mask, (2, 2)), expected)
 
 
 def test_attention_supervision_by_hand():
@@ -108,11 +110,14 @@ def test_gradient_penalty_reaches_the_critic():
     assert gradient.item() == pytest.approx(8.0, rel=1e-4)
 
 
-def test_total_weighs_each_term_and_wants_a_weight():
+def test_total_weighs_each_term_and_wants_a_weight(small_params):
+    system = System(small_params, torch.nn.Identity())
+    system.weights = {"cls": 1.0, "at": 0.5, "gan": 9.0}
     terms = {"cls": torch.tensor(2.0), "at": torch.tensor(3.0)}
-    assert losses.total(terms, {"cls": 1.0, "at": 0.5, "gan": 9.0}).item() == pytest.approx(3.5)
+    assert system.loss(terms).item() == pytest.approx(3.5)
+    system.weights = {"cls": 1.0}
     with pytest.raises(ValueError, match="no weight"):
-        losses.total(terms, {"cls": 1.0})
+        system.loss(terms)
 
 
 def test_distillation_by_hand_and_it_moves_the_low_quality_alone():

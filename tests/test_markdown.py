@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import tables
-from acfd.tables import markdown, pages
+from acfd.results import markdown, pages, table
 
 COMMON = {"seeds": "0", "units": 4, "frames": 60, "collapsed": 0, "resamples": 200}
 COMMON |= {"confidence": 0.95}
@@ -71,18 +70,18 @@ def test_markers():
     new = pages.replace_between_markers(text, "x", "new\n")
     assert new == "a\n<!-- acfd:x -->\nnew\n<!-- /acfd:x -->\nb\n"
     assert pages.replace_between_markers(new, "x", "new") == new
-    with pytest.raises(tables.TableError, match="<!-- acfd:y --> is there 0 times"):
+    with pytest.raises(table.TableError, match="<!-- acfd:y --> is there 0 times"):
         pages.replace_between_markers(text, "y", "new")
-    with pytest.raises(tables.TableError, match="<!-- /acfd:x --> is there 2 times"):
+    with pytest.raises(table.TableError, match="<!-- /acfd:x --> is there 2 times"):
         pages.replace_between_markers(text + text.splitlines()[3], "x", "new")
-    with pytest.raises(tables.TableError, match="comes before"):
+    with pytest.raises(table.TableError, match="comes before"):
         pages.replace_between_markers("<!-- /acfd:x --> <!-- acfd:x -->", "x", "new")
 
 
 def test_blocks_of_pages(tmp_path):
     folder = tmp_path / "pocket" / "tables"
     assert pages.blocks(tmp_path) == {}
-    tables.write_table(table2(), folder / "table2.csv")
+    table.write_table(table2(), folder / "table2.csv")
     bare = pages.blocks(tmp_path)["table2-pocket"]
     assert "95 % intervals from 200 resamples of 4 pairs" in bare and "2 seeds" in bare
 
@@ -90,8 +89,8 @@ def test_blocks_of_pages(tmp_path):
     facts = {"machine": "2 cores", "seconds": 1500.0}
     (tmp_path / "pocket" / "metrics" / "study.json").write_text(json.dumps(facts))
     own = table1().assign(machine=["2 cores", "2 cores and a GPU"] * 6)
-    tables.write_table(own, folder / "table1.csv")
-    tables.write_table(table1()[:0], folder / "left_out.csv")  # an empty one has no block
+    table.write_table(own, folder / "table1.csv")
+    table.write_table(table1()[:0], folder / "left_out.csv")  # an empty one has no block
     blocks = pages.blocks(tmp_path)
     assert list(blocks) == ["table1-pocket", "methods-pocket", "table2-pocket"]
     assert blocks["table2-pocket"] == bare + " Training took 25 min in all on 2 cores."
@@ -104,7 +103,7 @@ def test_blocks_of_pages(tmp_path):
 
 
 def test_pages_show_the_blocks_that_they_have_markers_for(tmp_path):
-    tables.write_table(table2(), tmp_path / "results" / "full" / "tables" / "table2.csv")
+    table.write_table(table2(), tmp_path / "results" / "full" / "tables" / "table2.csv")
     (tmp_path / "docs").mkdir()
     readme, results = (tmp_path / name for name in pages.PAGES)
     readme.write_text("nothing\n")
@@ -113,5 +112,5 @@ def test_pages_show_the_blocks_that_they_have_markers_for(tmp_path):
     assert new[readme] == "nothing\n"
     assert pages.blocks(tmp_path / "results")["table2-full"] in new[results]
     results.write_text("a\n")
-    with pytest.raises(tables.TableError, match="no page has the markers <!-- acfd:table2-full"):
+    with pytest.raises(table.TableError, match="no page has the markers <!-- acfd:table2-full"):
         pages.rewrite(tmp_path)

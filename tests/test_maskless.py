@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd import evaluate, runs, tables
-from acfd.attention import extract
-from acfd.ffpp import Clip
+from acfd.faces.shards import encode_png, write_index, write_shard
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.shards import encode_png, write_index, write_shard
-from acfd.tables import table1, table2
+from acfd.results import table, table1, table2
+from acfd.runs import run
+from acfd.scores import features, score
+from acfd.videos.ffpp import Clip
 
 TOP = Path(__file__).parents[1]
 ROWS = ["xception", "ours"]
@@ -52,9 +52,9 @@ def paths(params, toy_faces, tmp_path_factory) -> Paths:
         write_shard(paths.faces / name, clip, pairs, "toy", {})
     write_index(paths.faces, index.assign(masked=index["label"] == 0))
     for row in params.trained:
-        runs.run(params, row, 0, paths, progress=False)
-        evaluate.score(params, row, 0, paths, progress=False)
-    extract.store(params, "ours", 0, paths, progress=False)
+        run.run(params, row, 0, paths, progress=False)
+        score.score(params, row, 0, paths, progress=False)
+    features.store(params, "ours", 0, paths, progress=False)
     return paths
 
 
@@ -77,7 +77,7 @@ def test_a_test_split_alone_is_scored(params, paths, tmp_path):
     index = pd.read_parquet(alone.faces / "index.parquet")
     write_index(alone.faces, index[index["split"] == "test"].reset_index(drop=True))
     for row in ROWS:
-        evaluate.score(params, row, 0, alone, progress=False)
+        score.score(params, row, 0, alone, progress=False)
     found = table2.table2(params, alone)
     same = [c for c in found if not c.startswith("balanced_acc_val")]
     expected = table2.table2(params, paths)[same]
@@ -102,5 +102,5 @@ def test_notebooks_go_on_without_masks(
     if name == "06_attention":
         assert "have no masks" in capsys.readouterr().out
         assert not (figures / "cases.png").exists()
-        fit = tables.read_table(paths.tables / "attention.csv")
+        fit = table.read_table(paths.tables / "attention.csv")
         assert fit["iou"].isna().all() and np.isfinite(fit["low_branch_outside"]).all()

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.signal import correlate
 
-from acfd import systems
-from acfd.backbone import WeightsError
 from acfd.baselines.layers import SameMaxPool
 from acfd.baselines.mesonet import load_keras, meso4, mesoinception4
-from acfd.model import OneBranch
+from acfd.method.backbone import WeightsError
+from acfd.method.model import OneBranch
+from acfd.runs.run import make_system
 
 MESO4 = [(3, 3, 3, 8), (5, 5, 8, 8), (5, 5, 8, 16), (5, 5, 16, 16)]
 INCEPTION = [
@@ -167,9 +167,9 @@ def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
     p = small_params.model_copy(update={"model": model})
     net = OneBranch(meso4(p.faces.size, seed=1))
     load_keras(net, layers)
-    state = systems.make(p, "meso4", 0).net.state_dict()
+    state = make_system(p, "meso4", 0).net.state_dict()
     assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
-    assert systems.make(p, "meso4", 0, weights=None)  # for a state that is loaded next: no file
+    assert make_system(p, "meso4", 0, weights=None)  # for a state that is loaded next: no file
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_constants_and_initial_values():
 
 
 def test_loss_is_the_squared_error_of_the_probability(small_params):
-    system = systems.make(small_params, "meso4", 0)
+    system = make_system(small_params, "meso4", 0)
     system.net.eval()
     batch = {"low": torch.rand(4, 3, 48, 48) * 2 - 1, "label": torch.tensor([0, 1, 1, 0])}
     outputs = system.net(*system.inputs(batch))

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from acfd.paths import Paths
-from acfd.tables import TableError, method
+from acfd.results import method
+from acfd.results.table import TableError
 
 ROWS = ["cls_at", "cls_at_dis_gan"]
 

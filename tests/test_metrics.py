@@ -5,7 +5,7 @@ from scipy.optimize import brentq
 from scipy.stats import ttest_1samp
 from sklearn import metrics as reference
 
-from acfd import metrics as m
+from acfd.results import metrics as m
 
 
 def scored(pairs=12, frames=4, seed=0, spread=1.0, gap=1.0, rounded=None):

@@ -9,9 +9,9 @@ import timm
 import torch
 from safetensors.torch import save_file, save_model
 
-from acfd import backbone, model
-from acfd.backbone import WeightsError
-from acfd.loop import load_weights
+from acfd.method import backbone, model
+from acfd.method.backbone import WeightsError
+from acfd.runs.state import load_weights
 
 
 @pytest.fixture(scope="session")

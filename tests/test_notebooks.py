@@ -7,8 +7,8 @@ import pytest
 from nbclient import NotebookClient
 from ruamel.yaml import YAML
 
-from acfd import notebook
-from acfd.notebook import NotebookError
+from acfd.stages import notebook
+from acfd.stages.notebook import NotebookError
 
 TOP = Path(__file__).parents[1]
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))

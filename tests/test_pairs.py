@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from acfd import pairs
-from acfd.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
-from acfd.params import Augment
+from acfd.runs import pairs
+from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
+from acfd.sections import Augment
 
 AUGMENT = Augment(
     flip=0.5, shift=0.1, resize=0.2, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0

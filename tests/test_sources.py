@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from project import STATE
 
-from acfd import params, recipes, sources
+from acfd import params, sources
 
 TOP = Path(__file__).parents[1]
-CORE = {"backbone", "losses", "loop", "model", "pairs", "ranks", "runs", "systems", "train"}
+METHOD = {"method.backbone", "method.losses", "method.model", "method.system", "method.two_branch"}
+RUNS = {"runs.run", "runs.pairs", "runs.state", "runs.train", "runs.distributed"}
 
 
 @pytest.fixture
@@ -53,25 +54,34 @@ def package(tmp_path, monkeypatch, study):
 
 
 def test_a_row_depends_on_its_own_system_and_on_what_it_makes_afresh(study):
-    assert set(sources.of_row(study, "cls_at")) == CORE
-    assert set(sources.of_row(study, "meso4")) >= CORE | {"baselines.mesonet"}
-    assert not {"baselines.steg", "fresh"} & set(sources.of_row(study, "meso4"))
-    assert {"fresh", "blend", "baselines.xray"} <= set(sources.of_row(study, "xray_c40"))
+    assert set(sources.of_row(study, "cls_at")) == METHOD | RUNS
+    assert set(sources.of_row(study, "meso4")) >= RUNS | {"baselines.mesonet"}
+    others = {"baselines.steg", "runs.blended", "method.losses", "method.two_branch"}
+    assert not others & set(sources.of_row(study, "meso4")), "a baseline is none of the paper's"
+    assert {"runs.blended", "media.blend", "baselines.xray"} <= set(
+        sources.of_row(study, "xray_c40")
+    )
 
 
 def test_videos_depend_on_no_figure_and_no_check_and_faces_on_all_that_cuts_them():
     videos, faces = (set(sources.of_stage(stage)) for stage in ("videos", "faces"))
-    assert {"synthff.forgeries", "synthff.people", "blend", "video"} <= videos
-    assert not {"figures", "tables", "datasets.check", "crops"} & videos
-    assert {"track", "video", "degrade", "crops", "detector", "datasets.compress"} <= faces
-    assert not {"figures", "tables"} & (faces | set(sources.of_stage("copies")))
-    assert {"tables.table2", "metrics", "figures"} <= set(sources.of_stage("table2"))
+    assert {
+        "videos.synthff.forgeries",
+        "videos.synthff.people",
+        "media.blend",
+        "media.video",
+    } <= videos
+    assert not {"figures", "results.table", "videos.check", "faces.crops"} & videos
+    assert {"media.track", "media.video", "media.degrade", "media.centerface"} <= faces
+    assert {"faces.crops", "videos.compress"} <= faces
+    assert not {"figures", "results.table"} & (faces | set(sources.of_stage("copies")))
+    assert {"results.table2", "results.metrics", "figures"} <= set(sources.of_stage("table2"))
 
 
 def test_what_decides_nothing_makes_nothing_stale(study, package):
-    package.change("acfd/train.py", '"""Training: ', '"""Another text: ')
-    package.change("acfd/train.py", "VANISHED = 0.05", "# why\nVANISHED = 0.05  # so much")
-    package.change("acfd/faces.py", "expected i/n with i from 1", "it should be i/n with i from 1")
+    package.change("acfd/runs/train.py", '"""Training: ', '"""Another text: ')
+    package.change("acfd/runs/train.py", "VANISHED = 0.05", "# why\nVANISHED = 0.05  # so much")
+    package.change("acfd/faces/extract.py", "expected i/n with i", "it should be i/n with i")
     package.change("notebooks/03_train.ipynb", "# 3. Train", "# 3. Training, in other words")
     package.change("notebooks/04_table1.ipynb", '"outputs": []', '"outputs": [{"a": 1}]')
     assert package.stale(study) == set()
@@ -81,9 +91,14 @@ def test_what_decides_nothing_makes_nothing_stale(study, package):
     ("name", "old", "new", "stale"),
     [
         ("baselines/steg.py", "STEPS = (1, 2, 4)", "STEPS = (1, 2, 3)", {"rows.steg"}),
-        ("detect/media.py", "def look", "MORE = 1\n\n\ndef look", {"calibrate"}),
-        ("synthff/build.py", "def build", "MORE = 1\n\n\ndef build", {"videos"}),
-        ("evaluate.py", "COUNTS = [", "MORE = 1\nCOUNTS = [", {"score", "features", "robustness"}),
+        ("detector/media.py", "def look", "MORE = 1\n\n\ndef look", {"calibrate"}),
+        ("videos/synthff/build.py", "def build", "MORE = 1\n\n\ndef build", {"videos"}),
+        (
+            "scores/score.py",
+            "COUNTS = [",
+            "MORE = 1\nCOUNTS = [",
+            {"score", "features", "robustness"},
+        ),
     ],
 )
 def test_code_makes_stale_what_imports_it(study, package, name, old, new, stale):
@@ -92,17 +107,17 @@ def test_code_makes_stale_what_imports_it(study, package, name, old, new, stale)
 
 
 def test_the_core_and_a_notebooks_cell_make_stale_what_they_must(study, package):
-    package.change("acfd/train.py", "VANISHED = 0.05", "VANISHED = 0.06")
+    package.change("acfd/runs/train.py", "VANISHED = 0.05", "VANISHED = 0.06")
     rows = {f"rows.{row}" for row in study.rows}
     assert package.stale(study) == rows | {"score", "features", "robustness"}
-    package.change("notebooks/03_train.ipynb", "runs.run(study, row", "runs.run(study, row + ''")
+    package.change("notebooks/03_train.ipynb", "run(study, row", "run(study, row + ''")
     assert package.stale(study) == {"train"}
 
 
 def test_the_same_code_in_another_place_has_the_same_digests(study, package):
     elsewhere = {stage: sources.of_stage(stage) for stage in sources.STAGES}
-    made = {what: recipes.code(what) for what in recipes.MADE_BY}
+    made = {what: sources.made_by(what) for what in sources.MADE_BY}
     sources.TOP = TOP / "acfd"
     sources.key.cache_clear()
     assert elsewhere == {stage: sources.of_stage(stage) for stage in sources.STAGES}
-    assert made == {what: recipes.code(what) for what in recipes.MADE_BY}
+    assert made == {what: sources.made_by(what) for what in sources.MADE_BY}

@@ -10,8 +10,8 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from acfd.faces import extract
-from acfd.spread import SpreadError, spread
+from acfd.faces.extract import extract
+from acfd.faces.parallel import SpreadError, spread
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_killed_process_loses_and_doubles_nothing(compute, cluster, tmp_path, 
     ("backend", "says"), [("dask", "^3: processes died"), ("joblib", "^processes died 2 times")]
 )
 def test_an_item_that_kills_every_process_is_an_error(compute, cluster, monkeypatch, backend, says):
-    monkeypatch.setattr("acfd.spread._DEATHS", 1)
+    monkeypatch.setattr("acfd.faces.parallel._DEATHS", 1)
     with pytest.raises(SpreadError, match=says):
         list(spread(die, [3], where(compute, cluster, backend)))
 
@@ -111,7 +111,7 @@ def _pid(_):
 
 
 def test_a_scheduler_that_is_not_there(compute, monkeypatch, tmp_path):
-    monkeypatch.setattr("acfd.spread._PATIENCE", 1)
+    monkeypatch.setattr("acfd.faces.parallel._PATIENCE", 1)
     at = compute(backend="dask", scheduler="tcp://127.0.0.1:9")
     with pytest.raises(SpreadError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers there"):
         list(spread(square, [1], at))

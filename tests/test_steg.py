@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from trained import changed, study_at
 
-from acfd import evaluate, runs, systems
 from acfd.baselines import steg
 from acfd.params import Params
+from acfd.runs import run
+from acfd.runs.run import make_system
+from acfd.scores import score
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_images_of_a_batch_do_not_mix():
 def test_it_fits_scores_and_repeats(study, qualities):
     p, paths = study("a", qualities)
     seen = []
-    folder = runs.run(p, "steg", 0, paths, progress=False, callbacks=(seen.append,))
+    folder = run.run(p, "steg", 0, paths, progress=False, callbacks=(seen.append,))
     assert len(seen) == 1 and seen[0].stopped == "fitted"
     history, steps = (pd.read_csv(folder / f"{n}.csv") for n in ("history", "steps"))
     said = json.loads((folder / "run.json").read_text())
@@ -96,30 +98,30 @@ def test_it_fits_scores_and_repeats(study, qualities):
     assert history["val_auc"][0] == pytest.approx(chosen["val_auc"], abs=1e-9)
     assert history["train_loss"][0] == chosen["loss"] and history["train_cls"][0] == chosen["cls"]
 
-    scores = evaluate.score(p, "steg", 0, paths, progress=False)
+    scores = score.score(p, "steg", 0, paths, progress=False)
     low = scores[(scores["compression"] == "c40") & (scores["split"] == "val")]
     assert roc_auc_score(low["label"], low["score"]) == pytest.approx(chosen["val_auc"], abs=1e-9)
     each = np.where(low["label"] == 1, -np.log(low["score"]), -np.log1p(-low["score"]))
     mean = np.mean([each[low["label"] == k].mean() for k in (0, 1)])
     assert mean == pytest.approx(said["val_loss"], rel=1e-4)
 
-    loaded, _ = runs.load_run(folder, p)
+    loaded, _ = run.load_run(folder, p)
     assert all(torch.equal(state[k], v) for k, v in loaded.net.state_dict().items())
-    pd.testing.assert_frame_equal(scores, evaluate.score(p, "steg", 0, paths, progress=False))
+    pd.testing.assert_frame_equal(scores, score.score(p, "steg", 0, paths, progress=False))
     _, other = study("b", qualities)
-    again = load_file(runs.run(p, "steg", 0, other, progress=False) / "model.safetensors")
+    again = load_file(run.run(p, "steg", 0, other, progress=False) / "model.safetensors")
     assert all(torch.equal(state[k], again[k]) for k in state)
 
 
 def test_what_cannot_be_fitted_is_said(study, tmp_path):
     p, _ = study("a", blend=0.5)
-    system = systems.make(p, "steg", 0)
+    system = make_system(p, "steg", 0)
     rows = SimpleNamespace(rows=[np.arange(8), np.arange(8, 16)])
     arguments = (None, rows, None, p.for_row("steg"), 0, tmp_path)
     with pytest.raises(ValueError, match=r"augment\.blend is 0\.5.*as they are stored"):
         system.fit(*arguments, progress=False)
     p, _ = study("b")
-    system = systems.make(p, "steg", 0)
+    system = make_system(p, "steg", 0)
     for forged, says in (([8, 9, 10], "8 real and 3 forged"), ([], "8 real and 0 forged")):
         rows.rows[1] = np.array(forged, int)
         with pytest.raises(ValueError, match=rf"too few faces for the SVM: {says}"):
@@ -132,8 +134,8 @@ def test_what_cannot_be_fitted_is_said(study, tmp_path):
 def test_several_processes_are_refused(study, monkeypatch):
     """Each would fit the whole; it is said before any face is read."""
     p, paths = study("a")
-    fabric = runs.make_fabric(p.compute)
+    fabric = run.make_fabric(p.compute)
     fake = SimpleNamespace(global_rank=1, world_size=2, device=fabric.device)
-    monkeypatch.setattr(runs, "make_fabric", lambda _: fake)
-    with pytest.raises(runs.TrainingError, match="steg is not trained by gradients"):
-        runs.run(p, "steg", 0, paths, progress=False)
+    monkeypatch.setattr(run, "make_fabric", lambda _: fake)
+    with pytest.raises(run.TrainingError, match="steg is not trained by gradients"):
+        run.run(p, "steg", 0, paths, progress=False)

@@ -16,7 +16,8 @@ import project
 import pytest
 from project import environment, run
 
-from acfd import params, tables
+from acfd import params
+from acfd.results.table import read_table
 
 pytestmark = pytest.mark.timeout(1200)  # two dozen stages, each a process of its own
 SYSTEMS = ["steg", "xception", "ours"]
@@ -56,7 +57,7 @@ def test_one_command_makes_everything(copy):
     (copy / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     run(copy, "dvc", "repro")
     results = copy / "results" / "smoke"
-    table = tables.read_table(results / "tables" / "table2.csv")
+    table = read_table(results / "tables" / "table2.csv")
     low = table[table["compression"] == "c40"]
     assert low["row"].tolist() == ROWS
     assert low[["acc", "balanced_acc", "auc", "eer"]].notna().all(axis=None)

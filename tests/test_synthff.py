@@ -24,14 +24,14 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from acfd import blend
-from acfd.datasets.check import survey
-from acfd.ffpp import REAL, Clip, Tree
+from acfd.media import blend
+from acfd.media.video import probe, read_frames
 from acfd.params import Params, load
-from acfd.synthff import BuildError, build, forgeries
-from acfd.synthff.build import cast
-from acfd.synthff.people import BASE, load_person, make_people
-from acfd.video import probe, read_frames
+from acfd.videos.check import survey
+from acfd.videos.ffpp import REAL, Clip, Tree
+from acfd.videos.synthff import BuildError, build, forgeries
+from acfd.videos.synthff.build import cast
+from acfd.videos.synthff.people import BASE, load_person, make_people
 
 TOP = Path(__file__).parents[1]
 METHODS = list(forgeries.METHODS)

@@ -12,7 +12,8 @@ from project import STATE
 
 from acfd import params
 from acfd.paths import Paths
-from acfd.tables import TableError, markdown, table1
+from acfd.results import markdown, table1
+from acfd.results.table import TableError
 
 TOP = Path(__file__).parents[1]
 PAIRS = {"val": 1, "test": 2}

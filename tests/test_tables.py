@@ -6,9 +6,10 @@ import pytest
 from project import STATE
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from acfd import metrics, params, tables
+from acfd import params
 from acfd.paths import Paths, digest_of
-from acfd.tables import markdown, table2
+from acfd.results import markdown, metrics, table2
+from acfd.results.table import TableError, load_scores, read_table, to_json, write_table
 
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
 
@@ -120,8 +121,8 @@ def test_one_seed_no_validation_one_compression(paths):
 
 def test_csv_gives_the_same_table_back(paths):
     t = table2.table2(study(), paths)
-    tables.write_table(t, paths.tables / "table2.csv")
-    back = tables.read_table(paths.tables / "table2.csv")
+    write_table(t, paths.tables / "table2.csv")
+    back = read_table(paths.tables / "table2.csv")
     pd.testing.assert_frame_equal(t, back, check_exact=True, check_dtype=False)
     again = table2.table2(study(), paths)
     pd.testing.assert_frame_equal(t, again, check_exact=True)
@@ -129,7 +130,7 @@ def test_csv_gives_the_same_table_back(paths):
 
 def test_json_is_compact_and_plain(paths):
     t = table2.table2(study(), paths)
-    found = json.loads(json.dumps(tables.to_json(t), allow_nan=False))
+    found = json.loads(json.dumps(to_json(t), allow_nan=False))
     assert list(found) == ROWS
     assert found["cls_at"]["auc"] == round(t["auc"].iloc[1], 4)
     assert len(found["cls_at"]) == 12 and "eer_lo" in found["cls_at"]
@@ -163,27 +164,25 @@ def test_the_machines_are_those_that_trained(paths):
 )
 def test_bad_score_files(paths, how, said):
     change(paths, "cls_at", 1, how)
-    with pytest.raises(tables.TableError, match=said):
-        tables.load_scores(paths, "cls_at", SEEDS)
+    with pytest.raises(TableError, match=said):
+        load_scores(paths, "cls_at", SEEDS)
 
 
 def test_scores_of_another_run_than_the_summary_says_are_named(paths):
     said = {"collapsed": False, "scores": digest_of(paths.scores("cls_at", 1))}
     paths.summary("cls_at", 1).write_text(json.dumps(said))
-    tables.load_scores(paths, "cls_at", SEEDS)
+    load_scores(paths, "cls_at", SEEDS)
     change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
-    with pytest.raises(tables.TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
-        tables.load_scores(paths, "cls_at", SEEDS)
+    with pytest.raises(TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
+        load_scores(paths, "cls_at", SEEDS)
 
 
 def test_missing_files_name_the_stage(paths):
-    with pytest.raises(
-        tables.TableError, match=r"cls_at-s7.parquet: no such file; the stage `score`"
-    ):
-        tables.load_scores(paths, "cls_at", [0, 7])
+    with pytest.raises(TableError, match=r"cls_at-s7.parquet: no such file; the stage `score`"):
+        load_scores(paths, "cls_at", [0, 7])
     info = paths.summary("cls_at", 1)
     info.write_text('{"collapsed": "no"}')
-    with pytest.raises(tables.TableError, match="collapsed is 'no', expected true or false"):
+    with pytest.raises(TableError, match="collapsed is 'no', expected true or false"):
         table2.table2(study(), paths)
 
 
@@ -191,5 +190,5 @@ def test_rows_on_different_samples(paths):
     for seed in SEEDS:
         change(paths, "cls_at", seed, lambda s: s[s["video"] != "011"])
     said = r"cls_at-s0 are not of the same samples: 6 only in cls_c40-s0 \(the first: original 011"
-    with pytest.raises(tables.TableError, match=said):
+    with pytest.raises(TableError, match=said):
         table2.table2(study(), paths)

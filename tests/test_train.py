@@ -14,10 +14,15 @@ import torch
 from sklearn.metrics import roc_auc_score
 from trained import CHILD, assert_same, changed, result, study_at
 
-from acfd import attention, evaluate, loop, losses, runs, systems, tables, train
-from acfd.model import Output
-from acfd.shards import PairTable
-from acfd.train import TrainingError
+from acfd.faces.shards import PairTable
+from acfd.method import losses
+from acfd.method.model import Output
+from acfd.results import maps, table
+from acfd.runs import run, train
+from acfd.runs.run import make_system
+from acfd.runs.state import Loop, _parts
+from acfd.runs.train import TrainingError
+from acfd.scores import score
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def study(small_params, toy_faces, tmp_path):
 def test_every_row_trains_and_scores(study, row, branches):
     p, paths = study
     p = changed(p, model={"branches": branches})
-    folder = runs.run(p, row, 0, paths, progress=False)
+    folder = run.run(p, row, 0, paths, progress=False)
     history, steps, _ = result(folder)
     assert len(history) == p.train.most_epochs()
     assert np.isfinite(history[["train_loss", "val_loss", "val_auc"]]).all(axis=None)
@@ -45,12 +50,12 @@ def test_every_row_trains_and_scores(study, row, branches):
     assert said["kept_epoch"] == history["val_loss"].idxmin() + 1
     assert not list((paths.top / ".acfd").rglob("state.pt"))  # nothing left to resume
 
-    scores = evaluate.score(p, row, 0, paths, progress=False)
+    scores = score.score(p, row, 0, paths, progress=False)
     assert sorted(scores["compression"].unique()) == ["c23", "c40"]
     assert scores["score"].between(0, 1).all() and scores["norm"].ge(0).all()
     side = 4 if row == "cls_at_dis_gan" else 0  # 4 x 4 cells at 64 px
     assert (scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == side * side).all()
-    assert set(tables.load_scores(paths, row, [0])["split"]) == {"val", "test"}
+    assert set(table.load_scores(paths, row, [0])["split"]) == {"val", "test"}
     # the scores are those of the network that was kept
     val = scores[(scores["split"] == "val") & (scores["compression"] == "c40")]
     ce = np.where(val["label"] == 1, -np.log(val["score"]), -np.log1p(-val["score"]))
@@ -62,9 +67,9 @@ def test_every_row_trains_and_scores(study, row, branches):
 
 def test_maps_are_kept_by_epoch(study):
     p, paths = study
-    folder = runs.run(p, "cls_at", 0, paths, progress=False)
-    evaluate.score(p, "cls_at", 0, paths, progress=False)
-    faces, epochs = attention.by_epoch(paths, "cls_at", 0)
+    folder = run.run(p, "cls_at", 0, paths, progress=False)
+    score.score(p, "cls_at", 0, paths, progress=False)
+    faces, epochs = maps.by_epoch(paths, "cls_at", 0)
     assert list(epochs) == list(range(1, p.train.most_epochs() + 1))
     index = PairTable(paths.faces).index.loc[faces]
     assert (index["split"] == "val").all() and (index["label"] == 1).all()
@@ -73,26 +78,26 @@ def test_maps_are_kept_by_epoch(study):
     stored = stored[stored["compression"] == "c40"].set_index(["method", "video", "frame"])
     wanted = stored.loc[pd.MultiIndex.from_frame(index[stored.index.names]), "map"]
     best = json.loads((folder / "run.json").read_text())["kept_epoch"]
-    assert np.abs(epochs[best] - attention.unpack(wanted, 4)).max() <= 1.01 / 255
+    assert np.abs(epochs[best] - maps.unpack(wanted, 4)).max() <= 1.01 / 255
     pd.DataFrame(columns=["epoch", "face", "side", "map"]).to_parquet(folder / "maps.parquet")
-    with pytest.raises(attention.AttentionError, match="cls_at has none"):
-        attention.by_epoch(paths, "cls_at", 0)
+    with pytest.raises(maps.AttentionError, match="cls_at has none"):
+        maps.by_epoch(paths, "cls_at", 0)
 
 
 def test_it_learns_what_can_be_learnt(study):
     p, paths = study
     p = changed(p, train={"steps": 10, "epoch_steps": 5, "batch": 8, "lr": 0.0005})
-    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    folder = run.run(p, "cls_c40", 0, paths, progress=False)
     assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
 
 
 def test_same_seed_same_bits_other_seed_other_bits(study, toy_faces, tmp_path):
     p, paths = study
     p = changed(p, train={"steps": 2})
-    first = result(runs.run(p, "cls_at_dis_gan", 0, paths, progress=False))
+    first = result(run.run(p, "cls_at_dis_gan", 0, paths, progress=False))
     again = study_at(tmp_path / "again", toy_faces.folder)
-    assert_same(first, result(runs.run(p, "cls_at_dis_gan", 0, again, progress=False)))
-    other = result(runs.run(p, "cls_at_dis_gan", 1, paths, progress=False))
+    assert_same(first, result(run.run(p, "cls_at_dis_gan", 0, again, progress=False)))
+    other = result(run.run(p, "cls_at_dis_gan", 1, paths, progress=False))
     assert other[0]["train_loss"][0] != first[0]["train_loss"][0]
 
 
@@ -102,7 +107,7 @@ def test_a_killed_run_ends_as_an_unkilled_one(study, toy_faces, write_params, tm
     p = changed(p, train={"steps": 4}, compute={"checkpoint_steps": 1})
     file = write_params(p)
     whole = study_at(tmp_path / "whole", toy_faces.folder)
-    expected = result(runs.run(p, "cls_at_dis_gan", 0, whole, progress=False))
+    expected = result(run.run(p, "cls_at_dis_gan", 0, whole, progress=False))
 
     command = [sys.executable, "-c", CHILD, str(file), str(paths.top), "cls_at_dis_gan"]
     killed_at = []
@@ -134,27 +139,27 @@ def _steps_done(paths) -> int:
 
 def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch):
     p, paths = study
-    validate, rising = loop.Loop.validate, iter([1.0, 2.0])
+    validate, rising = Loop.validate, iter([1.0, 2.0])
 
     def worse(self, loader):
         found = validate(self, loader)
         return found._replace(rates=found.rates | {"val_loss": next(rising)})
 
-    monkeypatch.setattr(loop.Loop, "validate", worse)
+    monkeypatch.setattr(Loop, "validate", worse)
     p = changed(p, train={"keep": "last"})
-    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    folder = run.run(p, "cls_c40", 0, paths, progress=False)
     said, history = json.loads((folder / "run.json").read_text()), result(folder)[0]
     assert said["kept_epoch"] == said["epochs"] == 2 and said["val_loss"] == 2.0
     # the network is that epoch's: it judges as it did when it was validated
-    scores = evaluate.score(p, "cls_c40", 0, paths, progress=False)
+    scores = score.score(p, "cls_c40", 0, paths, progress=False)
     val = scores[(scores["split"] == "val") & (scores["compression"] == "c40")]
     assert roc_auc_score(val["label"], val["score"]) == pytest.approx(history["val_auc"].iloc[-1])
 
 
 def test_the_rate_rises_and_falls_as_the_schedule_says(small_params, tmp_path):
     p = changed(small_params, train={"steps": 20, "epoch_steps": 10, "warm_up": 0.2})
-    system = systems.make(p, "cls_at", 0, weights=None)
-    state = loop.Loop(system, p, train.make_fabric(p.compute), tmp_path, steps=20)
+    system = make_system(p, "cls_at", 0, weights=None)
+    state = Loop(system, p, train.make_fabric(p.compute), tmp_path, steps=20)
     rates = []
     for _ in range(20):
         state.optimiser.step()
@@ -166,13 +171,13 @@ def test_the_rate_rises_and_falls_as_the_schedule_says(small_params, tmp_path):
     assert 0 < rates[-1, 0] < 0.05 * p.train.lr
     assert np.allclose(rates[:, 1], rates[:, 0] * p.train.attention_lr_scale)
     constant = changed(p, train={"schedule": "constant", "optimiser": "adam"})
-    state = loop.Loop(system, constant, train.make_fabric(p.compute), tmp_path)
+    state = Loop(system, constant, train.make_fabric(p.compute), tmp_path)
     assert state.schedule is None and type(state.optimiser.optimizer) is torch.optim.Adam
 
 
 def test_what_a_two_branch_step_is_watched_by(small_params):
     """Norms, hinges met, distances: of features that are known."""
-    system = systems.make(small_params, "cls_at_dis", 0, weights=None)
+    system = make_system(small_params, "cls_at_dis", 0, weights=None)
     torch.manual_seed(0)
     c = torch.eye(4) * torch.tensor([3.0, 80.0, 6.0, 40.0])
     out = Output(torch.zeros(4, 2), c, torch.full((4, 1, 2, 2), 0.25), None)
@@ -191,11 +196,9 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
     p, paths = study
     p = changed(p, model={"attention_form": "product"})
     with pytest.raises(TrainingError, match=r"after epoch 1 .*loss\.attention to bce"):
-        runs.run(p, "cls_at", 0, paths, progress=False)
+        run.run(p, "cls_at", 0, paths, progress=False)
     assert not (paths.run("cls_at", 0) / "run.json").exists()
-    folder = runs.run(
-        changed(p, train={"on_collapse": "go_on"}), "cls_at", 0, paths, progress=False
-    )
+    folder = run.run(changed(p, train={"on_collapse": "go_on"}), "cls_at", 0, paths, progress=False)
     said = json.loads((folder / "run.json").read_text())
     assert said["collapsed"] is True and said["epochs"] == p.train.most_epochs()
 
@@ -226,22 +229,22 @@ def test_what_counts_as_collapsed(small_params, form, inside, outside, collapsed
 def test_a_loss_that_is_not_finite_stops_the_run(study):
     p, paths = study
     with pytest.raises(TrainingError, match=r"not finite.*train\.lr"):
-        runs.run(changed(p, train={"lr": 1e30}), "cls_c40", 0, paths, progress=False)
+        run.run(changed(p, train={"lr": 1e30}), "cls_c40", 0, paths, progress=False)
 
 
 def test_the_low_branch_alone_is_deployed_and_attention_learns_slowly(small_params):
-    system = systems.make(small_params, "cls_at_dis_gan", 0, weights=None)
+    system = make_system(small_params, "cls_at_dis_gan", 0, weights=None)
     assert system.deployed is system.net.low
     fast, slow = system.groups()
     assert slow["lr"] == pytest.approx(fast["lr"] * small_params.train.attention_lr_scale)
     assert sum(p.numel() for p in slow["params"]) == 2 * (728 * 9 + 1)
     assert len(fast["params"]) + len(slow["params"]) == len(list(system.net.parameters()))
-    assert systems.make(small_params, "cls_at", 0, weights=None).critic is None
+    assert make_system(small_params, "cls_at", 0, weights=None).critic is None
 
 
 def test_row_terms_are_eq_1(small_params):
     """The weighted sum that is trained, against the terms put together by hand."""
-    system = systems.make(small_params, "cls_at_dis_gan", 0, weights=None)
+    system = make_system(small_params, "cls_at_dis_gan", 0, weights=None)
     torch.manual_seed(0)
     batch = {q: torch.rand(4, 3, 64, 64) * 2 - 1 for q in ("high", "low")}
     batch |= {"mask": (torch.rand(4, 1, 64, 64) > 0.7).float(), "label": torch.tensor([0, 1, 0, 1])}
@@ -263,28 +266,28 @@ def test_row_terms_are_eq_1(small_params):
 def test_what_a_run_is_scored_on_is_todays_choice(study):
     """A run keeps what it was trained with; methods come from params.yaml."""
     p, paths = study
-    folder = runs.run(p, "cls_c40", 0, paths, progress=False)
+    folder = run.run(p, "cls_c40", 0, paths, progress=False)
     today = changed(p, train={"lr": 1.0})
-    system, _ = runs.load_run(folder, today)
+    system, _ = run.load_run(folder, today)
     assert system.params.train.lr == p.train.lr
     # a set that the run was not trained on, and whose forgeries the toy faces lack
     known = {"methods": ["Deepfakes", "FaceSwap"]}
     other = changed(today, data=known, score={"methods": ["FaceSwap"]})
     with pytest.raises(ValueError, match="no forged faces in the val split for FaceSwap"):
-        evaluate.score(other, "cls_c40", 0, paths, progress=False)
+        score.score(other, "cls_c40", 0, paths, progress=False)
 
 
 def test_a_glance_for_the_critic_leaves_no_trace_in_batch_norms(study):
     """In parts, a batch is seen twice; running statistics move once, as of the net's own look."""
     p, paths = study
     p = changed(p, train={"accumulate": 2, "batch": 8})
-    system = systems.make(p, "cls_at_dis_gan", 0, weights=None)
-    state = loop.Loop(system, system.params, train.make_fabric(p.compute), paths.top)
+    system = make_system(p, "cls_at_dis_gan", 0, weights=None)
+    state = Loop(system, system.params, train.make_fabric(p.compute), paths.top)
     system.net.train()
     before = {k: v.clone() for k, v in system.net.state_dict().items() if "running" in k}
     images = torch.rand(8, 3, 64, 64)
     batch = {"high": images, "low": images, "label": torch.arange(8) % 2}
-    state._glance(loop._parts(batch, 2))
+    state._glance(_parts(batch, 2))
     after = system.net.state_dict()
     assert all(torch.equal(v, after[k]) for k, v in before.items())
     assert all(m.momentum for m in system.net.modules() if hasattr(m, "momentum"))

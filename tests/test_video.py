@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import remux
 
-from acfd.video import VideoError, probe, read_frames, write_video
+from acfd.media.video import VideoError, probe, read_frames, write_video
 
 
 def clip(frames=12, width=65, height=49, colour=True):

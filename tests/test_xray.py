@@ -9,10 +9,14 @@ import torch
 import torch.nn.functional as F
 from trained import changed, study_at
 
-from acfd import attention, evaluate, params, runs, systems
-from acfd.backbone import blank_weights
+from acfd import params
 from acfd.baselines import xray
 from acfd.baselines.xray import XrayBranch, boundary
+from acfd.method.backbone import blank_weights
+from acfd.results.maps import unpack
+from acfd.runs import run
+from acfd.runs.run import make_system
+from acfd.scores import score
 
 ROW = "xray_c40"
 
@@ -53,7 +57,7 @@ def test_it_draws_a_map_of_a_quarter_of_the_side_and_judges_by_its_mean(size, si
 
 
 def test_the_loss_is_the_published_one(small_params):
-    system = systems.make(small_params, ROW, 0)
+    system = make_system(small_params, ROW, 0)
     assert system.weights == {"cls": 1.0, "xray": 100.0}
     assert system.map_is_mask is False and system.judged == "low"
     item = batch(squares())
@@ -69,7 +73,7 @@ def test_the_loss_is_the_published_one(small_params):
 
 
 def test_every_weight_learns_and_the_classifier_takes_longer_steps(small_params):
-    system = systems.make(small_params, ROW, 0)
+    system = make_system(small_params, ROW, 0)
     rest, last = system.groups()
     lr = system.params.train.lr
     assert (rest["lr"], last["lr"]) == (lr, lr * xray.FC_LR_SCALE)
@@ -87,8 +91,8 @@ def test_stored_forgeries_are_refused(small_params):
     raw = small_params.model_dump()
     raw["rows"][ROW]["set"]["augment"] = {"blend": 0.5}
     with pytest.raises(params.ParamsError, match=r"augment\.blend is 0\.5.*needs masks of blended"):
-        systems.make(params.Params(**raw), ROW, 0)
-    system = systems.make(small_params, ROW, 0)
+        make_system(params.Params(**raw), ROW, 0)
+    system = make_system(small_params, ROW, 0)
     item = batch(squares(2))
     del item["soft"]
     with pytest.raises(ValueError, match=r"without `soft`.*augment\.blend 1"):
@@ -100,17 +104,17 @@ def test_it_trains_scores_and_is_read_again(make_params, toy_faces, tmp_path):
     p = make_params(compute=compute, faces={"size": 64}, score={"batch": 16})
     p = changed(p, train={"steps": 2, "epoch_steps": 2, "batch": 4})
     paths = study_at(tmp_path, toy_faces.folder)
-    folder = runs.run(p, ROW, 0, paths, progress=False)
+    folder = run.run(p, ROW, 0, paths, progress=False)
     history = pd.read_csv(folder / "history.csv")
     assert np.isfinite(history[["train_cls", "train_xray", "val_loss", "val_auc"]]).all(axis=None)
     assert history["attention_inside"].isna().all()  # its map is no mask, and cannot collapse
     assert json.loads((folder / "run.json").read_text())["collapsed"] is False
-    scores = evaluate.score(p, ROW, 0, paths, progress=False)
+    scores = score.score(p, ROW, 0, paths, progress=False)
     assert scores["score"].between(0, 1).all()
     assert (scores[["tp", "fp", "fn", "tn"]] == 0).all(axis=None)
     maps = pd.read_parquet(paths.maps(ROW, 0))
     assert (maps["side"] == 15).all() and maps["map"].str.len().eq(225).all()
     low = maps["compression"] == p.data.low
-    drawn = attention.unpack(maps.loc[low, "map"], 15).mean((1, 2))
+    drawn = unpack(maps.loc[low, "map"], 15).mean((1, 2))
     norm = scores.loc[scores["compression"] == p.data.low, "norm"]
     assert np.allclose(drawn, norm, atol=0.005)

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_model
 
-from acfd import systems
+from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.shards import PairTable
+from acfd.runs.run import make_system
 
 # Trains one run; arguments: params.yaml, the study's folder, the row.
 CHILD = """
@@ -68,7 +68,7 @@ def write_run(p: Params, paths: Paths, row: str, seed: int = 0, bias: float = 0.
     the log-odds of forged.
     """
     folder = write_about(p, paths, row, seed)
-    system = systems.make(p, row, seed)
+    system = make_system(p, row, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for branch in {system.deployed, getattr(system.net, "high", system.deployed)}:

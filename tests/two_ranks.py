@@ -17,13 +17,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from acfd import evaluate, params, ranks, runs, systems
-from acfd.backbone import FEATURES, MID_CHANNELS
-from acfd.loop import Loop
-from acfd.model import Branch, TwoBranch
-from acfd.pairs import prepare
+from acfd import params
+from acfd.faces.shards import PairTable
+from acfd.method.backbone import FEATURES, MID_CHANNELS
+from acfd.method.model import Branch, TwoBranch
+from acfd.method.two_branch import TwoBranchSystem
 from acfd.paths import Paths
-from acfd.shards import PairTable
+from acfd.runs import distributed, run
+from acfd.runs.pairs import prepare
+from acfd.runs.run import make_system
+from acfd.runs.state import Loop
+from acfd.scores import score
 
 ROW = "cls_at_dis_gan"
 
@@ -49,7 +53,7 @@ def _branch() -> Branch:
 
 
 def small():
-    systems.TwoBranchSystem.network = classmethod(network)
+    TwoBranchSystem.network = classmethod(network)
 
 
 def steps(p: params.Params, paths: Paths, seed: int = 0) -> list[dict]:
@@ -58,10 +62,10 @@ def steps(p: params.Params, paths: Paths, seed: int = 0) -> list[dict]:
     seed: of the critic's random numbers.
     """
     p = p.for_row(ROW)
-    fabric = ranks.make_fabric(p.compute)
+    fabric = distributed.make_fabric(p.compute)
     rank, world = fabric.global_rank, fabric.world_size
-    data, batches, _ = runs.training_data(PairTable(paths.faces), p, 0, rank, world)
-    system = systems.make(p, ROW, 0)
+    data, batches, _ = run.training_data(PairTable(paths.faces), p, 0, rank, world)
+    system = make_system(p, ROW, 0)
     loop = Loop(system, p, fabric, paths.top)
     found = []
     for n, at in enumerate(list(batches)[:2]):
@@ -100,9 +104,9 @@ def main(task: str, file: str, *folders: str):
             found = steps(params.Params(**raw), paths)
             if int(os.environ.get("LOCAL_RANK", 0)) == 0:
                 torch.save(found, paths.top / f"steps{accumulate}.pt")
-    runs.run(p, ROW, 0, paths, progress=False)
+    run.run(p, ROW, 0, paths, progress=False)
     for folder in folders:
-        evaluate.score(p, ROW, 0, Paths("toy", Path(folder)), progress=False)
+        score.score(p, ROW, 0, Paths("toy", Path(folder)), progress=False)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.backbone import FEATURES, MID_CHANNELS, blank_weights, head_and_tail, imagenet_weights
-from acfd.model import OneBranch, Output
-from acfd.systems import ClassifierSystem
+from acfd.method.backbone import (
+    FEATURES,
+    MID_CHANNELS,
+    blank_weights,
+    head_and_tail,
+    imagenet_weights,
+)
+from acfd.method.model import OneBranch, Output
+from acfd.method.system import ClassifierSystem
 
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B; ITU-R BT.601
 LATE_CHANNELS = 1024  # after block 12

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.pairs import mix
+from acfd.runs.pairs import mix
 
 
 class Dropout(nn.Module):

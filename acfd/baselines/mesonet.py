@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.backbone import WeightsError
 from acfd.baselines.layers import Dropout, SameMaxPool
-from acfd.model import OneBranch, Output
-from acfd.systems import ClassifierSystem
+from acfd.method.backbone import WeightsError
+from acfd.method.model import OneBranch, Output
+from acfd.method.system import ClassifierSystem
 
 FEATURES = 16
 SHRINK = 32  # of the four max pools together: 2 x 2 x 2 x 4

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acfd.baselines.layers import Dropout
-from acfd.model import OneBranch, Output
-from acfd.systems import ClassifierSystem
+from acfd.method.model import OneBranch, Output
+from acfd.method.system import ClassifierSystem
 
 CHANNELS = (32, 64)
 FEATURES = 1024

@@ -18,10 +18,10 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from acfd import pairs
-from acfd.model import OneBranch, Output
-from acfd.systems import ClassifierSystem
-from acfd.train import History, Loop, make_fabric, terms_of
+from acfd.method.model import OneBranch, Output
+from acfd.method.system import ClassifierSystem
+from acfd.runs import pairs
+from acfd.runs.train import History, Loop, make_fabric, terms_of
 
 CENTRE = 128  # pixels
 PATTERN = 4  # neighbouring residuals

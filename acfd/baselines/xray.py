@@ -2,7 +2,7 @@
 
 The net draws the seam of a blending, B = 4 M (1 - M) where M is the blending weight (Eq. 2 there),
 and judges a face by its drawing alone. It is trained on real faces and on blendings of them that
-are made afresh (acfd.fresh), and sees no forgery of the data set.
+are made afresh (acfd.runs.blended), and sees no forgery of the data set.
 
 Other than in the publication: an Xception with ImageNet weights, four of its scales joined by 1x1
 convolutions, stands for HRNet, whose ImageNet weights cannot be had without a model hub; and B is
@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd import losses
-from acfd.backbone import blank_weights, head_and_tail, imagenet_weights
-from acfd.model import OneBranch, Output
+from acfd.method import losses
+from acfd.method.backbone import blank_weights, head_and_tail, imagenet_weights
+from acfd.method.model import OneBranch, Output, attention_target
+from acfd.method.system import ClassifierSystem
 from acfd.params import ParamsError
-from acfd.systems import ClassifierSystem
 
 SCALES = {"block1": 128, "block2": 256, "block3": 728, "block12": 1024}  # strides 4, 8, 16, 32
 WIDTH = 64  # channels of each scale in the drawing
@@ -110,7 +110,7 @@ class XraySystem(ClassifierSystem):
         target = boundary(batch["soft"])
         parts = []
         for out in outputs:
-            share = losses.attention_target(target, out.attention.shape[-2:])
+            share = attention_target(target, out.attention.shape[-2:])
             parts.append(losses.attention_supervision(out.attention_logits, share, "bce"))
         return found | {"xray": torch.stack(parts).mean()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,15 +13,14 @@ from matplotlib.figure import Figure
 from acfd.figures import (
     FORGED,
     HEAT,
+    MASKED,
     QUIET,
     REAL,
-    attention_scale,
     bare,
     legend_below,
-    on_face,
-    real_and_forged,
     subplots,
 )
+from acfd.figures.plots import real_and_forged
 
 
 def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) -> Figure:
@@ -182,3 +182,45 @@ def _some(labels: np.ndarray, most: int) -> np.ndarray:
         of = np.flatnonzero(labels == label)
         kept.append(of[np.linspace(0, len(of) - 1, min(len(of), most // 2)).round().astype(int)])
     return np.concatenate(kept)
+
+
+def attention_maps(
+    faces: np.ndarray, masks: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str]
+) -> Figure:
+    """A column a face: the face with its mask's outline, then one row of attention a branch.
+
+    faces: N x H x W x 3 uint8 (low quality); masks: N x H x W of 0 and 1; maps: row label ->
+    N x h x w in 0 ... 1, drawn over the face; titles: N, above the columns.
+    """
+    n = len(faces)
+    size = (1.7 * n + 0.9, 1.7 * (1 + len(maps)) + 0.35)
+    fig, axes = subplots(1 + len(maps), n, size, layout="compressed")
+    for i in range(n):
+        on_face(axes[:, i], faces[i], masks[i], [values[i] for values in maps.values()])
+        axes[0, i].set_title(titles[i], fontsize=9)
+    bare(axes, ["face, mask", *maps])
+    if maps:
+        attention_scale(fig, axes)
+    return fig
+
+
+def on_face(axes: Sequence, face: np.ndarray, mask: np.ndarray, maps: Sequence[np.ndarray]) -> None:
+    """A face on the first axes, each map over the grey face on the next; the mask's outline on all.
+
+    face: H x W x 3 uint8; mask: H x W of 0 and 1; maps: h x w in 0 ... 1 each.
+    """
+    height, width = mask.shape
+    axes[0].imshow(face, interpolation="none")
+    for ax, values in zip(axes[1:], maps, strict=True):
+        ax.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=255, interpolation="none")
+        style = {"cmap": HEAT, "vmin": 0, "vmax": 1, "alpha": 0.65, "interpolation": "none"}
+        ax.imshow(values, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **style)
+    for ax in axes[: 1 + len(maps)]:
+        if mask.any() and not mask.all():
+            ax.contour(mask, [0.5], colors=["white"], linewidths=2.0)
+            ax.contour(mask, [0.5], colors=[MASKED], linewidths=1.1)
+
+
+def attention_scale(fig: Figure, axes: np.ndarray) -> None:
+    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), HEAT)
+    fig.colorbar(scale, ax=axes, label="attention", shrink=0.8, aspect=30, pad=0.01)

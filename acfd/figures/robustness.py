@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acfd.degrade import FAMILIES, label
 from acfd.figures import COLOURS, QUIET, legend_below, montage, percent, subplots
-from acfd.robustness.curves import ALL
-from acfd.tables import REAL
+from acfd.media.degrade import FAMILIES, label
+from acfd.results.curves import ALL
+from acfd.results.table import REAL
 
 if TYPE_CHECKING:
-    from acfd.robustness.copies import Copies
+    from acfd.scores.copies import Copies
 
 # A system's colour and marker, by its place among the rows. Those after the last are grey, in
 # curves without intervals, and their differences by family are in the table alone: more colours

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from acfd import figures
-from acfd.figures import COLOURS, FORGED, QUIET, REAL, percent, row_names, subplots
-from acfd.tables.table1 import ALL
+from acfd.figures import COLOURS, FORGED, QUIET, REAL, percent, plots, row_names, subplots
+from acfd.results.table1 import ALL
 
 MARKERS = "osD^vP*X<>"  # 10, and 7 colours: the first 70 rows look all different
 PANELS = [
@@ -28,7 +28,7 @@ def forest(table: pd.DataFrame) -> Figure:
 
     table: from table1.table1, as in the functions below.
     """
-    return figures.forest(table[table["method"] == ALL], PANELS)
+    return plots.forest(table[table["method"] == ALL], PANELS)
 
 
 def by_method(table: pd.DataFrame) -> Figure:
@@ -38,7 +38,7 @@ def by_method(table: pd.DataFrame) -> Figure:
     size = (2 + 2.7 * len(groups), 1.5 + 0.42 * rows)
     fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
     for ax, (method, part) in zip(axes[0], groups):
-        figures.dots(ax, part, "auc")
+        plots.dots(ax, part, "auc")
         ax.set(title=method, xlabel="AUC, percent")
     row_names(axes[0, 0], part[part["compression"] == part["compression"].iloc[0]])
     figures.legend_below(fig)

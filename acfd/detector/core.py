@@ -1,0 +1,154 @@
+"""The detector that a user points at a file: from a path to a verdict with all that it rests on."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from acfd import params as params_module
+from acfd.detector import backends, export, media, verdict
+from acfd.detector.backends import in_batches
+from acfd.detector.detection import Detection
+from acfd.detector.faces import Finder, Timing
+from acfd.detector.files import DeployError
+from acfd.detector.media import Frames, Media, MediaError
+from acfd.media.centerface import FaceDetector
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.sections import Detect
+
+T = TypeVar("T")
+
+
+class Detector:
+    """Judges images and videos with one trained run of the study.
+
+    Detector() takes the run and the settings of the section `detect` in params.yaml, or those
+    given; Detector(model=folder) takes what `acfd export` wrote, and needs no params.yaml.
+
+        found = Detector(frames=16)("clip.mp4")
+        found.report.verdict, found.report.probability, found.report.interval
+        found.overlay("clip.overlay.mp4")
+
+    Raises ParamsError or DeployError if the model cannot be had.
+    """
+
+    def __init__(
+        self,
+        params: Params | Path | str = "params.yaml",
+        *,
+        model: Path | str | None = None,
+        paths: Paths | None = None,
+        **settings: Any,
+    ):
+        """settings: keys of the section `detect`, in place of what it says."""
+        if model is not None:
+            self.folder = Path(model)
+            self.about = export.read(self.folder)
+            run = {k: self.about["run"][k] for k in ("row", "seed")}
+            self.settings = Detect(**(self.about["detect"] | run | settings))
+            self.backend = backends.of_files(self.folder, self.settings.backend)
+        else:
+            p = params if isinstance(params, Params) else params_module.load(params)
+            paths = paths or Paths.of(p)
+            self.settings = Detect(**(p.detect.model_dump() | settings))
+            row, seed = self.settings.row, self.settings.seed
+            self.about = export.about(p, paths, row, seed)
+            self.folder = paths.run(row, seed)
+            self.backend = self._of_run(p, paths)
+        self.calibration = self.about["calibration"]  # None: the run was not scored
+        self.model = verdict.model(self.about, self.folder, self.backend.name)
+        boxes = self.about["input"]["boxes"]
+        # boxes are a few percent larger or smaller in a search at another size
+        size = self.settings.detect_size or boxes["detect_size"]
+        self._detector = FaceDetector(boxes["min_score"], size)
+
+    def __call__(self, path: Path | str, progress: bool = False) -> Detection:
+        """Judge one file. A file that cannot be judged gives a report that says why, no error."""
+        timing = Timing()
+        began = time.perf_counter()
+        try:
+            with timing.stage("look"):
+                about = media.look(path)
+            found = self._judge(about, timing, progress)
+        except Exception as error:  # of many files, the others are still judged
+            named = isinstance(error, MediaError)
+            why = str(error) if named else f"{path}: {type(error).__name__}: {error}"
+            found = Detection(verdict.plain(path, "error", why, self.model))
+        timing.wall = time.perf_counter() - began
+        seconds = {k: round(v, 4) for k, v in vars(timing).items()}
+        found.report = found.report.model_copy(update={"seconds": seconds})
+        return found
+
+    def _judge(self, about: Media, timing: Timing, progress: bool) -> Detection:
+        p, cut = self.settings, self.about["input"]
+        size = cut["shape"][1]
+        finder = Finder(cut["margin"], size, self._detector, p.find_every, timing)
+        frames = Frames(about, media.choose(about, p.frames))
+        style = {"total": len(frames.chosen), "unit": "frame", "leave": False}
+        bar = tqdm(frames, desc=about.path.name, disable=not progress, **style)
+        faces = finder.cut((index, float(about.times[index]), picture) for index, picture in bar)
+        seen, odds, maps = [], [np.zeros(0, np.float32)], []
+        for batch in ahead(iter(lambda: list(islice(faces, p.batch)), [])):
+            crops = [s.crop for s in batch if s.side >= p.min_face]
+            if crops:
+                with timing.stage("judge"):
+                    said, attention = in_batches(self.backend, np.stack(crops), p.batch)
+                odds.append(said)
+                if attention is not None:
+                    maps.append((attention.clip(0, 1) * 255).round().astype(np.uint8))
+            seen += [replace(s, crop=None) for s in batch]  # hundreds are memory for nothing
+        if frames.lost == len(frames.chosen):
+            raise MediaError(f"{about.path}: not one chosen frame could be read ({frames.why})")
+        odds, known = np.concatenate(odds), self.calibration or verdict.UNKNOWN
+        return Detection(
+            verdict.of_file(frames, seen, odds, known, p, self.model),
+            about,
+            frames.chosen,
+            [s for s in seen if s.side >= p.min_face],
+            odds,
+            np.concatenate(maps) if maps else None,
+            known["frames"]["temperature"],
+            size,
+        )
+
+    def _of_run(self, p: Params, paths: Paths) -> backends.Backend:
+        name = self.settings.backend
+        gpu = name == "auto" and _gpu()
+        if name != "torch" and not gpu:
+            try:
+                return backends.of_files(export.cached(p, paths, self.about), name)
+            except DeployError:
+                if name != "auto":
+                    raise
+                # a part of the network that ONNX does not know: it runs as it was trained
+        return backends.Torch(export.judge_of(p, self.folder), "cuda" if gpu else "cpu")
+
+
+def _gpu() -> bool:
+    if not (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
+        return False  # asking torch takes seconds
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items (none of them None), each made by a thread of its own while the one before is
+    in use: decoding and searching for faces keep one core busy, the network can have the others.
+    An error in making an item is raised where the item would have come."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item

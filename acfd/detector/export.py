@@ -1,0 +1,303 @@
+"""A trained run as files for deployment: ONNX, OpenVINO, and model.json, which says the rest.
+
+What is exported is the branch that is used at test time, with its pre-processing inside: bytes of
+a face crop in, log-odds of forged and the attention map out. model.json holds what a program needs
+around it (how a face is cut, the calibration) and what a reader should know (the model card).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+import acfd
+from acfd.detector.files import DeployError
+from acfd.detector.files import read as read_json
+from acfd.media import centerface
+from acfd.params import Params, ParamsError, digest
+from acfd.paths import Paths, atomic
+
+FORMAT = "acfd.model/1"
+ABOUT = "model.json"
+TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
+_RECIPE = 1  # count up when the same run would be exported to other files
+_OPSET = 20
+_PARTS = ("format", "run", "input", "detect", "calibration", "card", "files")
+_CHECKED = 16  # crops that every exported file is tried on
+_CROP = (
+    "square around the centre of the face's box, its side `margin` times the longer side of the "
+    "box, shifted into the frame and shrunk to it where it sticks out; scaled by pixel area when "
+    "it is made smaller, bicubically when larger"
+)
+
+
+def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
+    """model.json of a run: where it comes from, its input and output, calibration, card.
+
+    Raises DeployError if there is no such run, ParamsError for an unknown row.
+    """
+    from acfd.detector import calibrate
+
+    folder = paths.run(row, seed)
+    if not (folder / "run.json").is_file():
+        if row not in params.rows:
+            raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(params.rows)}")
+        there = sorted(p.parent.name for p in folder.parent.glob("*/run.json"))
+        raise DeployError(
+            f"{folder}: no trained run; `make study` makes it, or choose another with --row and "
+            f"--seed (or detect.row in params.yaml); there are: {', '.join(there) or 'none'}"
+        )
+    parts = ("row", "title", "seed", "preset", "key", "versions")
+    said = read_json(folder / "run.json", "train it again", *parts, "params")
+    calibration = calibrate.of_run(params, paths, row, seed)
+    try:
+        about_it, faces = card(said, calibration), said["params"]["faces"]
+    except (KeyError, TypeError) as error:
+        raise DeployError(
+            f"{folder / 'run.json'}: not the description of a run of this version ({error!r}); "
+            "train it again"
+        ) from None
+    boxes = {"detector": "CenterFace", "sha256": centerface.SHA256}
+    run = {k: said[k] for k in parts}
+    run |= {"system": said["params"]["rows"][row]["system"], "folder": folder.as_posix()}
+    return {
+        "format": FORMAT,
+        "acfd": acfd.__version__,
+        "run": run | {"weights_sha256": _sha256(folder / "model.safetensors")},
+        "input": {
+            "name": "faces",
+            "shape": ["N", faces["size"], faces["size"], 3],
+            "type": "uint8",
+            "colour": "RGB",
+            "scaling": "in the graph: x / 127.5 - 1",
+            "crop": _CROP,
+            "margin": faces["margin"],
+            "boxes": boxes | {k: faces[k] for k in ("min_score", "detect_size")},
+        },
+        "output": {
+            "logit": "N; log-odds of forged; probability = 1 / (1 + exp(-logit / temperature))",
+            "attention": "N x 1 x s x s in [0, 1]; not every system has it",
+        },
+        "detect": params.detect.model_dump(exclude={"row", "seed"}),
+        "calibration": calibration,
+        "card": about_it,
+    }
+
+
+def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, Any]:
+    """The model card: what a run was trained on, how well it does, what it is not for.
+
+    said: a run's run.json; calibration: from `calibrate.of_run`, or None.
+    """
+    p = said["params"]
+    data, people, forgeries = p["data"], p["synthff"]["identities"], p["train"]["methods"]
+    qualities = p["train"]["qualities"]
+    if p["rows"][said["row"]]["system"] == "two_branch":
+        # it is used by the branch that saw the low quality
+        qualities = ["high", "low"] if p["model"]["branches"] == "shared" else ["low"]
+    if made := data["source"] == "synthff":
+        trained_on = f"SynthFF: {people['train']} generated people, forgeries that imitate "
+        trained_on += f"artefacts of {', '.join(forgeries)}"
+        terms = "ImageNet and the face generator behind SynthFF are for research"
+    else:
+        trained_on = f"the videos at data.root ({data['source']})"
+        terms = "the terms of the data set that it was trained on"
+    fits = {k: calibration[k] for k in ("frames", "videos")} if calibration else {}
+    return {
+        "name": f"acfd {said['preset']} {said['row']}-s{said['seed']}",
+        "is": f"{said['title']}: one frame's face crop in, probability of forged out",
+        "parameters": said["deployed_parameters"],
+        "trained_on": {
+            "data": trained_on,
+            "forgeries": forgeries,
+            "compression": [data[q] for q in qualities],
+            "blended_afresh": p["augment"]["blend"],
+            "degraded": p["augment"]["degrade"],
+            "crop_pixels": p["faces"]["size"],
+            **{f"people_{k}": people[k] if made else None for k in ("val", "test")},
+        },
+        "calibrated": {k: fit["calibrated"] for k, fit in fits.items()} or None,
+        "results": (calibration or {}).get("test"),
+        "use": "research on forged faces; a hint where to look, beside other evidence",
+        "not_for": [
+            "proof: no result here says that a video is genuine",
+            "forgeries of kinds that it was not trained on, of which nothing is known",
+            "voices, whole generated pictures, edits outside faces",
+            *(["real people: it saw generated ones alone"] if made else []),
+            "decisions on people without a human who looks at the evidence",
+        ],
+        "licence": f"code Apache-2.0; {terms}",
+    }
+
+
+def export(
+    params: Params, paths: Paths, row: str, seed: int, folder: Path, said: dict | None = None
+) -> dict[str, Any]:
+    """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
+
+    said: what `about` says of the run, if known.
+
+    The model.json of an older export there goes first, the new one is written last: where one is,
+    it is that of the files beside it. Every file is tried on a few crops and must give PyTorch's
+    scores within TOLERANCE. Raises DeployError if one does not, or if a part of the network has no
+    counterpart in ONNX.
+    """
+    import openvino
+    import torch
+
+    from acfd.detector.backends import FILES, WEIGHTS, Torch, in_batches, of_files
+
+    said = dict(said or about(params, paths, row, seed))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ABOUT).unlink(missing_ok=True)
+    judge = judge_of(params, paths.run(row, seed))
+    crops = _crops(said["input"]["shape"][1])
+    expected, maps = in_batches(Torch(judge), crops, 4)
+    try:
+        with atomic(folder / FILES["onnx"]) as path, _quiet():
+            torch.onnx.export(
+                judge,
+                (torch.from_numpy(crops[:4]),),
+                path,
+                input_names=["faces"],
+                output_names=["logit", "attention"][: 1 + (maps is not None)],
+                dynamic_shapes={"faces": {0: torch.export.Dim("N")}},
+                opset_version=_OPSET,
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:
+        raise DeployError(f"{row}-s{seed} cannot be written as ONNX: {_cause(error)}") from error
+    # .xml and .bin go together: the one that names the other is renamed last
+    with atomic(folder / FILES["openvino"]) as xml:
+        model = openvino.convert_model(folder / FILES["onnx"])
+        openvino.save_model(model, xml, compress_to_fp16=False)
+        xml.with_suffix(".bin").replace(folder / WEIGHTS)
+    said["difference"] = {}
+    for name, file in FILES.items():
+        found, found_maps = in_batches(of_files(folder, name), crops, 4)
+        worst = float(np.abs(expit(found) - expit(expected)).max())
+        if maps is not None:
+            worst = max(worst, float(np.abs(found_maps - maps).max()))
+        if not worst <= TOLERANCE:
+            raise DeployError(
+                f"{folder / file}: its scores differ from PyTorch's by up to {worst:.2g}; "
+                f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
+            )
+        said["difference"][name] = worst
+    said["files"] = {name: _sha256(folder / name) for name in (*FILES.values(), WEIGHTS)}
+    with atomic(folder / ABOUT) as path:
+        path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    return said
+
+
+def cached(params: Params, paths: Paths, said: dict[str, Any]) -> Path:
+    """A folder as `export` writes it, made once for each state of a run, in the scratch folder.
+
+    said: what `about` says of the run.
+    """
+    of = said["run"]
+    name = f"{of['row']}-s{of['seed']}"
+    key = digest([_RECIPE, of["weights_sha256"], of["key"], said["input"]])
+    folder = paths.scratch("exports", f"{name}-{key}")
+    if not (folder / ABOUT).is_file():
+        export(params, paths, of["row"], of["seed"], folder, said)
+        for other in folder.parent.glob(f"{name}-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)  # of the run before
+    return folder
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """model.json of an exported folder.
+
+    Raises DeployError if there is none, or if a file is not the one that it was written with.
+    """
+    path, otherwise = folder / ABOUT, "give a folder that `acfd export` wrote"
+    said = read_json(path, otherwise, *_PARTS)
+    if said["format"] != FORMAT:
+        raise DeployError(f"{path}: of format {said['format']}, not {FORMAT}; {otherwise}")
+    for name, expected in said["files"].items():
+        file = folder / name
+        # whoever needs one backend alone may leave the files of the others behind
+        if file.is_file() and (found := _sha256(file)) != expected:
+            raise DeployError(
+                f"{file}: sha256 is {found}, {ABOUT} says {expected}; it belongs to another export "
+                "or was damaged in copying: copy the folder again, or write it with `acfd export`"
+            )
+    return said
+
+
+def judge_of(params: Params, folder: Path):
+    """A run's deployed branch as `as_judge` makes it."""
+    from acfd.runs.run import load_run
+
+    return as_judge(load_run(folder, params)[0].deployed)
+
+
+def as_judge(branch):
+    """A branch as an `nn.Module`: N x S x S x 3 RGB uint8 -> (log-odds of forged N, attention
+    N x 1 x s x s, if any).
+
+    The log-odds are the difference of the two logits, so their logistic function is `Output.score`.
+    Images are scaled as `pairs.prepare` scales them.
+    """
+    from torch import nn
+
+    class Judge(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.branch = branch
+
+        def forward(self, faces):
+            out = self.branch(faces.permute(0, 3, 1, 2).float() / 127.5 - 1)
+            logit = out.logits[:, 1] - out.logits[:, 0]
+            return (logit,) if out.attention is None else (logit, out.attention)
+
+    return Judge().eval()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _crops(size: int) -> np.ndarray:
+    """Crops to try a network on: smooth, noisy, dark and bright ones."""
+    n = np.arange(_CHECKED)[:, None, None]
+    y, x = np.mgrid[:size, :size] / size
+    wave = np.stack([np.sin(7 * x + n), np.cos(5 * y - n), np.sin(3 * (x + y) + n)], -1)
+    noise = np.random.default_rng(0).normal(0, 3, wave.shape)
+    n = n[..., None]
+    return np.clip(128 + 90 * wave * (n + 1) / _CHECKED + n * noise, 0, 255).astype(np.uint8)
+
+
+@contextmanager
+def _quiet():
+    """What torch's exporter says of its own workings is no news to who exports a model."""
+    logger, null = logging.getLogger("torch.onnx"), StringIO()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore"), redirect_stdout(null), redirect_stderr(null):
+        yield
+    logger.setLevel(level)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what was wrong at the bottom of it, without colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
+    return text.splitlines()[0]

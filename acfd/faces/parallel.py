@@ -1,0 +1,137 @@
+"""One function over many items: on this machine by joblib, on one or many by Dask.
+
+Items are handed out as they are needed, two ahead for each process, so a list of any length costs
+no more memory than a short one. A process that dies (killed, out of memory) takes no item with it:
+what it was at is given to another one.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from acfd.sections import Compute
+
+_DEATHS = 5  # of joblib's processes before it is no accident; Dask counts for each item (its 3)
+_PATIENCE = 60  # seconds for a scheduler to answer and for the first worker to come
+
+
+class SpreadError(RuntimeError):
+    """No processes to work with, or they die again and again."""
+
+
+def spread(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator[Any]:
+    """Yield task(item) of every item once, whichever is done first.
+
+    An item may be tried again after a process died, so `task` must bear to be repeated. What it
+    raises is raised here. Raises SpreadError if no scheduler or worker is there within a minute,
+    and if an item (Dask) or the whole (joblib) kills process after process.
+    """
+    if compute.backend == "dask":
+        return _by_dask(task, items, compute)
+    return _by_joblib(task, items, compute.jobs)
+
+
+def _by_joblib(task: Callable, items: Iterable[Any], jobs: int) -> Iterator[Any]:
+    left = dict(enumerate(items))
+    deaths = 0
+    while left:
+        parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
+        calls = (joblib.delayed(_numbered)(task, n, item) for n, item in list(left.items()))
+        try:
+            for n, result in parallel(calls):
+                del left[n]
+                yield result
+        except TerminatedWorkerError as error:
+            deaths += 1
+            if deaths > _DEATHS:
+                raise SpreadError(
+                    f"processes died {deaths} times, with {len(left)} videos left, the next of "
+                    f"them {next(iter(left.values()))}; memory may be short: lower compute.jobs "
+                    "and run again, finished videos are kept"
+                ) from error
+
+
+def _numbered(task: Callable, n: int, item: Any) -> tuple[int, Any]:
+    return n, task(item)
+
+
+def _by_dask(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator[Any]:
+    from distributed import KilledWorker, as_completed
+
+    with _client(compute) as client:
+        run, here = uuid.uuid4().hex, os.getcwd()  # another study may use the same scheduler
+        waiting = enumerate(items)
+        names: dict[str, str] = {}
+        running = as_completed(loop=client.loop)
+
+        def hand_out():
+            room = 2 * max(1, sum(client.nthreads().values())) - running.count()
+            for n, item in islice(waiting, max(0, room)):
+                future = client.submit(_in_folder, here, task, item, key=f"acfd-{run}-{n}")
+                names[future.key] = str(item)
+                running.add(future)
+
+        hand_out()
+        for future in running:
+            try:
+                result = future.result()
+            except KilledWorker as error:
+                raise SpreadError(
+                    f"{names[future.key]}: processes died again and again with it (or what they "
+                    "did beside it) at hand; memory may be short: give the workers more, or fewer "
+                    "threads each, and run again, finished videos are kept"
+                ) from error
+            del names[future.key]
+            future.release()
+            hand_out()  # workers may have come or gone
+            yield result
+
+
+def _in_folder(folder: str, task: Callable, item: Any) -> Any:
+    """Run on a worker, whose files must be those of the machine that asks: paths are relative."""
+    if os.getcwd() != folder:
+        os.chdir(folder)
+    return task(item)
+
+
+@contextmanager
+def _client(compute: Compute):
+    """Dask's client for compute.scheduler (an address, or a scheduler file's path); null: a cluster
+    of compute.jobs processes here."""
+    from distributed import Client, LocalCluster
+
+    where = compute.scheduler
+    if where is None:
+        with (
+            LocalCluster(
+                n_workers=compute.jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    at = {"scheduler_file": where} if where.endswith(".json") else {"address": where}
+    try:
+        client = Client(**at, set_as_default=False, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        raise SpreadError(
+            f"compute.scheduler {where}: no Dask scheduler answers there ({error}); start one with "
+            "`dask scheduler`, or set compute.scheduler to null for processes on this machine"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError:
+            raise SpreadError(
+                f"compute.scheduler {where}: it has no worker after {_PATIENCE} seconds; start "
+                f"some in this environment: `dask worker {where} --nthreads 1 --nworkers 8`"
+            ) from None
+        yield client

@@ -1,0 +1,37 @@
+"""The systems that can be trained, by name.
+
+Each is a subclass of `acfd.method.system.System`. The names stand here as text, so that reading
+params.yaml does not import torch, and a run depends on the one module it uses.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+SYSTEMS = {
+    "xception": "acfd.baselines.xception:XceptionSystem",
+    "two_branch": "acfd.method.two_branch:TwoBranchSystem",
+    "steg": "acfd.baselines.steg:StegSystem",
+    "rahmouni": "acfd.baselines.rahmouni:RahmouniSystem",
+    "meso4": "acfd.baselines.mesonet:Meso4System",
+    "mesoinception4": "acfd.baselines.mesonet:MesoInception4System",
+    "xray": "acfd.baselines.xray:XraySystem",
+    "f3net": "acfd.baselines.f3net:F3NetSystem",
+}
+
+
+def module_of(name: str) -> str:
+    """The module that a system is defined in. Raises ValueError for an unknown name."""
+    return _entry(name).split(":")[0]
+
+
+def find(name: str) -> type:
+    """The class of a system. Raises ValueError for an unknown name."""
+    module, cls = _entry(name).split(":")
+    return getattr(import_module(module), cls)
+
+
+def _entry(name: str) -> str:
+    if name not in SYSTEMS:
+        raise ValueError(f"unknown system {name!r}; there are: {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]

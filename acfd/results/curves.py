@@ -1,0 +1,186 @@
+"""Robustness curves from stored scores alone: AUC and balanced accuracy at every level of a family,
+and the area under each curve, one number a system, with its paired difference to the reference.
+
+A curve begins at the untouched frame and goes on through the levels in their order, equally spaced;
+its area is the trapezoidal one, divided by its width, so it is in units of the measure itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from acfd.media.degrade import NONE
+from acfd.results.metrics import PIXELS
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.results.table import (
+    Draws,
+    TableError,
+    columns,
+    compared,
+    correct,
+    histories,
+    mark,
+    rising,
+)
+
+SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is known by
+FACTS = ["target", "source", "split", "label", "made_of"]
+MEASURES = ["auc", "balanced_acc"]
+ALL = "all"  # the mean over families
+AFRESH = " ‡"  # behind the title of a row that was trained on degraded pictures too
+
+Replicates = dict[tuple[str, str, float], dict[str, np.ndarray]]  # row, family, level -> S x R each
+
+
+def load(params: Params, paths: Paths) -> pd.DataFrame:
+    """Scores of the copies by every run of params.robustness.rows, sorted by SAMPLE a run.
+
+    Raises TableError for a file that is missing, lacks columns, or was not made of the same copies
+    as the first. The column rising is the row's, see tables.rising.
+    """
+    runs, rows = [], params.robustness.rows
+    gained = rising(histories(paths, rows, params.study.seeds))
+    for row in rows:
+        for seed in params.study.seeds:
+            path = paths.robustness(row, seed)
+            if not path.exists():
+                raise TableError(
+                    f"{path}: no such file; the stage `robustness` makes it from the run "
+                    f"{row}-s{seed}: run `dvc repro`"
+                )
+            run = pd.read_parquet(path)
+            lacking = {*SAMPLE, *FACTS, "row", "seed", "score"} - set(run)
+            if lacking or not np.isfinite(run["score"]).all():
+                what = f"no column {', '.join(sorted(lacking))}" if lacking else "scores not finite"
+                raise TableError(f"{path}: {what}; make it again with the stage `robustness`")
+            run = run.sort_values(SAMPLE, ignore_index=True)
+            facts = run[[*SAMPLE, *FACTS]]
+            if runs and not facts.equals(runs[0][[*SAMPLE, *FACTS]]):
+                raise TableError(
+                    f"{path}: {len(run)} scores, not of the same copies as the {len(runs[0])} of "
+                    f"{paths.robustness(params.robustness.rows[0], params.study.seeds[0])}; score "
+                    "both again: `dvc repro` the stage `robustness`"
+                )
+            runs.append(run.assign(rising=gained[row]))
+    return pd.concat(runs, ignore_index=True)
+
+
+def families(params: Params, scores: pd.DataFrame) -> dict[str, list[float]]:
+    """Levels of each family that params name and that could be made here, in their order.
+
+    Raises TableError if a level is missing from a family that was scored.
+    """
+    scored = set(zip(scores["family"], scores["level"]))
+    found = {}
+    for family, levels in params.robustness.levels:
+        lacking = [level for level in levels if (family, level) not in scored]
+        if lacking and family in set(scores["family"]):
+            raise TableError(
+                f"{family}: no scores at {', '.join(f'{v:g}' for v in lacking)}, which "
+                "robustness.levels names; run `dvc repro` the stages `copies` and `robustness`"
+            )
+        if levels and not lacking:
+            found[family] = [float(v) for v in levels]
+    return found
+
+
+def resampled(params: Params, scores: pd.DataFrame) -> tuple[Draws, Replicates]:
+    """Every measure of every row at every level in the same resamples, so that they are paired."""
+    seeds = params.study.seeds
+    clean = scores[scores["family"] == NONE]
+    draws = Draws.of(clean[clean["row"] == clean["row"].iloc[0]], seeds, params.robustness)
+    scores = scores.assign(**dict.fromkeys(PIXELS, 0))  # no maps here
+    groups = scores.groupby(["row", "family", "level"], sort=False)
+    found = {}
+    for at, part in groups:
+        measured = draws.measure(part)
+        found[at] = {m: measured[m] for m in MEASURES}
+    return draws, found
+
+
+def title(params: Params, row: str) -> str:
+    """A row's title, marked with AFRESH if its training degraded pictures by itself.
+
+    Both augment.blend and augment.degrade do: some of the families tested here are then known to
+    it, as acfd.runs.blended compresses, scales and blurs.
+    """
+    augment = params.for_row(row).augment
+    return params.rows[row].title + (AFRESH if augment.blend or augment.degrade else "")
+
+
+def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
+    """A line a (row, family, level), the untouched frame (level NaN) first, with intervals.
+
+    Columns row, title (with a dagger if the row is not converged), family, position (0, 1, ...),
+    level, auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of.
+    """
+    said = {"seeds": " ".join(map(str, draws.seeds)), "units": draws.units}
+    said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
+    gained, lines = scores.groupby("row")["rising"].first(), []
+    marked = {row: title(params, row) + mark(gained[row]) for row in params.robustness.rows}
+    for row in params.robustness.rows:
+        for family, levels in families(params, scores).items():
+            for position, at in enumerate(_points(family, levels)):
+                line = {"row": row, "title": marked[row], "family": family}
+                line |= {"position": position, "level": at[1] if position else np.nan}
+                for m in MEASURES:
+                    line |= columns(m, draws.summary(found[row, *at][m]))
+                lines.append(line | said)
+    return pd.DataFrame(lines)
+
+
+def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
+    """A line a (row, family), and one a row for ALL: the mean over families, each counting alike.
+
+    Columns row, title, family, rising, for each measure m its area m, m_lo, m_hi, and diff_m,
+    diff_m_lo, diff_m_hi, the paired difference to params.robustness.reference (NaN in its own
+    lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; reference, seeds,
+    units, resamples, confidence.
+    """
+    r = params.robustness
+    shapes = families(params, scores)
+    area = {
+        (row, family, m): _area([found[row, *at][m] for at in _points(family, levels)])
+        for row in r.rows
+        for family, levels in shapes.items()
+        for m in MEASURES
+    }
+    for row in r.rows:
+        for m in MEASURES:
+            area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
+    said = {"reference": r.reference, "seeds": " ".join(map(str, draws.seeds))}
+    said |= {"units": draws.units, "resamples": r.bootstrap, "confidence": r.confidence}
+    gained = scores.groupby("row")["rising"].first()
+    lines: dict[str, list[dict]] = {}
+    for row in r.rows:
+        for family in (ALL, *shapes):
+            line = {"row": row, "title": title(params, row), "family": family}
+            line |= {"rising": gained[row]}
+            for m in MEASURES:
+                own, reference = area[row, family, m], area[r.reference, family, m]
+                line |= columns(m, draws.summary(own))
+                line |= compared(f"diff_{m}", draws.difference(own, reference))
+            lines.setdefault(family, []).append(line | said)
+    for of_family in lines.values():
+        correct(of_family, *(f"diff_{m}" for m in MEASURES))
+    return pd.DataFrame([line for of_row in zip(*lines.values()) for line in of_row])
+
+
+def to_json(areas: pd.DataFrame) -> dict:
+    """For `dvc metrics show`: row -> its area and difference over all families, to 4 digits."""
+    every = areas[areas["family"] == ALL].set_index("row")
+    names = [d + m + end for d in ("", "diff_") for m in MEASURES for end in ("", "_lo", "_hi")]
+    return {
+        row: {n: round(float(line[n]), 4) for n in names if np.isfinite(line[n])}
+        for row, line in every.iterrows()
+    }
+
+
+def _points(family: str, levels: list[float]) -> list[tuple[str, float]]:
+    return [(NONE, 0.0), *((family, level) for level in levels)]
+
+
+def _area(values: list[np.ndarray]) -> np.ndarray:
+    return np.trapezoid(values, axis=0) / (len(values) - 1)

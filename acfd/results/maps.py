@@ -1,0 +1,240 @@
+"""Attention maps of stored test faces: what both branches made of a frame, and how well it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from acfd.results import metrics
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.faces.shards import PairTable
+from acfd.results.table import Draws, columns
+from acfd.results.method import cell
+
+SAMPLE = ["split", "method", "video", "frame"]
+
+
+class AttentionError(ValueError):
+    """Maps that are not there; the message says which, and what makes them."""
+
+
+def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
+    """Every test face of a run that has two branches with maps, a line a (face, compression).
+
+    Columns of the score file; face: the row in the PairTable; side: of a map, in cells; mask: the
+    share of each cell that is forged; low_branch: M_L of the frame at this compression;
+    high_branch: M_H of the same frame at high quality (these three are bytes, for
+    `unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
+    in any cell); overlap: the same without a threshold, sum of minima over sum of maxima.
+    """
+    scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
+    if "map" not in maps or not maps["map_high_branch"].notna().any():
+        raise AttentionError(
+            f"{paths.maps(row, seed)}: no maps of a high-quality branch; the row {row} "
+            f"({params.rows[row].system}) has none"
+        )
+    found = scores.assign(**maps[["side", "mask"]], low_branch=maps["map"])
+    high = maps.loc[maps["compression"] == params.data.high, [*SAMPLE, "map_high_branch"]]
+    high = high.rename(columns={"map_high_branch": "high_branch"})
+    found = found[found["split"] == "test"].merge(high, on=SAMPLE, validate="many_to_one")
+    index = PairTable(paths.faces).index.reset_index(names="face")
+    found = found.merge(index[[*SAMPLE, "face"]], on=SAMPLE, validate="many_to_one")
+    side = int(found["side"].iloc[0])
+    said, true = (unpack(found[c], side) for c in ("low_branch", "mask"))
+    union = found[["tp", "fp", "fn"]].sum(axis=1)
+    found["iou"] = (found["tp"] / union.where(union > 0)).astype(float)
+    least, most = np.minimum(said, true).sum((1, 2)), np.maximum(said, true).sum((1, 2))
+    found["overlap"] = least / np.where(most > 0, most, np.nan)
+    return found
+
+
+def unpack(maps: pd.Series, side: int) -> np.ndarray:
+    """Maps as `acfd.scores.score.score` stores them, as N x s x s in [0, 1]."""
+    return np.stack([np.frombuffer(m, np.uint8) for m in maps]).reshape(-1, side, side) / 255
+
+
+def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:
+    """A few faces to be shown: forged ones from the surest to the most doubted, then real ones from
+    the best to the worst judged, `each` of either, of different videos.
+
+    found: one compression of `faces`.
+    """
+    picked = []
+    for label, best_first in ((1, False), (0, True)):
+        of = found[found["label"] == label]
+        of = of.sort_values("score", ascending=best_first, kind="stable")
+        of = of.drop_duplicates(["method", "video"])
+        picked.append(of.iloc[np.linspace(0, len(of) - 1, min(each, len(of))).round().astype(int)])
+    return pd.concat(picked, ignore_index=True)
+
+
+def extremes(found: pd.DataFrame, each: int = 1) -> pd.DataFrame:
+    """The `each` best and the `each` worst forged faces of every method by IoU, of other videos.
+
+    found: one compression of `faces`. Equal IoU (a map has few cells) is ordered by overlap. Faces
+    whose IoU is undefined are not among them. The column `case` is "best" or "worst".
+    """
+    forged = found[(found["label"] == 1) & found["iou"].notna()]
+    parts = [forged.head(0).assign(case="")]
+    for _, of in forged.groupby("method", sort=False):
+        of = of.sort_values(["iou", "overlap"], ascending=False, kind="stable")
+        best = of.drop_duplicates("video").head(each)
+        worst = of[::-1].drop_duplicates("video")
+        worst = worst[~worst["video"].isin(best["video"])].head(each)
+        parts += [best.assign(case="best"), worst.assign(case="worst")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """How well the maps fit, a line a (compression, method): faces, iou (cells of all faces pooled;
+    NaN where nothing is forged or no mask is known), and the mean of each branch's map over forged
+    cells (inside) and over the others (outside), each cell as far as it is forged."""
+    side = int(found["side"].iloc[0])
+    lines = []
+    for (compression, method), of in found.groupby(["compression", "method"], sort=False):
+        mask = unpack(of["mask"], side)
+        forged = mask.sum() > 0
+        counts = of[["tp", "fp", "fn"]].sum()
+        line = {"compression": compression, "method": method, "faces": len(of)}
+        line["iou"] = counts["tp"] / counts.sum() if forged and counts.any() else np.nan
+        for branch in ("high_branch", "low_branch"):
+            m = unpack(of[branch], side)
+            line[f"{branch}_inside"] = (m * mask).sum() / mask.sum() if forged else np.nan
+            line[f"{branch}_outside"] = (m * (1 - mask)).sum() / (1 - mask).sum()
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
+    """Is the map dark on real faces? A line a (compression, branch), M_H where it saw c23 itself.
+
+    found: from `faces`. Columns: compression, branch ("high" or "low"), forged, elsewhere and real
+    (mean of M over forged regions, over the rest of forged faces, over real faces), ratio (forged
+    by real) and iou (of the low branch's map), these two with intervals over identities, and units.
+    NaN where no face has a mask, or real faces show nothing at all.
+    """
+    setting, lines = params.table1, []
+    side = int(found["side"].iloc[0])
+    for compression, of in found.groupby("compression", sort=False):
+        unit = metrics.identity_units(of)
+        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
+        draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
+        forged, mask = (of["label"] == 1).to_numpy(), unpack(of["mask"], side)
+
+        def total(values, draws=draws):
+            """Sums over the faces of every resample."""
+            return draws.weights @ np.bincount(draws.unit, np.asarray(values, float), draws.units)
+
+        inside, outside = (total(x.sum((1, 2)) * forged) for x in (mask, 1 - mask))
+        counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
+        for branch in ("high", "low") if compression == params.data.high else ("low",):
+            m = unpack(of[f"{branch}_branch"], side)
+            on = _share(total((m * mask).sum((1, 2)) * forged), inside)
+            off = _share(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
+            real = _share(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
+            line = {"compression": compression, "branch": branch}
+            line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
+            iou = _share(counts[0], sum(counts)) if branch == "low" else on * np.nan
+            for name, values, most in (("ratio", _share(on, real), np.inf), ("iou", iou, 1)):
+                known = values if np.isfinite(values[0]) else None
+                line |= columns(name, draws.summary(known, (0, most)))
+            lines.append(line | {"units": draws.units})
+    return pd.DataFrame(lines)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def pictures(table: PairTable, faces: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The low quality of some faces, N x H x W x 3 uint8, and their masks, N x H x W."""
+    pairs = [table.read(int(i)) for i in faces]
+    return np.stack([c["low"] for c in pairs]), np.stack([c["mask"] for c in pairs])
+
+
+def cases(table: PairTable, picked: pd.DataFrame) -> dict[str, dict]:
+    """Method -> the lines of figures.attention.cases. picked: from `extremes`."""
+    lines = {method: {} for method in picked["method"].unique()}
+    for r in picked.itertuples():
+        pair = table.read(r.face)
+        three = pd.Series([r.mask, r.high_branch, r.low_branch])
+        title = f"IoU {r.iou:.2f}, score {r.score:.2f}"
+        shown = (pair["low"], pair["mask"], list(unpack(three, r.side)), title)
+        lines[r.method][f"{r.case} fit"] = shown
+    return lines
+
+
+def best_fits(found: pd.DataFrame, n: int = 6) -> list[int]:
+    """Forged faces of `found` that a map fits best, of different videos: their rows."""
+    best = found[found["label"] == 1].sort_values(["iou", "overlap"], ascending=False)
+    return best.drop_duplicates("video").head(n)["face"].tolist()
+
+
+def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
+    """Mean attention of these rows' training batches by step, as plots.collapse takes it: run
+    (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
+    the high-quality branch)."""
+    parts = []
+    for row in rows:
+        steps = pd.read_parquet(paths.steps(row, seed))
+        steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
+        factorial = row in params.attention.factorial
+        steps = steps.assign(run=cell(params, row) if factorial else params.rows[row].title)
+        parts.append(steps[["run", "step", "inside", "outside"]])
+    return pd.concat(parts, ignore_index=True)
+
+
+def rows_with_course(paths: Paths, rows: list[str], seed: int) -> list[str]:
+    """Those of the rows whose training says how high the map is on forged pixels."""
+    names = {row: pq.read_schema(paths.steps(row, seed)).names for row in rows}
+    return [row for row in rows if "attention_inside" in names[row]]
+
+
+def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np.ndarray]]:
+    """What the deployed branch made of a few forged validation faces after every epoch.
+
+    Returns their N rows in the PairTable, and epoch -> N x s x s in [0, 1].
+    """
+    path = paths.run(row, seed) / "maps.parquet"
+    kept = pd.read_parquet(path)
+    if kept.empty:
+        raise AttentionError(f"{path}: no maps; the row {row} has none that is made for the mask")
+    faces = kept["face"].drop_duplicates().tolist()
+    side = int(kept["side"].iloc[0])
+    kept = kept.set_index("face")
+    return faces, {
+        int(epoch): unpack(of.loc[faces, "map"], side) for epoch, of in kept.groupby("epoch")
+    }
+
+
+def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
+    """(row, seed) of every run of the study whose two branches' maps are stored."""
+    runs = [(row, seed) for row in params.trained for seed in params.study.seeds]
+    kept = []
+    for row, seed in runs:
+        path = paths.maps(row, seed)
+        if not path.exists() or "map_high_branch" not in pq.read_schema(path).names:
+            continue
+        if pd.read_parquet(path, columns=["map_high_branch"]).notna().any(axis=None):
+            kept.append((row, seed))
+    if not kept:
+        raise AttentionError(
+            f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "
+            "the runs are: `dvc repro`, or bring the folder from where that was done"
+        )
+    return kept
+
+
+def averages(found: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """Mean map over the faces of every method, real ones last: method -> of -> side x side, of
+    being mask, high_branch, low_branch. Boxes are alike, so a mean face is still a face."""
+    side = int(found["side"].iloc[0])
+    order = found.sort_values("label", ascending=False, kind="stable")
+    return {
+        method: {c: unpack(of[c], side).mean(axis=0) for c in ("mask", "high_branch", "low_branch")}
+        for method, of in order.groupby("method", sort=False)
+    }

@@ -1,0 +1,195 @@
+"""Does the method do what it says? What was watched at every training step of two-branch rows
+(acfd.method.two_branch), reduced to lines and to sentences. From the files in results/<preset>/steps alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.results.table import TableError, histories, load_run_info, mark, rising
+
+WATCHED = ["norm_real", "norm_forged", "hinge_real", "hinge_forged"]
+WATCHED += ["pair_distance", "other_distance"]
+WATCHED += ["attention_inside", "attention_outside", "attention_real", "critic"]
+SMOOTH = 20  # curves are running means over this part of the steps
+FACTORS = {  # of the collapse, as words: column -> what it is in a row's parameters
+    "loss": lambda p: {"l1": "L1", "bce": "BCE"}[p.loss.attention],
+    "form": lambda p: p.model.attention_form,
+    "rate": lambda p: f"rate x{p.train.attention_lr_scale:g}",
+    "m_high": lambda p: "M_H moves" if p.loss.transfer_moves_high else "M_H detached",
+}
+
+
+def rows(params: Params) -> list[str]:
+    """The two-branch rows of the study, without those of attention.factorial and table1.left_out,
+    which are short or see fewer manipulations."""
+    others = {*params.attention.factorial, *params.table1.left_out}
+    bent = [row for row in params.trained if params.rows[row].system == "two_branch"]
+    return [row for row in bent if row not in others]
+
+
+def course(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
+    """What was watched of these rows by step: columns row, title, seed, step, `ratio` (distance of
+    a face's two qualities by that to other faces) and WATCHED, NaN where a row has no such thing.
+
+    A title has a dagger if its row is not converged. Raises TableError for a file that is missing
+    or does not say what is watched of two branches.
+    """
+    gained, parts = rising(histories(paths, rows, params.study.seeds)), []
+    for row in rows:
+        title = params.rows[row].title + mark(gained[row])
+        for seed in params.study.seeds:
+            path = paths.steps(row, seed)
+            if not path.exists():
+                raise TableError(f"{path}: no such file; the stage `score` makes it: `dvc repro`")
+            steps = pd.read_parquet(path)
+            if "norm_real" not in steps:
+                raise TableError(
+                    f"{path}: no column norm_real; only rows of two branches, trained by this "
+                    f"version, have it. Train {row} again, or do not ask for it"
+                )
+            steps = steps.reindex(columns=["step", *WATCHED]).astype(float)
+            steps.insert(0, "row", row)
+            steps.insert(1, "title", title)
+            steps.insert(2, "seed", seed)
+            parts.append(steps.assign(ratio=steps["pair_distance"] / steps["other_distance"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def smoothed(course: pd.DataFrame) -> pd.DataFrame:
+    """The course as running means over a SMOOTHth part of each run's steps."""
+    columns, parts = [*WATCHED, "ratio"], []
+    for _, run in course.groupby(["row", "seed"], sort=False):
+        width = max(1, len(run) // SMOOTH)
+        parts.append(run.assign(**run[columns].rolling(width, min_periods=1).mean()))
+    return pd.concat(parts, ignore_index=True)
+
+
+def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
+    """A line a row: row, title, r- and r+, WATCHED and `ratio` as means over the last tenth of the
+    steps and over seeds; pair_distance_first over the first tenth, critic_first at the first step,
+    since the critic wins within a few."""
+    lines = []
+    for (row, title), runs in course.groupby(["row", "title"], sort=False):
+        loss = params.for_row(row).loss
+        line = {"row": row, "title": title}
+        line |= {"radius_real": loss.radius_real, "radius_fake": loss.radius_fake}
+        share = runs["step"] / runs.groupby("seed")["step"].transform("max")
+        first, last = (runs[part].mean(numeric_only=True) for part in (share <= 0.1, share > 0.9))
+        line |= {name: last[name] for name in WATCHED}
+        line |= {"ratio": last["pair_distance"] / last["other_distance"]}
+        line |= {"pair_distance_first": first["pair_distance"]}
+        line |= {"critic_first": runs.loc[runs["step"] == runs["step"].min(), "critic"].mean()}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
+    """What each panel of plots.method shows, in numbers of `ends`: column -> a sentence."""
+    table = ends(params, course)
+    loss = {row: params.for_row(row).loss for row in table["row"]}
+    metric, plain = _parts(table, [row for row in table["row"] if loss[row].dis > 0])
+    said = {}
+    for kind, sign, radius in (("real", "r-", "radius_real"), ("forged", "r+", "radius_fake")):
+        said[f"norm_{kind}"] = (
+            f"|C| of {kind} faces ends at {_beside(metric, plain, f'norm_{kind}')}; {sign} is "
+            f"{span(table[radius])}."
+        )
+        said[f"hinge_{kind}"] = (
+            f"Hinges of {kind} faces that are met in the end, percent: "
+            f"{_beside(100 * metric[WATCHED], 100 * plain[WATCHED], f'hinge_{kind}')}."
+        )
+    grew = metric if len(metric) else plain
+    what = "with" if len(metric) else "without"
+    said["ratio"] = (
+        "The distance of a face's two qualities, by that to other faces, ends at "
+        f"{_beside(metric, plain, 'ratio')}; in itself, {what} L_Dis, it begins at "
+        f"{span(grew['pair_distance_first'])} and ends at {span(grew['pair_distance'])}."
+    )
+    mapped = table[table["attention_inside"].notna()]
+    for name, where in (("inside", "the forged region"), ("outside", "the rest of forged faces")):
+        said[f"attention_{name}"] = f"M on {where} ends at {span(mapped[f'attention_{name}'])}."
+    alive = mapped[mapped["attention_inside"] >= 0.05]
+    times = alive["attention_inside"] / alive["attention_real"]
+    said["attention_real"] = (
+        f"M on real faces ends at {span(mapped['attention_real'])}; where it has not vanished, it "
+        f"is {span(times)} times as high on the forged region."
+    )
+    judged = table[table["critic"].notna()]
+    said["critic"] = "No row here has an order critic."
+    if len(judged):
+        said["critic"] = (
+            f"The critic's loss begins at {span(judged['critic_first'])} and ends at "
+            f"{span(judged['critic'])}; nine tenths of that way are done by step "
+            f"{_won(course, judged)}."
+        )
+    return said
+
+
+def collapse(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
+    """The runs of attention.factorial, a line each: row, title, FACTORS, M at the end (the last
+    tenth of the steps) inside and outside of forged regions and on real faces, collapsed or not."""
+    columns = ["row", "title", "attention_inside", "attention_outside", "attention_real"]
+    if not rows:
+        return pd.DataFrame(columns=[*columns, *FACTORS, "collapsed"])
+    table = ends(params, course(params, paths, rows))
+    lines = []
+    for line in table[columns].to_dict("records"):
+        p = params.for_row(line["row"])
+        line["title"] = cell(params, line["row"])
+        line |= {name: of(p) for name, of in FACTORS.items()}
+        collapsed = load_run_info(paths, line["row"], seed)["collapsed"]
+        lines.append(line | {"collapsed": collapsed})
+    return pd.DataFrame(lines)
+
+
+def cell(params: Params, row: str) -> str:
+    """A row of attention.factorial in words, read from its parameters."""
+    p = params.for_row(row)
+    return ", ".join(of(p) for of in FACTORS.values())
+
+
+def collapse_said(table: pd.DataFrame) -> str:
+    """Which of `collapse` collapsed, by each factor's levels."""
+    if not len(table):
+        return "No rows: `attention.factorial` is empty in this preset."
+    parts = [
+        f"{level} {int(of['collapsed'].sum())} of {len(of)}"
+        for factor in FACTORS
+        for level, of in table.groupby(factor, sort=False)
+    ]
+    every = f"{int(table['collapsed'].sum())} of {len(table)}"
+    return f"Collapsed: {every} runs. By what they have: {'; '.join(parts)}."
+
+
+def span(values: pd.Series) -> str:
+    """Numbers of some rows as their range, such as 12 to 15; – of none."""
+    words = [f"{v:.3g}" if abs(v) >= 0.005 else "0" for v in (values.min(), values.max())]
+    if not len(values) or not np.isfinite(values).any():
+        return "–"
+    return " to ".join(dict.fromkeys(words))
+
+
+def _parts(table: pd.DataFrame, rows: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    chosen = table["row"].isin(rows)
+    return table[chosen], table[~chosen]
+
+
+def _beside(metric: pd.DataFrame, plain: pd.DataFrame, name: str) -> str:
+    parts = [(metric, "with"), (plain, "without")]
+    return ", ".join(f"{span(of[name])} {word} L_Dis" for of, word in parts if len(of))
+
+
+def _won(course: pd.DataFrame, judged: pd.DataFrame) -> str:
+    """The first steps at which the critics' smoothed losses have nine tenths of their way behind
+    them, as a range over rows."""
+    found, of_all = [], smoothed(course)
+    for _, line in judged.iterrows():
+        goal = line["critic_first"] + 0.9 * (line["critic"] - line["critic_first"])
+        down = np.sign(line["critic"] - line["critic_first"])
+        run = of_all[of_all["row"] == line["row"]].groupby("step")["critic"].mean()
+        found.append(run.index[(down * (run - goal) >= 0).to_numpy().argmax()])
+    return span(pd.Series(found))

@@ -1,0 +1,256 @@
+"""Table 1 from score files alone: every system on every manipulation, what compression costs it,
+and what it costs not to have seen a manipulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from acfd.results.table import (
+    REAL,
+    first_columns,
+    last_columns,
+    load_rows,
+    load_run_info,
+    machines,
+    measured,
+    paper_columns,
+    same_samples,
+    to_json,
+)
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.results.table import DIFFERENCES, Draws, TableError, columns, compared, correct
+
+ALL = "all"  # the line of every manipulation together
+MEASURES = [
+    *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
+    *["video_balanced_acc", "video_auc"],
+]
+COSTS = {  # column of the table -> key of metrics/runs/<run>.json
+    "parameters": "deployed_parameters",
+    "train_seconds": "seconds",
+    "images_per_second": "images_per_second",
+}
+INTERVAL = ("", "_lo", "_hi")
+DIFFERENCE = (*INTERVAL, "_p", "_p_holm")
+COMPRESSION = [
+    *["row", "title", "trained_on", "high", "low", "seeds", "units", "frames"],
+    *["rising", "collapsed"],
+    *[f"{m}_{q}{e}" for m in DIFFERENCES for q in ("high", "low") for e in INTERVAL],
+    *[f"drop_{m}{e}" for m in DIFFERENCES for e in INTERVAL],
+    *[f"diff_drop_{m}{e}" for m in DIFFERENCES for e in DIFFERENCE],
+    *["reference", "resamples", "confidence"],
+]
+LEFT_OUT = [
+    *["row", "title", "method", "compression", "seen_row", "seen_title", "seeds", "units"],
+    *["frames", "rising", "collapsed"],
+    *[f"{s}{m}{e}" for s in ("", "seen_") for m in DIFFERENCES for e in INTERVAL],
+    *[f"diff_{m}{e}" for m in DIFFERENCES for e in DIFFERENCE],
+    *["resamples", "confidence"],
+]
+
+
+def table1(params: Params, paths: Paths) -> pd.DataFrame:
+    """Table 1: a line a (compression, method, row), the low quality first, method "all" first.
+
+    A method's line counts its forgeries alone, against all real samples of the test split. Every
+    measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo, m_hi;
+    diff_m is the paired difference to params.table1.reference, diff_ours_m that to
+    params.table1.ours (empty in those rows themselves). Of a difference there are further diff_m_p
+    and diff_m_p_holm, corrected over the rows of a compression and method. The one comparison that
+    params.table1.headline names beforehand is not corrected, in AUC, at low quality, over all
+    manipulations; there `headline` is the name of its column. `always_forged` is the accuracy of
+    saying "forged" always; parameters are those of what is deployed; train_seconds and
+    images_per_second are means over seeds, machine is what trained. paper_acc and paper_auc
+    (percent) stand where the paper has the number: all manipulations at low quality. `left_out`
+    counts the resamples that lost a class.
+
+    Raises TableError for what `tables.load_rows` does, and for samples that are not there at both
+    qualities.
+    """
+    setting, methods = params.table1, params.data.methods
+    parts = _both_qualities(params, paths, setting.rows, methods)
+    lines = []
+    for compression, part in parts.items():
+        draws = Draws.of(part[setting.reference], params.study.seeds, setting)
+        for method in (ALL, *methods):
+            lines += _lines(params, paths, compression, method, part, draws)
+    return pd.DataFrame(lines)
+
+
+def _lines(params, paths, compression: str, method: str, part: dict, draws: Draws) -> list[dict]:
+    setting = params.table1
+    only = None if method == ALL else method
+    replicates = {row: draws.measure(scores, only) for row, scores in part.items()}
+    test = next(iter(part.values()))
+    test = test[(test["split"] == "test") & (test["seed"] == params.study.seeds[0])]
+    label = test.loc[test["method"].isin([REAL, method]) | (method == ALL), "label"]
+    first = compression == params.data.low and method == ALL
+    others = {"diff": setting.reference, "diff_ours": setting.ours}
+    named = next(name for name, other in others.items() if other == setting.headline[1])
+    lines, spare = [], None
+    for row in setting.rows:
+        line = first_columns(params, paths, row, compression, draws)
+        line |= {"method": method, "trained_on": trained_on(params, row)}
+        line |= {"frames": len(label), "always_forged": float(label.mean())}
+        line |= measured(draws, replicates, row, MEASURES, others)
+        paper = paper_columns(params, row)
+        line |= paper if first else dict.fromkeys(paper, np.nan)
+        line |= costs(params, paths, row) | {"ours": setting.ours, "headline": None}
+        line |= last_columns(setting, line.pop("left_out"))
+        if first and row == setting.headline[0]:
+            spare = line
+            spare["headline"] = f"{named}_auc"
+        lines.append(line)
+    for name in (f"{d}_{m}" for d in others for m in DIFFERENCES):
+        correct(lines, name, spare=spare if name == f"{named}_auc" else None)
+    return lines
+
+
+def compression(params: Params, paths: Paths) -> pd.DataFrame:
+    """What compression costs: a line a row of params.table1.compression; columns COMPRESSION.
+
+    balanced_acc and auc at the high quality (auc_high) and at the low one (auc_low), their paired
+    difference (drop_auc, high minus low: what is lost), and the paired difference of that drop to
+    the drop of params.table1.reference (diff_drop_auc: below zero, it loses less), each with its
+    interval. All manipulations of the test split. Without rows the table is empty.
+    """
+    setting, seeds = params.table1, params.study.seeds
+    if not setting.compression:
+        return pd.DataFrame(columns=COMPRESSION)
+    parts = _both_qualities(params, paths, setting.compression, params.data.methods)
+    low, high = params.data.low, params.data.high
+    draws = Draws.of(parts[low][setting.compression[0]], seeds, setting)
+    found = {
+        row: [draws.measure(parts[quality][row]) for quality in (high, low)]
+        for row in setting.compression
+    }
+    drops = {row: {m: at[0][m] - at[1][m] for m in DIFFERENCES} for row, at in found.items()}
+    lines = []
+    for row in setting.compression:
+        line = first_columns(params, paths, row, low, draws)
+        line |= {"trained_on": trained_on(params, row), "high": high, "low": low}
+        for m in DIFFERENCES:
+            for quality, measures in zip(("high", "low"), found[row]):
+                line |= columns(f"{m}_{quality}", draws.summary(measures[m]))
+            to = drops.get(setting.reference, {}).get(m)
+            line |= columns(f"drop_{m}", draws.summary(drops[row][m], (-1, 1)))
+            line |= compared(f"diff_drop_{m}", draws.difference(drops[row][m], to, (-2, 2)))
+        line |= {"reference": setting.reference, "resamples": setting.bootstrap}
+        lines.append(line | {"confidence": setting.confidence})
+    correct(lines, *(f"diff_drop_{m}" for m in DIFFERENCES))
+    return pd.DataFrame(lines, columns=COMPRESSION)
+
+
+def left_out(params: Params, paths: Paths) -> pd.DataFrame:
+    """Manipulations that a row never saw: a line a (row of params.table1.left_out, method that it
+    is tested on, compression), the low quality first; columns LEFT_OUT.
+
+    seen_row is the row of params.table1.rows with the same system that was trained on the method
+    as well, or empty if there is none; seen_auc is what that one reaches on the same samples,
+    diff_auc the paired difference (left out minus seen). Without rows the table is empty.
+    """
+    setting, seeds = params.table1, params.study.seeds
+    lines = []
+    for row in setting.left_out:
+        p = params.for_row(row)
+        unseen = [m for m in p.score.methods if m not in p.train.methods]
+        for method in unseen:
+            seen = _seen(params, row, method)
+            parts = _both_qualities(params, paths, [row, *([seen] if seen else [])], [method])
+            for quality, part in parts.items():
+                draws = Draws.of(part[row], seeds, setting)
+                line = first_columns(params, paths, row, quality, draws)
+                line |= {"method": method, "seen_row": seen}
+                line |= {"seen_title": params.rows[seen].title if seen else None}
+                mine = draws.measure(part[row])
+                its = draws.measure(part[seen]) if seen else {}
+                for m in DIFFERENCES:
+                    line |= columns(m, draws.summary(mine[m]))
+                    line |= columns(f"seen_{m}", draws.summary(its.get(m)))
+                    line |= compared(f"diff_{m}", draws.difference(mine[m], its.get(m)))
+                line |= {"resamples": setting.bootstrap, "confidence": setting.confidence}
+                lines.append(line)
+    correct(lines, *(f"diff_{m}" for m in DIFFERENCES))
+    return pd.DataFrame(lines, columns=LEFT_OUT)
+
+
+def _seen(params: Params, row: str, method: str) -> str | None:
+    """The row of Table 1 that differs from `row` least: same system, and trained on the method.
+
+    Of several the one that is trained on the same qualities, then the one that others are compared
+    with.
+    """
+    setting = params.table1
+    p = params.for_row(row)
+
+    def far(other: str) -> tuple[bool, bool]:
+        same = params.for_row(other).train.qualities == p.train.qualities
+        return not same, other not in (setting.reference, setting.ours)
+
+    same_system = [
+        r
+        for r in setting.rows
+        if params.rows[r].system == params.rows[row].system
+        and method in params.for_row(r).train.methods
+    ]
+    return min(same_system, key=far, default=None)
+
+
+def trained_on(params: Params, row: str) -> str:
+    """The compressions that a row sees in training, such as "c23 + c40"; two_branch sees pairs."""
+    qualities = params.for_row(row).train.qualities
+    if params.rows[row].system == "two_branch":
+        qualities = ["high", "low"]
+    return " + ".join(getattr(params.data, q) for q in ("high", "low") if q in qualities)
+
+
+def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
+    """COSTS of a row, the mean over its seeds, and the machine that trained it.
+
+    Raises TableError if a run does not say one of COSTS.
+    """
+    runs = [load_run_info(paths, row, seed) for seed in params.study.seeds]
+    for seed, run in zip(params.study.seeds, runs):
+        missing = [key for key in COSTS.values() if key not in run]
+        if missing:
+            raise TableError(
+                f"{paths.metrics / 'runs' / f'{row}-s{seed}.json'}: no {', '.join(missing)}; make "
+                "it again with the stage `score`"
+            )
+    means = {name: float(np.mean([run[key] for run in runs])) for name, key in COSTS.items()}
+    return means | {"machine": machines(runs)}
+
+
+def to_json(table: pd.DataFrame, drops: pd.DataFrame) -> dict:
+    """For `dvc metrics show`: row -> its measures at low quality as `tables.to_json` has them, and
+    what compression costs it (drop_auc) where that was asked."""
+    found = to_json(table[table["method"] == ALL])
+    for _, line in drops.iterrows():
+        drop = {name: round(float(line[name]), 4) for name in (f"drop_auc{e}" for e in INTERVAL)}
+        found.setdefault(line["row"], {}).update(drop)
+    return found
+
+
+def _both_qualities(params: Params, paths: Paths, rows, methods) -> dict[str, dict]:
+    """Compression -> row -> scores, the low quality first; the same samples at both."""
+    seeds = params.study.seeds
+    loaded = load_rows(paths, rows, seeds, methods)
+    name, scores = next(iter(loaded.items()))
+    scores = scores[scores["seed"] == seeds[0]]
+    at = {}
+    for compression in (params.data.low, params.data.high):
+        at[compression] = scores[scores["compression"] == compression]
+        if at[compression].empty:
+            found = ", ".join(sorted(scores["compression"].unique()))
+            raise TableError(
+                f"{paths.scores(name, seeds[0])}: no scores at {compression}, found {found}; make "
+                "it again with the stage `score`"
+            )
+    alike = [part.assign(compression="") for part in at.values()]
+    same_samples(*alike, *(f"{name}-s{seeds[0]} at {compression}" for compression in at))
+    return {
+        compression: {r: s[s["compression"] == compression] for r, s in loaded.items()}
+        for compression in at
+    }

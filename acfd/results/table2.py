@@ -1,0 +1,67 @@
+"""Table 2 from score files alone: what each loss adds; and how its runs were trained."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from acfd.results import table
+from acfd.params import Params
+from acfd.paths import Paths
+from acfd.results.table import DIFFERENCES, Draws, TableError
+
+MEASURES = [
+    *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
+    *["video_balanced_acc", "video_auc", "pbca", "iou", "pbca_empty"],
+]
+
+
+def table2(params: Params, paths: Paths) -> pd.DataFrame:
+    """Table 2: one row a (row of params.table2.rows, compression), the low quality first.
+
+    Every measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo,
+    m_hi; diff_m is the paired difference to params.table2.reference (empty in that row itself),
+    diff_above_m that to the row above: what its loss adds. Of a difference there are further
+    diff_m_p and diff_m_p_holm, corrected over the rows of a compression. pbca_empty is the PBCA of
+    a map that is zero everywhere.
+    Empty (NaN) are further: balanced_acc_val if validation was not scored, pbca and iou without a
+    map, paper_acc and paper_auc (percent) where the paper has no such row. `collapsed` counts the
+    seeds whose attention map collapsed; `left_out` the resamples that lost a class.
+    Test samples are the real ones and those of the methods that the reference row is trained on.
+    """
+    setting, seeds = params.table2, params.study.seeds
+    methods = params.for_row(setting.reference).train.methods
+    loaded = table.load_rows(paths, setting.rows, seeds, methods)
+    present = set(loaded[setting.reference]["compression"])
+    if params.data.low not in present:
+        raise TableError(
+            f"{paths.scores(setting.reference, seeds[0])}: no scores at {params.data.low}, found "
+            f"{', '.join(sorted(present))}; make it again with the stage `score`"
+        )
+    lines = []
+    for compression in (params.data.low, params.data.high):
+        if compression in present:
+            part = {r: s[s["compression"] == compression] for r, s in loaded.items()}
+            lines += _lines(params, paths, compression, part)
+    return pd.DataFrame(lines)
+
+
+def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[dict]:
+    setting = params.table2
+    draws = Draws.of(part[setting.reference], params.study.seeds, setting)
+    replicates = {r: draws.measure(s) for r, s in part.items()}
+    lines = []
+    for above, row in zip([setting.rows[0], *setting.rows], setting.rows):
+        line = table.first_columns(params, paths, row, compression, draws)
+        others = {"diff": setting.reference, "diff_above": above}
+        line |= table.measured(draws, replicates, row, MEASURES, others)
+        line |= table.paper_columns(params, row)
+        lines.append(line | table.last_columns(setting, line.pop("left_out")))
+    return table.correct(lines, *(f"{d}_{m}" for d in others for m in DIFFERENCES))
+
+
+def study_facts(params: Params, paths: Paths) -> dict:
+    """What stands below the README's table: what trained Table 2, and in how many seconds."""
+    runs = [(row, seed) for row in params.table2.rows for seed in params.study.seeds]
+    infos = [table.load_run_info(paths, *run) for run in runs]
+    seconds = round(sum(info["seconds"] for info in infos))
+    return {"preset": params.preset, "machine": table.machines(infos), "seconds": seconds}

@@ -1,0 +1,232 @@
+"""Pairs for training: data set, balanced batches, one augmentation for a pair and its mask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from acfd.faces.shards import PairTable
+from acfd.sections import Augment
+
+if TYPE_CHECKING:  # a run that makes nothing afresh does not depend on that module
+    from acfd.runs.blended import Fresh
+
+
+# How an item is had: as it lies in its shard, or made afresh from a real row (see `fresh`).
+STORED, REAL_AFRESH, FORGED_AFRESH = 0, 1, 2
+At = tuple[int, int, int, int]  # epoch, position in it, row, how
+
+
+class Pairs(Dataset):
+    """Pairs of crops by (epoch, position, row, how).
+
+    An item draws its augmentation from (seed, epoch, position) alone: not from which process
+    loads it, nor from what was loaded before. So a resumed run sees what an unbroken one does.
+    augment: None leaves the crops as they are. fresh: what makes and degrades pairs anew, for
+    augment.blend and augment.degrade.
+    """
+
+    def __init__(
+        self, table: PairTable, augment: Augment | None, seed: int, fresh: Fresh | None = None
+    ):
+        self.table = table
+        self.seed = seed
+        self.fresh = fresh
+        self.degrade = augment.degrade if augment and fresh else 0.0
+        self.transform = None if augment is None else _transform(augment, self._size())
+
+    def _size(self) -> int:
+        return self.table.read(0)["high"].shape[0]
+
+    def __len__(self) -> int:
+        return len(self.table.index)
+
+    def __getitem__(self, at: At) -> dict[str, Tensor | int]:
+        """high, low: 3 x S x S uint8; mask: 1 x S x S uint8; label; row.
+
+        With `fresh` also soft, 1 x S x S uint8: the blending weight, 255 = all forged.
+        """
+        epoch, position, row, how = at
+        pair = self.table.read(row)
+        label = int(pair["label"])
+        if self.fresh is not None:
+            rng = np.random.default_rng(mix(self.seed, epoch, position, 1))
+            label = int(how == FORGED_AFRESH) if how else label
+            pair = self._afresh(pair, row, how, rng)
+        item = {q: tv_tensors.Image(pair[q].transpose(2, 0, 1)) for q in ("high", "low")}
+        item |= {k: tv_tensors.Mask(pair[k][None]) for k in ("mask", "soft") if k in pair}
+        if self.transform is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(mix(self.seed, epoch, position))
+                item = self.transform(item)
+        tensors = {k: v.as_subclass(Tensor).contiguous() for k, v in item.items()}
+        return tensors | {"label": label, "row": row}
+
+    def _afresh(self, pair: dict, row: int, how: int, rng: np.random.Generator) -> dict:
+        if how == FORGED_AFRESH:
+            pair = self.fresh.forged(pair, row, rng)
+        elif how == REAL_AFRESH:
+            pair = self.fresh.real(pair, rng)
+        if rng.random() < self.degrade:
+            pair = pair | self.fresh.degrade(pair, rng)
+        return {"soft": 255 * pair["mask"]} | pair
+
+
+def _transform(p: Augment, size: int) -> v2.Transform:
+    steps = []
+    if p.flip:
+        steps.append(v2.RandomHorizontalFlip(p.flip))
+    if p.shift:  # by whole pixels: resampling would change what compression left
+        steps.append(v2.RandomCrop(size, padding=round(p.shift * size), padding_mode="reflect"))
+    if p.resize:
+        least = (1 - p.resize) ** 2
+        steps.append(v2.RandomResizedCrop(size, (least, 1.0), ratio=(0.9, 1.1), antialias=True))
+    if p.brightness or p.contrast:
+        steps.append(v2.ColorJitter(brightness=p.brightness, contrast=p.contrast))
+    return v2.Compose(steps or [v2.Identity()])
+
+
+def mix(*numbers: int) -> int:
+    """One seed out of several numbers, well spread."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class BalancedBatches:
+    """Batches with as many real as forged pairs: the rarer class is repeated.
+
+    Each class is a deck that is dealt without repeats and shuffled anew when it is used up, so
+    short epochs see every pair in turn. What epoch e deals follows from (seed, e) alone.
+    steps: batches an epoch; 0: as many as show every forgery once.
+    As a DataLoader's batch sampler it yields lists of `At`; `start` batches of the epoch are left
+    out, which is how a run resumes in the middle of one. With several processes each deals the
+    same batches and takes its share of every one of them.
+    blend: the share of either class that is made afresh from real rows; 1 uses no forged row.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        batch: int,
+        steps: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        blend: float = 0.0,
+    ):
+        self.rows = [np.flatnonzero(labels == c) for c in (0, 1)]
+        self.blend = blend
+        if blend == 1:
+            self.rows[1] = self.rows[0]
+        if min(map(len, self.rows)) == 0:
+            found = "real" if len(self.rows[1]) == 0 else "forged"
+            raise ValueError(f"the training faces are all {found}: a balanced batch needs both")
+        if batch % (2 * world):
+            raise ValueError(f"train.batch {batch} does not divide by 2 x {world} processes")
+        self.half, self.seed, self.rank, self.world = batch // 2, seed, rank, world
+        self.steps = steps or max(1, max(map(len, self.rows)) // self.half)
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self):
+        n = self.steps * self.half
+        dealt, how = self._epoch(n)
+        share = 2 * self.half // self.world
+        for step in range(self.start, self.steps):
+            here = slice(step * self.half, (step + 1) * self.half)
+            # real and forged alternate, so that every process's share is balanced as well
+            rows, ways = (np.stack([x[0][here], x[1][here]], axis=1).ravel() for x in (dealt, how))
+            at = [
+                (self.epoch, 2 * here.start + i, int(row), int(way))
+                for i, (row, way) in enumerate(zip(rows, ways, strict=True))
+            ]
+            yield at[self.rank * share : (self.rank + 1) * share]
+
+    def _epoch(self, n: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """n rows of each class, and how each of them is had (2 x n)."""
+        start = self.epoch * n
+        dealt = [self._deal(self.rows[c], c, start, n) for c in (0, 1)]
+        if not self.blend:
+            return dealt, np.full((2, n), STORED)
+        afresh = np.random.default_rng((self.seed, 2, self.epoch)).random((2, n)) < self.blend
+        dealt[1] = np.where(afresh[1], self._deal(self.rows[0], 3, start, n), dealt[1])
+        return dealt, np.where(afresh, [[REAL_AFRESH], [FORGED_AFRESH]], STORED)
+
+    def _deal(self, rows: np.ndarray, stream: int, start: int, n: int) -> np.ndarray:
+        """n rows from the start-th on of an endless deck; `stream` tells decks apart."""
+        size = len(rows)
+        decks = range(start // size, (start + n - 1) // size + 1)
+        shuffled = [
+            np.random.default_rng((self.seed, stream, deck)).permutation(rows) for deck in decks
+        ]
+        return np.concatenate(shuffled)[start - decks[0] * size :][:n]
+
+
+class InOrder:
+    """Batches of every row once, in order: for validation and scoring.
+
+    how: a way for all of them, or several, one batch list after the other.
+    rank, world: with several processes each takes every world-th batch. The batches are those of
+    one process, so what is computed of them is the same to the bit; `ranks.gather` joins them.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        batch: int,
+        how: tuple[int, ...] = (STORED,),
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.rows, self.batch = [(int(row), h) for h in how for row in rows], batch
+        self.starts = range(rank * batch, len(self.rows), world * batch)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self):
+        for i in self.starts:
+            part = self.rows[i : i + self.batch]
+            yield [(0, i + k, row, how) for k, (row, how) in enumerate(part)]
+
+
+def loader(data: Pairs, batches, workers: int, pin: bool = False) -> DataLoader:
+    """A DataLoader over `batches`, whose worker processes stay from epoch to epoch."""
+    return DataLoader(
+        data,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_one_thread,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _one_thread(_: int):
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def prepare(item: dict[str, Tensor], device: torch.device, channels_last: bool) -> dict:
+    """A loaded batch on its device: images float in [-1, 1] as Xception expects, mask float."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    out = {}
+    for name, value in item.items():
+        value = value.to(device, non_blocking=True)
+        if name in ("high", "low"):
+            value = value.float().div_(127.5).sub_(1).to(memory_format=layout)
+        elif name == "mask":
+            value = value.float()
+        elif name == "soft":
+            value = value.float().div_(255)
+        out[name] = value
+    return out

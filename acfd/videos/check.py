@@ -1,0 +1,273 @@
+"""What is there of a data set, and what is wrong with it, before hours of work.
+
+Every file is looked at: that it is there, that it is whole, and what its header promises. Whether
+all of it can be decoded is only seen by decoding it, which takes about as long as the extraction,
+so that is done for a sample of the clips, or for all of them if asked for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from acfd import videos
+from acfd.media.headers import header
+from acfd.media.video import VideoError, VideoInfo, read_frames
+from acfd.params import Params
+from acfd.videos import FileClip, FileSet
+from acfd.videos.ffpp import Clip, Tree, TreeError, download, mask_there
+
+SCRIPT = "python faceforensics_download_v4.py"
+SAMPLE = 12  # clips whose files are decoded to their end
+WHO = ("method", "video", "target", "source", "split", "label")
+HELD = ("frames", "width", "height", "fps")
+UNUSABLE = ("missing", "damaged", "size")  # kinds; the others are rate, frames and unknown
+
+
+class CheckError(ValueError):
+    """A set that cannot be studied as it is; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found. All tables are in the order of the splits' clips."""
+
+    tree: Tree | FileSet
+    high: str
+    low: str
+    clips: list[Clip]
+    # by quality, "mask", or "stored" for what a quality is made of; None: there is no such file
+    found: dict[Clip, dict[str, VideoInfo | VideoError | None]]
+    folders: pd.DataFrame  # a row a part and quality: expected, there, bytes, missing, bring
+    problems: pd.DataFrame  # video, method, kind, what
+    notes: list[str]  # nothing that would be left out, but worth knowing
+
+    @property
+    def sound(self) -> list[Clip]:
+        """Clips of which nothing is missing, damaged or of another size: extraction uses them."""
+        bad = self.problems[self.problems["kind"].isin(UNUSABLE)]
+        names = set(zip(bad["method"], bad["video"]))
+        return [c for c in self.clips if (c.method, c.video) not in names]
+
+    def frames(self, clip: Clip) -> int:
+        """Frames that all files of a sound clip have."""
+        return min(info.frames for info in self.found[clip].values())
+
+    def index(self) -> pd.DataFrame:
+        """One row a clip: who, split, label, frames, width, height, fps, bytes_high, bytes_low.
+
+        A video that is missing or unreadable has zeros there, and so have the bytes of a quality
+        that is made; `problems` says what is wrong.
+        """
+        rows = []
+        for clip in self.clips:
+            infos = self.found[clip]
+            row = {name: getattr(clip, name) for name in WHO}
+            row |= {name: getattr(next(iter(infos.values())), name, 0) for name in HELD}
+            for name, quality in (("bytes_high", self.high), ("bytes_low", self.low)):
+                row[name] = _size(self.tree.video_path(clip, quality)) if quality in infos else 0
+            rows.append(row)
+        return pd.DataFrame(rows).astype({"fps": float})
+
+    def demand(self) -> None:
+        """Raises CheckError if some method, or the real videos, have no sound clip in a split."""
+        usable = {f"{clip.method} in {clip.split}" for clip in self.sound}
+        every = dict.fromkeys(f"{clip.method} in {clip.split}" for clip in self.clips)
+        if lacking := [part for part in every if part not in usable]:
+            raise CheckError(
+                f"{self.tree.root}: not one usable video of {', '.join(lacking)}; `acfd check` "
+                "says what is missing and which download brings it"
+            )
+
+
+def survey(
+    tree: Tree | FileSet,
+    methods: Iterable[str],
+    high: str,
+    low: str,
+    *,
+    wanted: int = 0,
+    decode: int | None = SAMPLE,
+    jobs: int = 1,
+    progress: bool = True,
+) -> Survey:
+    """Look at every file that the splits name, on `jobs` processes.
+
+    wanted: frames a video is to give (params.faces.frames); files of unlike length are a problem
+    if fewer are left, else a note. decode: how many clips to decode to their end; None: all.
+
+    Raises TreeError for a root that is no such set, and for bad, missing or empty split files,
+    QualityError for a quality that cannot be had.
+    """
+    official = isinstance(tree, Tree)
+    if official:
+        _check_root(Path(tree.root))
+    methods = list(methods)
+    clips = tree.clips(methods)
+    if not clips:
+        raise TreeError(f"{tree.root}: its split files name no video; expected pairs of ids")
+    paths = [_paths(tree, clip, high, low) for clip in clips]
+    every = len(clips) if decode is None else min(decode, len(clips))
+    decoded = set(np.linspace(0, len(clips) - 1, every).round().astype(int).tolist())
+    looked = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(_look)(of, i in decoded) for i, of in enumerate(paths)
+    )
+    bar = tqdm(looked, total=len(clips), desc="check", unit="video", disable=not progress)
+    found = dict(zip(clips, list(bar)))
+
+    said = [(clip, *line) for clip in clips for line in _judge(clip, found[clip], wanted)]
+    problems = [(c.video, c.method, kind, what) for c, kind, what in said if kind != "note"]
+    notes = [f"{clip}: {what}" for clip, kind, what in said if kind == "note"]
+    files = [(c.method, what, path) for c, of in zip(clips, paths) for what, path in of.items()]
+    folders = pd.DataFrame(files, columns=["part", "what", "path"])
+    folders["there"] = [path.is_file() for path in folders["path"]]
+    folders["bytes"] = [_size(path) for path in folders["path"]]
+    grouped = folders.groupby(["part", "what"], sort=False)
+    folders = grouped[["there", "bytes"]].sum().assign(expected=grouped.size()).reset_index()
+    folders["missing"] = folders["expected"] - folders["there"]
+    folders["bring"] = [_bring(tree, *which) for which in zip(folders["part"], folders["what"])]
+    if official:
+        masked = set(folders.loc[folders["what"] == "mask", "part"])
+        notes += [
+            f"{method}: there are no masks: rows that learn from masks (loss.at) cannot be trained "
+            f"on it; brought by: {_bring(tree, method, 'mask') or 'nothing, it has none'}"
+            for method in methods
+            if method not in masked
+        ]
+        notes += _strays(Path(tree.root), paths)
+    else:
+        why = "passed over: no video or image that is known; convert it, or move it away"
+        problems += [(file, method, "unknown", why) for file, method in tree.passed_over()]
+    table = pd.DataFrame(problems, columns=["video", "method", "kind", "what"], dtype=object)
+    return Survey(tree, high, low, clips, found, folders, table, notes)
+
+
+def look(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, list[Clip]]:
+    """Problems, index and usable clips of the data set that params.data names, whichever it is.
+
+    Raises TreeError or CheckError for one that cannot be studied.
+    """
+    d, how = params.data, {"wanted": params.faces.frames, "jobs": params.compute.jobs}
+    found = survey(videos.tree(params), d.methods, d.high, d.low, **how)
+    found.demand()
+    return found.problems, found.index(), found.sound
+
+
+def stored(tree: Tree | FileSet, clips: list[Clip], qualities: Iterable[str]) -> list[str]:
+    """Those of the qualities that all these clips have files of, not made in extraction."""
+    there = [q for q in qualities if not _made(tree, q)]
+    return [q for q in there if all(tree.video_path(c, q).is_file() for c in clips)]
+
+
+def report(found: Survey, most: int | None = None) -> str:
+    """All of it as text: folders, what brings the missing, at most `most` problems and notes."""
+    folders = found.folders.assign(GiB=(found.folders["bytes"] / 2**30).round(2))
+    columns = ["part", "what", "expected", "there", "missing", "GiB"]
+    blocks = [folders[columns].to_string(index=False)]
+    if brings := [b for b in dict.fromkeys(folders[folders["missing"] > 0]["bring"]) if b]:
+        blocks.append("\n  ".join(["what is missing is brought by", *brings]))
+    by = ["method", "what"] if most else ["method", "what", "video"]
+    alike = found.problems.groupby(by, sort=False)["video"].agg(["first", "size"])
+    problems = [
+        f"{method}/{first}: {what}" + (f" (and {n - 1} more videos)" if n > 1 else "")
+        for (method, what, *_), first, n in alike.itertuples()
+    ]
+    for lines in (problems, found.notes):
+        blocks.append("\n".join(lines[:most]))
+        if most and len(lines) > most:
+            blocks.append(f"... and {len(lines) - most} more; acfd check --all lists them")
+    whole = f"{len(found.sound)} of {len(found.clips)} clips can be used"
+    blocks.append(f"{whole}, {len(found.problems)} problems below {found.tree.root}")
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _check_root(root: Path) -> None:
+    parts = ("original_sequences", "manipulated_sequences")
+    if any((root / part).is_dir() for part in parts):
+        return
+    near = [root.parent, *(sorted(root.iterdir()) if root.is_dir() else [])]
+    hint = next((f"; did you mean {p}?" for p in near if (p / parts[0]).is_dir()), "")
+    what = "has neither of them" if root.is_dir() else "is no folder"
+    raise TreeError(
+        f"data.root {root}: expected the folder with {' and '.join(parts)}, it {what}{hint}. Set "
+        "data.root in params.yaml; docs/faceforensics.md says how to get FaceForensics++"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _made(tree: Tree | FileSet, quality: str) -> bool:
+    return isinstance(tree, FileSet) and tree.recipe(quality) is not None
+
+
+def _bring(tree: Tree | FileSet, method: str, what: str) -> str:
+    """The call of the official script that brings a part; "" if there is none."""
+    options = download(method, what) if isinstance(tree, Tree) else ""
+    return f"{SCRIPT} {tree.root} {options}" if options else ""
+
+
+def _paths(tree: Tree | FileSet, clip: Clip, high: str, low: str) -> dict[str, Path]:
+    paths = {"stored" if _made(tree, q) else q: tree.video_path(clip, q) for q in (high, low)}
+    if "stored" in paths and len(set(paths.values())) < len(paths):
+        del paths["stored"]  # one quality is as stored
+    if mask := mask_there(tree, clip):
+        paths["mask"] = mask
+    return paths
+
+
+def _look(paths: dict[str, Path], decode: bool) -> dict[str, VideoInfo | VideoError | None]:
+    """What each file is, or why it cannot be used; None: not there."""
+    found = {}
+    for what, path in paths.items():
+        try:
+            found[what] = info = header(path) if path.is_file() else None
+            if info and decode:
+                deque(read_frames(path, [info.frames - 1]), maxlen=0)
+        except VideoError as error:
+            found[what] = error
+    return found
+
+
+def _judge(clip: Clip, found: dict, wanted: int) -> list[tuple[str, str]]:
+    """(kind, what) of everything that is wrong with one clip."""
+    broken = {what: info for what, info in found.items() if isinstance(info, VideoError)}
+    infos = {what: info for what, info in found.items() if isinstance(info, VideoInfo)}
+    said = [("damaged", f"{what}: {error}") for what, error in broken.items()]
+    if missing := found.keys() - broken.keys() - infos.keys():
+        of = f" of {clip.file}" if isinstance(clip, FileClip) else ""
+        said.append(("missing", f"no {', '.join(sorted(missing))}{of}"))
+    common = min((info.frames for info in infos.values()), default=0)
+    differ = (  # the longer side first: a copy may be stored turned, with no matrix that says so
+        ("size", "sizes", lambda i: f"{max(i.width, i.height)}x{min(i.width, i.height)}", ""),
+        ("rate", "frame rates", lambda i: f"{i.fps:.6g}", ": is it the same video?"),
+        ("frames", "frames", lambda i: i.frames, f": only the first {common} can be used"),
+    )
+    for kind, name, text, more in differ:
+        texts = {w: str(text(i)) for w, i in infos.items() if (kind, w) != ("rate", "mask")}
+        if len(set(texts.values())) > 1:
+            listed = ", ".join(f"{what} {text}" for what, text in texts.items())
+            kind = "note" if kind == "frames" and common >= wanted else kind
+            said.append((kind, f"{name} differ: {listed}{more}"))
+    return said
+
+
+def _strays(root: Path, paths: list[dict[str, Path]]) -> list[str]:
+    """Notes about files beside those that the splits name."""
+    named = {path for of in paths for path in of.values()}
+    notes = []
+    for folder in dict.fromkeys(path.parent for of in paths for path in of.values()):
+        there = folder.iterdir() if folder.is_dir() else ()
+        if strays := sorted(path.name for path in there if path not in named):
+            shown = ", ".join(strays[:3]) + (", ..." if len(strays) > 3 else "")
+            where = folder.relative_to(root)
+            notes.append(f"{where}: {len(strays)} files that the splits do not name: {shown}")
+    return notes

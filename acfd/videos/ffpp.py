@@ -1,0 +1,284 @@
+"""The FaceForensics++ tree: where a clip's videos and its mask lie, who is in which split.
+
+    <root>/original_sequences/youtube/<compression>/videos/000.mp4
+    <root>/manipulated_sequences/<method>/<compression>/videos/000_003.mp4
+    <root>/manipulated_sequences/<method>/masks/videos/000_003.mp4
+    <root>/splits/train.json  val.json  test.json      [["000", "003"], ...]
+
+A forged video is named TARGET_SOURCE: the person whose video it is, then whose face went in. A pair
+[a, b] of a split stands for the real videos a and b and the forged ones a_b and b_a of each method.
+
+Facts about the official data set are from its repository (ondyari/FaceForensics on GitHub, its
+dataset/README.md and dataset/splits) and from the options of its faceforensics_download_v4.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from acfd.params import Params
+from acfd.paths import atomic
+from acfd.sections import Method
+
+REAL = "original"
+METHODS: tuple[str, ...] = get_args(Method)
+SPLITS = ("train", "val", "test")
+MASKLESS = ("FaceShifter",)  # the download script refuses `-t masks` for it
+# Its 28 actors forge each other in all directions, under names of their own (01_02__SCENE__KEY).
+# No official split keeps them apart; however they are dealt, most videos join people of two splits,
+# and the test people that are left join to one unit, of which no interval can be given.
+UNUSABLE = ("DeepFakeDetection",)
+OFFICIAL = {"train": 720, "val": 140, "test": 140}  # real videos
+_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+_PAIR = re.compile(r"([A-Za-z0-9](?:-*[A-Za-z0-9])*)_([A-Za-z0-9](?:-*[A-Za-z0-9])*)")
+_COMPRESSION = re.compile(r"raw|c[0-9]{1,2}")
+_SEEDED = re.compile(r"seeded:([0-9]{1,9})")
+_LONGEST = 200  # bytes of a name, so that name, ending and temporary suffix stay below 255
+
+
+class TreeError(ValueError):
+    """The tree or its split files are not as FaceForensics++ has them."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video of the tree, at whatever compression."""
+
+    method: str  # REAL or one of METHODS
+    video: str  # "000", forged: "000_003"
+    target: str  # the person whose video it is
+    source: str  # the person whose face went in; "" if real
+    split: str
+
+    def __post_init__(self):
+        """Raises TreeError for a method or video that could not be the name of one file."""
+        for what in ("method", "video"):
+            _check_name(what, getattr(self, what))
+
+    @property
+    def label(self) -> int:
+        """0 real, 1 forged."""
+        return int(self.method != REAL)
+
+    def __str__(self) -> str:
+        return f"{self.method}/{self.video}"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A FaceForensics++ tree; its split files are in splits_dir (None: <root>/splits).
+
+    seed: a split of its own in place of split files, drawn over the pairs that are there.
+    test_only: to be scored, not trained on, for which test.json is enough.
+    """
+
+    root: Path
+    splits_dir: Path | None = None
+    seed: int | None = None
+    test_only: bool = False
+
+    def video_path(self, clip: Clip, compression: str) -> Path:
+        """Where a clip lies (raw and c0 are two names of one compression)."""
+        if not _COMPRESSION.fullmatch(compression):
+            raise TreeError(f"no compression {compression!r}; expected raw, c0, c23, c40 or alike")
+        parent = self._folder(clip.method)
+        if compression in ("raw", "c0"):
+            other = {"raw": "c0", "c0": "raw"}[compression]
+            if not (parent / compression).is_dir() and (parent / other).is_dir():
+                compression = other
+        return parent / compression / "videos" / f"{clip.video}.mp4"
+
+    def mask_path(self, clip: Clip) -> Path | None:
+        """Where the mask video lies, or would (`mask_there`); None for a real clip."""
+        if clip.method == REAL:
+            return None
+        return self._folder(clip.method) / "masks" / "videos" / f"{clip.video}.mp4"
+
+    def _folder(self, method: str) -> Path:
+        if method == REAL:
+            return Path(self.root) / "original_sequences" / "youtube"
+        return Path(self.root) / "manipulated_sequences" / method
+
+    def splits(self) -> dict[str, list[tuple[str, str]]]:
+        """Pairs of ids by split, in the order of the files; drawn if the tree has a seed.
+
+        Raises TreeError for a missing or malformed file, and for an id that is named twice: one
+        person in two splits would make every test score too good.
+        """
+        if self.seed is not None:
+            return draw_splits(self.pairs(), self.seed)
+        folder = Path(self.splits_dir or Path(self.root) / "splits")
+        found: dict[str, list[tuple[str, str]]] = {}
+        seen: dict[str, str] = {}
+        for split in ("test",) if self.test_only else SPLITS:
+            path = folder / f"{split}.json"
+            found[split] = _read_pairs(path)
+            for name in (n for pair in found[split] for n in pair):
+                if name in seen:
+                    raise TreeError(
+                        f"{path}: video {name} is named twice (also in {seen[name]}.json); "
+                        "every id belongs to one pair of one split"
+                    )
+                seen[name] = split
+        return found
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The pairs of ids (a, b), a < b, of all forged videos that are there, sorted.
+
+        Raises TreeError if an id is in two pairs, which no video of FaceForensics++ is.
+        """
+        found: dict[str, str] = {}
+        pairs = set()
+        for method in METHODS:
+            for path in sorted(self._folder(method).glob("*/videos/*.mp4")):
+                if method in UNUSABLE or not (match := _PAIR.fullmatch(path.stem)):
+                    continue
+                pair = tuple(sorted(match.groups()))
+                pairs.add(pair)
+                for name in pair:
+                    if found.setdefault(name, "_".join(pair)) != "_".join(pair):
+                        raise TreeError(
+                            f"{path}: video {name} is in the pairs {found[name]} and "
+                            f"{'_'.join(pair)}; a drawn split needs every id in one pair: remove "
+                            "what does not belong there, or give split files (data.splits)"
+                        )
+        return sorted(pairs)
+
+    def clips(self, methods: Iterable[str]) -> list[Clip]:
+        """Every clip that the splits name: by split, first the real ones, then method by method."""
+        methods = list(methods)
+        usable = [m for m in METHODS if m not in UNUSABLE]
+        if unknown := [m for m in methods if m not in METHODS]:
+            raise TreeError(f"unknown methods {unknown}; there are: {', '.join(usable)}")
+        if barred := [m for m in methods if m in UNUSABLE]:
+            raise TreeError(
+                f"data.methods names {', '.join(barred)}, which the study cannot use: its actors "
+                "forge each other in all directions, so it has no official split, and one that "
+                f"keeps people apart leaves too few of its videos. There are: {', '.join(usable)}"
+            )
+        clips = []
+        for split, pairs in self.splits().items():
+            clips += [Clip(REAL, one, one, "", split) for pair in pairs for one in pair]
+            for method in methods:
+                for a, b in pairs:
+                    clips += [Clip(method, f"{t}_{s}", t, s, split) for t, s in ((a, b), (b, a))]
+        return clips
+
+
+def mask_there(tree, clip: Clip) -> Path | None:
+    """The mask video that a clip of a tree or set is to be read with; None for a real clip, and
+    where the set has no folder of masks for the clip's method."""
+    path = tree.mask_path(clip)
+    return path if path and path.parent.is_dir() else None
+
+
+def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[tuple[str, str]]]:
+    """Deal pairs to splits in the official shares (72, 14 and 14 %), at least 1, 1 and 2 pairs.
+
+    A pair stays together. What is dealt follows from the seed and the names, not from an order.
+    Raises TreeError for fewer than 4 pairs.
+    """
+    if len(pairs) < 4:
+        raise TreeError(
+            f"{len(pairs)} pairs of forged videos (a_b, b_a) are there; a drawn split needs at "
+            "least 4: 1 to train on, 1 to validate and 2 to test, so that an interval can be given"
+        )
+
+    def rank(pair):
+        return hashlib.sha256(f"{seed} {' '.join(sorted(pair))}".encode()).digest()
+
+    ranked = sorted(pairs, key=rank)
+    share = OFFICIAL["test"] / sum(OFFICIAL.values())
+    test = max(2, round(share * len(pairs)))
+    val = max(1, round(share * len(pairs)))
+    return {
+        "train": sorted(ranked[test + val :]),
+        "val": sorted(ranked[test : test + val]),
+        "test": sorted(ranked[:test]),
+    }
+
+
+def download(method: str, what: str) -> str:
+    """Options of the official download script that bring a part; "" if it does not have it.
+
+    method: REAL or one of METHODS; what: a compression, or "mask".
+    """
+    part = f"-d {method}"
+    if what == "mask":
+        return "" if method in (REAL, *MASKLESS) else f"{part} -t masks"
+    compression = "raw" if what == "c0" else what
+    return f"{part} -c {compression} -t videos" if compression in ("raw", "c23", "c40") else ""
+
+
+def write_splits(root: Path, splits: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Write <root>/splits/<split>.json in the official format."""
+    for split, pairs in splits.items():
+        with atomic(Path(root) / "splits" / f"{split}.json") as path:
+            path.write_text(json.dumps([list(pair) for pair in pairs]) + "\n")
+
+
+def _check_name(what: str, name: str) -> None:
+    """A name of a file or folder in a data set becomes one of ours, so it must not lead anywhere.
+
+    What a file system or another program may take for a separator or a parent folder is judged
+    after Unicode's compatibility folding (NFKC), which makes a full-width "/" a plain one.
+    """
+    folded = unicodedata.normalize("NFKC", name)
+    if (
+        not name
+        or len(name.encode(errors="replace")) > _LONGEST
+        or folded.startswith((".", "-", "~"))
+        or any(c in "/\\:" or unicodedata.category(c)[0] == "C" for c in name + folded)
+    ):
+        raise TreeError(
+            f"{what} {name[:80]!r} cannot be the name of a file: found in a data set where a name "
+            f"of at most {_LONGEST} bytes without /, \\, : or control characters, and not "
+            "beginning with '.', '-' or '~', is expected"
+        )
+
+
+def _read_pairs(path: Path) -> list[tuple[str, str]]:
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise TreeError(
+            f"{path}: no such file; the official train.json, val.json and test.json are in the "
+            "folder dataset/splits of the GitHub repository ondyari/FaceForensics: put them into "
+            "<data.root>/splits, or set data.splits to their folder. Without them, data.splits: "
+            "seeded:0 draws a split by that seed and keeps pairs together; data.splits: test needs "
+            "test.json alone, and is for scoring only"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise TreeError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(raw, list):
+        raise TreeError(f"{path}: expected a list of pairs of ids, found {type(raw).__name__}")
+    for pair in raw:
+        # ids become file names, so nothing that could lead out of a folder may pass
+        if not (
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(isinstance(name, str) and _ID.fullmatch(name) for name in pair)
+        ):
+            raise TreeError(
+                f"{path}: found {pair!r} where a pair of ids is expected, two strings of letters, "
+                'digits, _ and - such as ["000", "003"]'
+            )
+    return [(a, b) for a, b in raw]
+
+
+def tree(params: Params) -> Tree:
+    """The tree that params.data names; data.splits may say seeded:N or test, not a folder."""
+    splits = params.data.splits
+    root = Path(params.data.root)
+    if splits == "test":
+        return Tree(root, test_only=True)
+    if splits is not None and (seeded := _SEEDED.fullmatch(splits)):
+        return Tree(root, seed=int(seeded[1]))
+    return Tree(root, None if splits is None else Path(splits))

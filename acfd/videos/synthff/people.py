@@ -1,0 +1,211 @@
+"""People who do not exist: portraits by a distilled StyleGAN2, and their five landmarks.
+
+The network is MobileStyleGAN (Belousov 2021, arXiv 2104.04767) as OpenVINO files inside the wheel
+`random_face`. Only the files are used; the package is never imported (its engine calls an OpenVINO
+interface that no longer exists). The last layer is an inverse Haar transform from four 512 px bands
+to 1024 px; its low band alone, halved, is exactly the 2 x 2 average of the full picture, so the
+graph is cut there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openvino as ov
+from tqdm import tqdm
+
+from acfd.media import blend
+from acfd.media.centerface import FaceDetector
+from acfd.paths import atomic
+
+FILES = {
+    "MappingNetwork.bin": "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305",
+    "MappingNetwork.xml": "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b",
+    "SynthesisNetwork.bin": "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645",
+    "SynthesisNetwork.xml": "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd",
+}
+LOW_BAND = "Slice_764/Split"  # the node whose first output is the low band, 1 x 3 x 512 x 512
+SIDE = 512
+ATTEMPTS = 20  # drafts of a pair; four of five will do
+TURNED, APART = (
+    0.25,
+    0.15,
+)  # how far a face may be turned, and its partner's differ: see blend.turned
+BASE, DRIFT, EXPRESSION = 0, 1, 2  # the three portraits of a person
+
+
+class PeopleError(RuntimeError):
+    """The face generator cannot be had, or makes no face; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Three portraits of one person, aligned as in FFHQ.
+
+    faces: uint8, 3 x side x side x 3, RGB: base, drift (what its own videos move towards) and
+    expression (what a reenactment moves it to). points: float32, 3 x 5 x 2, the landmarks (eyes,
+    nose, mouth corners) as x, y in units of the side.
+    """
+
+    faces: np.ndarray
+    points: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _folder() -> Path:
+    """The wheel's data folder, its files checked against their hashes."""
+    spec = importlib.util.find_spec("random_face")
+    if spec is None or not spec.submodule_search_locations:
+        raise PeopleError(
+            "the wheel random-face==2021.7.21.1, whose network draws the people, is not installed; "
+            "install it without its dependencies: pip install --no-deps -r weights.lock"
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / "data"
+    for name, expected in FILES.items():
+        path = folder / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
+        if found != expected:
+            raise PeopleError(
+                f"{path}: sha256 {found}, expected {expected}; reinstall random-face==2021.7.21.1"
+            )
+    return folder
+
+
+class Generator:
+    """The two networks on the CPU. One thread a stream, so that sums do not depend on `streams`."""
+
+    def __init__(self, streams: int = 1):
+        folder, core = _folder(), ov.Core()
+        settings = {
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": streams,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        mapping = core.read_model(folder / "MappingNetwork.xml")
+        self._mapping = core.compile_model(mapping, "CPU", settings)
+        mapping.reshape([2048, 512])
+        many = np.random.default_rng(0).standard_normal((2048, 512), dtype=np.float32)
+        self.mean = core.compile_model(mapping, "CPU", settings)({0: many})[0].mean(0)
+        whole = core.read_model(folder / "SynthesisNetwork.xml")
+        cut = {op.get_friendly_name(): op for op in whole.get_ordered_ops()}[LOW_BAND]
+        half = ov.Model([cut.output(0)], whole.get_parameters(), "half")
+        self._synthesis = core.compile_model(half, "CPU", settings)
+        self._streams = streams
+
+    def styles(self, variables: np.ndarray) -> np.ndarray:
+        """N x 512 normal variables -> N x 512 styles, float32."""
+        rows = np.asarray(variables, np.float32)
+        return np.stack([self._mapping({0: row[None]})[0][0] for row in rows])
+
+    def render(self, styles: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """Styles (512,) -> portraits, uint8 512 x 512 x 3 RGB, in order, `streams` at a time."""
+        waiting = []
+        for style in styles:
+            request = self._synthesis.create_infer_request()
+            request.start_async({0: np.asarray(style, np.float32)[None]})
+            waiting.append(request)
+            if len(waiting) > self._streams:
+                yield _picture(waiting.pop(0))
+        for request in waiting:
+            yield _picture(request)
+
+
+def _picture(request) -> np.ndarray:
+    request.wait()
+    band = request.get_output_tensor().data[0] / 2  # in about [-1, 1]
+    return np.clip(np.rint((band.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def _draft(generator: Generator, seed: int, pair: int, attempt: int) -> np.ndarray:
+    """The styles of a pair's portraits, 2 x 3 x 512.
+
+    The two share half of their style, and so are about as old, as dark and as bearded, and look the
+    same way, as people must whose faces are swapped. A step towards somebody else's style changes
+    expression, and a little of the person.
+    """
+    rng = np.random.default_rng([seed, pair, attempt, 1])
+    shared, *others = generator.styles(rng.standard_normal((7, 512))) - generator.mean
+    both = []
+    for own, moved, spoken in (others[:3], others[3:]):
+        base = rng.uniform(0.65, 0.9) * np.sqrt(0.5) * (shared + own)
+        drift = base + rng.uniform(0.08, 0.2) * (moved - base)
+        both.append([base, drift, base + rng.uniform(0.18, 0.32) * (spoken - base)])
+    return generator.mean + np.array(both)
+
+
+def _cast(generator: Generator, detector: FaceDetector, seed: int, pair: int) -> list[Person]:
+    """The two people of a pair, drafted until faces are seen that look to the front."""
+    for attempt in range(ATTEMPTS):
+        styles = _draft(generator, seed, pair, attempt)
+        faces = list(generator.render(iter(styles[:, BASE])))
+        points = [_landmarks(detector, face) for face in faces]
+        if any(p is None for p in points):
+            continue
+        turned = [blend.turned(p) for p in points]
+        if np.abs(turned).max() > TURNED or abs(turned[0] - turned[1]) > APART:
+            continue
+        faces += generator.render(iter(styles[:, 1:].reshape(4, -1)))
+        points += [_landmarks(detector, face) for face in faces[2:]]
+        if all(p is not None for p in points):
+            return [
+                Person(np.stack([faces[k] for k in own]), np.stack([points[k] for k in own]))
+                for own in ((0, 2, 3), (1, 4, 5))
+            ]
+    raise PeopleError(
+        f"people {2 * pair} and {2 * pair + 1} of seed {seed}: no two faces to the front "
+        f"were found in {ATTEMPTS} drafts; choose another synthff.seed"
+    )
+
+
+def make_people(
+    folder: Path, indices: list[int], seed: int, side: int, jobs: int, *, progress: bool = True
+) -> None:
+    """Write <folder>/<index>.npz for every person that is not there yet, and for its partner.
+
+    side: of the stored portraits, pixels, at most 512. Persons 2 i and 2 i + 1 are partners, and
+    depend on (seed, i) alone.
+    Raises PeopleError if the generator's files are missing or changed, or for a pair of which no
+    draft will do.
+    """
+    missing = sorted({i // 2 for i in indices if not person_path(folder, i).exists()})
+    if not missing:
+        return
+    generator, detector = Generator(jobs), FaceDetector(min_score=0.5, detect_size=320)
+    for pair in tqdm(missing, desc="people", unit="pair", disable=not progress):
+        for index, person in enumerate(_cast(generator, detector, seed, pair), 2 * pair):
+            faces = person.faces
+            if side < SIDE:
+                small = (cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in faces)
+                faces = np.stack(list(small))
+            with atomic(person_path(folder, index)) as path:
+                np.savez(path, faces=faces, points=person.points)
+
+
+def _landmarks(detector: FaceDetector, face: np.ndarray) -> np.ndarray | None:
+    """5 x 2 float32 in units of the side; None if there is no face in the middle.
+
+    Rounded to a quarter of a pixel, so that a last bit's difference between machines is lost.
+    """
+    found = detector.detect(face)
+    if not len(found):
+        return None
+    points = np.rint(found[0, 5:15].reshape(5, 2) * 4) / 4
+    if np.abs(points.mean(0) / SIDE - (0.5, 0.57)).max() > 0.12:
+        return None
+    return ((points + 0.5) / SIDE).astype(np.float32)
+
+
+def person_path(folder: Path, index: int) -> Path:
+    return Path(folder) / f"{index:03d}.npz"
+
+
+def load_person(folder: Path, index: int) -> Person:
+    with np.load(person_path(folder, index)) as stored:
+        return Person(faces=stored["faces"], points=stored["points"])

@@ -1,0 +1,72 @@
+"""The folders are the road: nothing in one imports from one further on, and nothing in a circle."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+TOP = Path(__file__).parents[1] / "acfd"
+ROAD = [
+    ["params", "sections", "paths", "registry", "sources"],
+    ["media"],
+    ["videos"],
+    ["faces"],
+    ["method"],
+    ["runs"],
+    ["baselines"],
+    ["scores"],
+    ["results"],
+    ["figures"],
+    ["stages"],
+    ["detector"],
+    ["cli", "__main__"],
+]
+
+
+def name_of(path: Path) -> str:
+    return (
+        path.relative_to(TOP).with_suffix("").as_posix().replace("/", ".").replace(".__init__", "")
+    )
+
+
+MODULES = {name_of(path): path for path in TOP.rglob("*.py")}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of acfd that a file imports, in functions too, but not for types alone."""
+    found, left = set(), [ast.parse(path.read_text())]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        left += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        if isinstance(node, ast.ImportFrom):
+            inner = {a.name: f"{node.module}.{a.name}" for a in node.names}
+            found |= {m if m[5:] in MODULES else node.module for m in inner.values()}
+    return {name[5:] for name in found if name[5:] in MODULES and name.startswith("acfd.")}
+
+
+GRAPH = {name: imports(path) for name, path in MODULES.items() if name != "__init__"}
+
+
+def test_every_import_goes_down_the_road():
+    floor = {room: n for n, rooms in enumerate(ROAD) for room in rooms}
+    assert {name.split(".")[0] for name in GRAPH} == set(floor), "a room that the road lacks"
+    up = [
+        f"{name} imports {other}"
+        for name, others in GRAPH.items()
+        for other in others
+        if floor[other.split(".")[0]] > floor[name.split(".")[0]]
+    ]
+    assert not up
+
+
+def test_no_two_modules_import_each_other_by_any_way_round():
+    assert len(list(TopologicalSorter(GRAPH).static_order())) >= len(GRAPH)
+
+
+def test_a_room_and_a_file_stay_readable():
+    assert sum(len(rooms) for rooms in ROAD) <= 20
+    long = {n: k for n, p in MODULES.items() if (k := len(p.read_text().splitlines())) > 350}
+    assert not long
