@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import cv2
@@ -97,3 +98,17 @@ def test_missing_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *bare])
     with pytest.raises(DetectorError, match=r"centerface.onnx: no such file"):
         centerface.weights_path()
+
+
+def test_a_process_outlives_its_detectors_when_a_child_ends():
+    """OpenVINO leaves a freed stack for signal handlers behind, see `media.inference`."""
+    code = (
+        "import signal, subprocess, numpy as np\n"
+        "from acfd.media.centerface import FaceDetector\n"
+        "first, second = (FaceDetector(0.5, 160) for _ in range(2))\n"
+        "for find in (first, second): find.detect(np.zeros((160, 160, 3), np.uint8))\n"
+        "del find, first; del second\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: None)  # as PyTorch's DataLoader does\n"
+        "subprocess.run(['true'])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -59,11 +59,11 @@ def of_files(folder: Path, name: str = "auto") -> Backend:
         )
     path = str(folder / FILES[name])
     if name == "openvino":
-        import openvino as ov
+        from acfd.media.inference import core
 
         # float32 whatever the CPU knows besides
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        model = ov.Core().compile_model(path, "CPU", options)
+        model = core().compile_model(path, "CPU", options)
         return Backend(name, lambda crops: model(crops).to_tuple())
     import onnxruntime
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import openvino as ov
 
+from acfd.media.inference import core
+
 SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 _STRIDE = 4  # input pixels a cell of the heatmap
 _MULTIPLE = 32  # what the network's input sides must divide by
@@ -58,7 +60,6 @@ class FaceDetector:
         most: smaller frames are searched as they are."""
         self.min_score = min_score
         self.detect_size = detect_size
-        self._core = ov.Core()
         self._weights = weights_path()
         self._compiled: dict[tuple[int, int], ov.CompiledModel] = {}
 
@@ -92,7 +93,7 @@ class FaceDetector:
     def _run(self, blob: np.ndarray) -> list[np.ndarray]:
         shape = blob.shape[2:]
         if shape not in self._compiled:
-            model = self._core.read_model(str(self._weights))
+            model = core().read_model(str(self._weights))
             model.reshape(list(blob.shape))
             # float32 wherever it runs: CPUs that know bfloat16 would find slightly other boxes
             options = {
@@ -102,7 +103,7 @@ class FaceDetector:
                 # pinned, the one thread of every process would wait for the same core
                 "ENABLE_CPU_PINNING": False,
             }
-            self._compiled[shape] = self._core.compile_model(model, "CPU", options)
+            self._compiled[shape] = core().compile_model(model, "CPU", options)
         model = self._compiled[shape]
         found = model(blob)
         return [found[model.output(name)][0] for name in ("537", "538", "539", "540")]

@@ -21,7 +21,7 @@ import numpy as np
 import openvino as ov
 from tqdm import tqdm
 
-from acfd.media import blend
+from acfd.media import blend, inference
 from acfd.media.centerface import FaceDetector
 from acfd.paths import atomic
 
@@ -82,7 +82,7 @@ class Generator:
     """The two networks on the CPU. One thread a stream, so that sums do not depend on `streams`."""
 
     def __init__(self, streams: int = 1):
-        folder, core = _folder(), ov.Core()
+        folder, core = _folder(), inference.core()
         settings = {
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams,
