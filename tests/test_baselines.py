@@ -6,7 +6,7 @@ import pytest
 import torch
 from trained import assert_same, changed, result, study_at
 
-from acfd import baselines
+from acfd import registry
 from acfd.params import Params
 from acfd.runs import run
 from acfd.scores import score
@@ -32,7 +32,7 @@ def test_it_is_scored_and_a_run_cut_short_ends_as_a_whole_one(
     assert scores["score"].between(0, 1).all() and scores["score"].nunique() > 2
     pd.testing.assert_frame_equal(scores, score.score(p, row, 0, whole, progress=False))
 
-    seen, system = [], baselines.find(p.rows[row].system)
+    seen, system = [], registry.find(p.rows[row].system)
     original = system.terms
 
     def cut(self, outputs, batch):
