@@ -33,7 +33,6 @@ COMMANDS = {
     "check": {
         "--deep": _flag("decode every file, not a sample"),
         "--all": _flag("list every problem and note"),
-        "--quick": _flag("no estimate of disk and hours"),
     },
     "faces": {"--shard": {"type": _shard, "metavar": "I/N", "help": "only the I-th of N parts"}},
     "strip": {"source": {"type": Path}, "target": {"type": Path, "help": "may be the same folder"}},
@@ -53,8 +52,7 @@ COMMANDS = {
         "--no-overlay": _flag("write no pictures and videos"),
         "--frames": {"type": int, "help": "frames a video, 0: all of them"},
         "--model": {"type": Path, "help": "a folder that `acfd export` wrote"},
-        "--backend": {"help": "auto, openvino, onnx, torch"},
-        "--quiet": _flag("no progress bar"),
+        "--backend": {"help": "auto, openvino, torch"},
         "--card": _flag("print the model card"),
     },
     "export": ANY_RUN
@@ -122,10 +120,9 @@ def _tree(p: params_module.Params):
 
 def _plan(_):
     """say what `dvc repro` would do, and about how long it takes"""
-    from acfd.stages.plan import measured, plan
+    from acfd.stages.plan import plan
 
-    p = load()
-    print(plan(p, measured(p)))
+    print(plan(load()))
 
 
 def _preset(args):
@@ -136,21 +133,14 @@ def _preset(args):
 
 def _check(args):
     """verify the data set before hours of work"""
-    from acfd.stages import estimate
     from acfd.videos import check
 
     p = load()
-    d = p.data
-    how = {"wanted": p.faces.frames, "jobs": p.compute.jobs}
-    how["decode"] = None if args.deep else check.SAMPLE
-    found = check.survey(_tree(p), d.methods, d.high, d.low, **how)
+    d, how = p.data, {"wanted": p.faces.frames, "jobs": p.compute.jobs}
+    decode = None if args.deep else check.SAMPLE
+    found = check.survey(_tree(p), d.methods, d.high, d.low, decode=decode, **how)
     print(check.report(found, most=None if args.all else 30))
-    wrong = len(found.problems) > 0
-    if not args.quick:
-        about = estimate.extraction(p, found)
-        print(about or "no clip is whole, so nothing can be measured")
-        wrong = wrong or not about or bool(about.problem)
-    return int(wrong)
+    return int(len(found.problems) > 0)
 
 
 def _faces(args):
@@ -244,14 +234,12 @@ def _copies(_):
     from acfd.videos import recipes
 
     p, paths = _paths()
-    index = copies.make(p, _tree(p), paths)
-    store = copies.Copies(paths.copies)
+    store = copies.make(p, _tree(p), paths)
     figures.use_style()
     figures.save(robustness.copies(store), paths, "copies/levels", vector=False)
-    note = store.note
-    recipes.copies(p, paths, note)
-    print(f"{paths.copies}: {len(index)} faces, made of {note['made_of']}")
-    for family, why in note["left_out"].items():
+    recipes.copies(p, paths, store.note)
+    print(f"{paths.copies}: {len(store)} faces, made of {store.note['made_of']}")
+    for family, why in store.note["left_out"].items():
         print(f"{family} is left out: {why}")
 
 

@@ -9,15 +9,12 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Container, Iterable
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -43,18 +40,18 @@ from acfd.sections import (
     Train,
 )
 
-# Keys of older studies, and what to say instead.
+SHRUNK = 0.75  # least scale of a crop: below it, resizing erases what compression would have
+# Side of SynthFF's largest crop, of the frame's (narrow; wide has some that are larger)
+FACE = 0.66
+
+
+# Keys of older studies, and what to say instead
 SUCCESSORS = {
     "train.epoch_pairs": "is now train.epoch_steps, counted in steps of train.batch pairs",
     "train.classifier_epochs": "is gone: every system trains all of its weights from the start",
     "train.average": "is gone: the weights are kept as they are; train.schedule lets them settle",
     "augment.crop": "is now augment.resize (it resamples pixels); augment.shift moves whole pixels",
 }
-
-
-SHRUNK = 0.75  # least scale of a crop: below it, resizing erases what compression would have
-# Side of SynthFF's largest crop, of the frame's (narrow; wide has some that are larger)
-FACE = 0.66
 
 
 class ParamsError(ValueError):
@@ -82,35 +79,28 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check(self):
-        for where, names in (("table2", self.table2.rows), ("study", self.study.rows)):
-            if unknown := [name for name in names if name not in self.rows]:
-                raise ValueError(
-                    f"{where}.rows names {', '.join(unknown)}, which rows does not have"
-                )
-        if twice := [name for name, n in Counter(self.trained).items() if n > 1]:
+        t1, t2, trained = self.table1, self.table2, Counter(self.trained)
+        _known("table2.rows", t2.rows, self.rows, "which rows does not have")
+        _known("study.rows", self.study.rows, self.rows, "which rows does not have")
+        if twice := [name for name, n in trained.items() if n > 1]:
             raise ValueError(
                 f"study.rows names {', '.join(twice)} a second time; it is for what is trained "
                 "besides table2.rows"
             )
-        t1, t2 = self.table1, self.table2
-        named = {
+        for where, names in {
             "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
             "attention.rows": self.attention.rows,
             "attention.factorial": self.attention.factorial,
             "robustness.rows": self.robustness.rows,
-        }
-        named["detect.row"] = [self.detect.row]
-        for where, names in named.items():
-            for name in names:
-                if name not in self.trained:
-                    raise ValueError(
-                        f"{where}: the row {name} is not trained: in neither table2.rows nor "
-                        "study.rows"
-                    )
-        for where, table in (("table1", t1), ("table2", t2), ("robustness", self.robustness)):
+            "detect.row": [self.detect.row],
+        }.items():
+            _known(where, names, trained, "not trained: in neither table2.rows nor study.rows")
+        for where, table in {"table1": t1, "table2": t2, "robustness": self.robustness}.items():
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
+        if self.detect.seed not in self.study.seeds:
+            raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         side = FACE * self.synthff.size
         if self.data.source == "synthff" and self.faces.size < SHRUNK * side:
             raise ValueError(
@@ -118,18 +108,12 @@ class Params(Section):
                 f"face's crop has up to {side:.0f} pixels, and would be shrunk by more than a "
                 f"quarter: raise faces.size to {math.ceil(SHRUNK * side)} or make frames smaller"
             )
-        if self.detect.seed not in self.study.seeds:
-            raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
-        for name in self.rows:
-            row = self.for_row(name)
-            if name not in self.trained:
-                continue
-            missing = {*row.train.methods, *row.score.methods} - set(self.data.methods)
-            if missing:
-                raise ValueError(
-                    f"row {name} trains or is tested on {sorted(missing)}, not in data.methods"
-                )
-            if name in t1.left_out and not set(row.score.methods) - set(row.train.methods):
+        rows = {name: self.for_row(name) for name in self.rows}  # of each its `set` is checked
+        for name in trained:
+            train, tested = rows[name].train.methods, rows[name].score.methods
+            where = f"methods that row {name} trains or is tested on"
+            _known(where, [*train, *tested], self.data.methods, "not in data.methods")
+            if name in t1.left_out and not set(tested) - set(train):
                 raise ValueError(
                     f"table1.left_out names {name}, which is trained on all that it is tested on; "
                     f"set rows.{name}.set.score.methods to the manipulation that it leaves out"
@@ -145,15 +129,13 @@ class Params(Section):
         """These parameters as the row has them: its `set` laid over the sections."""
         if row not in self.rows:
             raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(self.rows)}")
-        raw = self.model_dump()
-        for section, values in self.rows[row].set.items():
-            raw[section] |= values
         changed = {}
-        for section in self.rows[row].set:
+        for name, values in self.rows[row].set.items():
+            section = getattr(self, name)
             try:
-                changed[section] = type(getattr(self, section))(**raw[section])
+                changed[name] = type(section)(**section.model_dump() | values)
             except ValidationError as error:
-                raise ValueError(f"row {row}: {_explain(error, section)}") from None
+                raise ValueError(f"row {row}: {_explain(error, name)}") from None
         return self.model_copy(update=changed)
 
     def run_key(self, row: str, seed: int, **inputs: str) -> str:
@@ -165,6 +147,11 @@ class Params(Section):
         said = p.model_dump(include={"model", "loss", "train", "augment"})
         said |= {"system": p.rows[row].system, "precision": p.compute.precision, "seed": seed}
         return digest(said | inputs)
+
+
+def _known(where: str, names: Iterable[str], known: Container[str], why: str):
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"{where}: {', '.join(unknown)}, {why}")
 
 
 def digest(said: Any) -> str:

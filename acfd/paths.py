@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from acfd.params import Params
 
 SCRATCH = Path(".acfd")  # resume states and half-made things; DVC does not know it, git ignores it
-
-
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -26,8 +24,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Paths:
     """The folders and files of one preset, below `top`.
 
-    table2: the rows of params.table2, whose runs come first. What the stages say of their runs is
-    in a folder of its own, since a stage cannot depend on some files of a folder.
+    table2: the rows of params.table2. What is said of their runs is in a folder of its own, since a
+    stage cannot depend on some files of a folder.
     """
 
     preset: str
@@ -46,10 +44,6 @@ class Paths:
     def videos(self) -> Path:
         """The embedded data set's tree, if the preset makes one, and index.csv in any case."""
         return self.data / "videos"
-
-    @property
-    def video_index(self) -> Path:
-        return self.videos / "index.csv"
 
     @property
     def faces(self) -> Path:
@@ -139,21 +133,22 @@ def atomic(path: Path) -> Iterator[Path]:
     The name keeps the ending, since writers of video choose the container by it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".tmp{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=f".tmp{path.suffix}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """Turn a full disk, quota or file size limit into an OSError that says what to do."""
+def _full_disk(path: Path) -> Iterator[None]:
+    """Of a full disk, quota or file size limit the OSError says what to do."""
     try:
         yield
     except OSError as error:
@@ -164,5 +159,5 @@ def full_disk(path: Path) -> Iterator[None]:
         raise OSError(
             error.errno,
             f"{path}: no room to write it ({error.strerror}): {free:.0f} MiB are free on the disk "
-            f"of {folder}; make room there and run again, finished videos are kept",
+            f"of {folder}; make room there and run again, what is finished is kept",
         ) from None

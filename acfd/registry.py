@@ -22,16 +22,11 @@ SYSTEMS = {
 
 def module_of(name: str) -> str:
     """The module that a system is defined in. Raises ValueError for an unknown name."""
-    return _entry(name).split(":")[0]
+    if name not in SYSTEMS:
+        raise ValueError(f"unknown system {name!r}; there are: {', '.join(SYSTEMS)}")
+    return SYSTEMS[name].split(":")[0]
 
 
 def find(name: str) -> type:
     """The class of a system. Raises ValueError for an unknown name."""
-    module, cls = _entry(name).split(":")
-    return getattr(import_module(module), cls)
-
-
-def _entry(name: str) -> str:
-    if name not in SYSTEMS:
-        raise ValueError(f"unknown system {name!r}; there are: {', '.join(SYSTEMS)}")
-    return SYSTEMS[name]
+    return getattr(import_module(module_of(name)), SYSTEMS[name].split(":")[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from acfd.registry import module_of
 
@@ -242,47 +242,34 @@ class Attention(Section):
     factorial: list[Name]  # short runs that tell apart what makes the map of Eq. 5 collapse
 
 
-# Levels of each family of acfd.media.degrade: the mildest that makes sense and the strongest.
-LIMITS = {
-    "h264": (0, 51),
-    "h265": (0, 51),
-    "av1": (0, 63),
-    "double": (1, 0.05),
-    "jpeg": (100, 1),
-    "webp": (100, 1),
-    "scale": (1, 0.05),
-    "chroma": (1, 16),
-    "blur": (0.1, 100),
-    "noise": (0, 255),
-}
+def _levels(kind: type, mild: float, strong: float):
+    """The type of a family's levels, between the mildest that makes sense and the strongest."""
+
+    def check(found: list) -> list:
+        inside = all(min(mild, strong) <= level <= max(mild, strong) for level in found)
+        if not inside or found != sorted(set(found), reverse=mild > strong):
+            raise ValueError(
+                f"{found}; expected levels from {mild} (mild) to {strong} (strong), in this order "
+                "and each once"
+            )
+        return found
+
+    return Annotated[list[kind], AfterValidator(check)]
 
 
 class Levels(Section):
-    """Levels of each family, from mild to strong; none of a family leaves it out."""
+    """Levels of each family of acfd.media.degrade; none of a family leaves it out."""
 
-    h264: list[int]
-    h265: list[int]
-    av1: list[int]
-    double: list[float]
-    jpeg: list[int]
-    webp: list[int]
-    scale: list[float]
-    chroma: list[int]
-    blur: list[float]
-    noise: list[float]
-
-    @model_validator(mode="after")
-    def _check(self):
-        for family, levels in self:
-            mild, strong = LIMITS[family]
-            rising = strong > mild
-            inside = all(min(mild, strong) <= level <= max(mild, strong) for level in levels)
-            if not inside or levels != sorted(set(levels), reverse=not rising):
-                raise ValueError(
-                    f"{family} is {levels}; expected levels from {mild} (mild) to {strong} "
-                    "(strong), in this order and each once"
-                )
-        return self
+    h264: _levels(int, 0, 51)
+    h265: _levels(int, 0, 51)
+    av1: _levels(int, 0, 63)
+    double: _levels(float, 1, 0.05)
+    jpeg: _levels(int, 100, 1)
+    webp: _levels(int, 100, 1)
+    scale: _levels(float, 1, 0.05)
+    chroma: _levels(int, 1, 16)
+    blur: _levels(float, 0.1, 100)
+    noise: _levels(float, 0, 255)
 
 
 class Robustness(Table):
@@ -295,7 +282,7 @@ class Robustness(Table):
 class Detect(Section):
     row: Name
     seed: Seed
-    backend: Literal["auto", "openvino", "onnx", "torch"]
+    backend: Literal["auto", "openvino", "torch"]
     frames: Count
     detect_size: Annotated[int, Field(ge=64)] | None
     find_every: Weight
@@ -311,16 +298,15 @@ class Paper(Section):
     auc: float | None
 
 
+def _system(name: str) -> str:
+    module_of(name)  # raises ValueError for an unknown one
+    return name
+
+
 class Row(Section):
     """One row of a table: a system, and what it changes in the sections that `set` may name."""
 
     title: str
-    system: str
+    system: Annotated[str, AfterValidator(_system)]
     paper: Paper | None
     set: dict[Literal["model", "loss", "train", "augment", "score"], dict[str, Any]]
-
-    @field_validator("system")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        module_of(name)
-        return name

@@ -20,8 +20,7 @@ from acfd.paths import atomic
 from acfd.registry import module_of
 
 TOP = Path(__file__).parent
-# They say what is done and where it lies, or how it is spread over processes, not how it is done;
-# what they yield is hashed itself.
+# What they yield is hashed itself, or they decide where things lie and which process makes them.
 LEFT_ALONE = {"", "params", "sections", "paths", "registry", "sources"}
 LEFT_ALONE |= {"videos.ffpp", "videos.recipes", "faces.shards", "faces.parallel", "media.timing"}
 # Each stage's notebook, or its command
@@ -37,8 +36,8 @@ STAGES = {
 } | {name: name for name in ("score", "calibrate", "features", "copies", "robustness")}
 # What a stage imports to show or to check what it makes
 SHOWN = {
-    "videos": {"figures", "videos.check", "videos.compress"},
-    "faces": {"figures"},
+    "videos": {"figures", "figures.videos", "videos.check", "videos.compress"},
+    "faces": {"figures", "figures.videos"},
     "copies": {"figures", "figures.robustness"},
 }
 # What makes the videos, a shard of faces, one of copies
@@ -71,14 +70,9 @@ def of_stage(stage: str) -> dict[str, str]:
 
 
 @cache
-def key(*modules: str, without: frozenset[str] = frozenset()) -> str:
-    """One name for the code of these modules and of all that they import, but for `without`."""
-    return digest(behind(modules, without))
-
-
 def made_by(what: str) -> str:
     """The digest of the code that makes the videos, a shard of faces, or one of copies."""
-    return key(MADE_BY[what], without=frozenset({"videos"}))
+    return digest(behind([MADE_BY[what]], {"videos"}))
 
 
 def row_key(p: Params, row: str) -> str:

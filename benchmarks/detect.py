@@ -1,4 +1,4 @@
-"""Speed of detection on this machine: the network by every backend, and the whole road by stage.
+"""Speed of detection on this machine: the network by both backends, and the whole road by stage.
 
 python benchmarks/detect.py [--row ROW] [--rounds 5]        needs a run: after `make study`
 
@@ -17,7 +17,6 @@ from pathlib import Path
 import cv2
 import machine
 import numpy as np
-import onnxruntime
 import openvino
 import torch
 
@@ -58,17 +57,15 @@ def inference(p: Params, paths: Paths, row: str, folder: Path, rounds: int) -> d
     """Crops a second of every backend, and its ratio to eager PyTorch of the same round."""
     size, batch = p.faces.size, p.detect.batch
     crops = np.random.default_rng(0).integers(0, 256, (64, size, size, 3), np.uint8)
-    judged = {"torch": backends.Torch(export.judge_of(p, paths.run(row, p.detect.seed)))}
-    for name, file in backends.FILES.items():
-        if (folder / file).is_file():
-            judged[name] = backends.of_files(folder, name)
-    rates: dict[str, list[float]] = {name: [] for name in judged}
+    judge = export.judge_of(p, paths.run(row, p.detect.seed))
+    judged = [backends.by_torch(judge), backends.by_openvino(folder)]
+    rates: dict[str, list[float]] = {backend.name: [] for backend in judged}
     for n in range(rounds + 1):
-        for name, backend in judged.items():
+        for backend in judged:
             began = time.perf_counter()
-            backends.in_batches(backend, crops, batch)
+            backend(crops, batch)
             if n:  # the first round warms up
-                rates[name].append(len(crops) / (time.perf_counter() - began))
+                rates[backend.name].append(len(crops) / (time.perf_counter() - began))
     return {
         name: {
             "crops_a_second": round(statistics.median(seen), 1),
@@ -120,7 +117,6 @@ def main():
         instructions=torch.backends.cpu.get_cpu_capability(),
         torch=torch.__version__,
         openvino=openvino.__version__.split("-")[0],
-        onnxruntime=onnxruntime.__version__,
     )
 
 

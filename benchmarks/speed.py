@@ -18,14 +18,14 @@ import numpy as np
 import psutil
 import torch
 
-from acfd import params
+from acfd import params, videos
 from acfd.faces import extract
 from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.runs import pairs
 from acfd.runs.run import make_system
 from acfd.runs.train import Loop, make_fabric
-from acfd.videos import ffpp, synthff
+from acfd.videos import synthff
 
 HERE = Path(__file__).parent
 
@@ -63,8 +63,7 @@ def training(p: Params, table: PairTable, rounds: int) -> dict:
             plain.net.zero_grad()
 
     def our_step():
-        """As in training: loading, both branches, critic, all losses, both optimisers, and the
-        running mean of the weights."""
+        """As in training: loading, both branches, critic, all losses, both optimisers."""
         loop.step(pairs.prepare(next(loader), device, True), (0, 0, 0))
 
     fixed = pairs.prepare(next(loader), device, True)
@@ -118,7 +117,7 @@ def extraction(p: Params, folder: Path) -> dict:
         shutil.rmtree(out, ignore_errors=True)
         q = p.model_copy(update={"compute": p.compute.model_copy(update={"jobs": jobs})})
         before = cpu_seconds()
-        _, _, timing = extract.extract(q, ffpp.tree(q), out, progress=False)
+        _, _, timing = extract.extract(q, videos.tree(q), out, progress=False)
         busy = cpu_seconds() - before
         stages = {k: getattr(timing, k) for k in ("decode", "detect", "crop", "write")}
         found[f"jobs_{jobs}"] = {

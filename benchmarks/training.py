@@ -33,9 +33,9 @@ from acfd.faces.shards import (
 )
 from acfd.params import Params
 from acfd.runs import distributed
+from acfd.runs.loop import Loop
 from acfd.runs.pairs import BalancedBatches, Pairs, loader, prepare
 from acfd.runs.run import make_system
-from acfd.runs.state import Loop
 from acfd.videos.ffpp import REAL, Clip
 
 HERE = Path(__file__).parent
@@ -124,7 +124,7 @@ def plain_step(p: Params, device: torch.device) -> Callable[[dict], float]:
 
 
 def our_step(p: Params, scratch: Path) -> Callable[[dict], float]:
-    """A step of `acfd train`, the running mean of the weights included."""
+    """A step of `acfd train`."""
     system = make_system(p, ROW, 0, weights=None)
     loop = Loop(system, p, distributed.make_fabric(p.compute), scratch)
     system.net.train()

@@ -132,10 +132,6 @@ def _beside(made: LookAlike) -> None:
     shutil.copy(originals / "000.mp4", originals / "999.mp4")
     (originals / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     (sequences / "FaceSwap" / "c40" / "videos" / "tmpq3x_81d").write_bytes(b"half a vid")
-    made.notes += [
-        "original_sequences/youtube/c23/videos: 2 files that the splits do not name: .DS_Store, 9",
-        "FaceSwap/c40/videos: 1 files that the splits do not name: tmpq3x_81d",
-    ]
 
 
 def _harm(made: LookAlike) -> None:

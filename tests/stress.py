@@ -1,5 +1,5 @@
 """Kill `dvc repro` again and again at random moments; what comes out must be what an unkilled one
-makes. Also: two repros at once, and a folder of videos that vanishes.
+makes. Also: two repros at once.
 
     python tests/stress.py --kills 20 --most 40
     python tests/stress.py --kills 20 --most 6 --within score table1 features robustness
@@ -148,18 +148,6 @@ def two_at_once(folder: Path) -> dict:
     }
 
 
-def vanished(folder: Path) -> dict:
-    """The videos vanish below the extraction of faces: an error that names them."""
-    videos, away = folder / "data" / "smoke" / "videos", folder / "away"
-    videos.rename(away)
-    shutil.rmtree(folder / "data" / "smoke" / "faces")
-    done = subprocess.run(
-        ["acfd", "faces"], cwd=folder, env=environment(folder), capture_output=True, text=True
-    )
-    away.rename(videos)
-    return {"exit": done.returncode, "said": done.stderr.strip().splitlines()[-1][:300]}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
@@ -184,7 +172,6 @@ def main():
             "differences": differences(whole, cut),
             "unkilled_seconds": round(seconds),
             "two_repros_at_once": two_at_once(cut),
-            "vanished_videos": vanished(whole),
         }
     print(json.dumps(said, indent=1))
     if said["differences"] or said["kills"] < args.kills:

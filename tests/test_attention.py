@@ -3,19 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-from trained import study_at
+from trained import changed, study_at
 
 from acfd.figures import explore
 from acfd.paths import Paths
 from acfd.results.maps import (
     AttentionError,
     averages,
-    course,
     extremes,
     faces,
     gallery,
     real_beside_forged,
-    rows_with_course,
     rows_with_maps,
     summary,
     unpack,
@@ -31,8 +29,7 @@ def packed(values: np.ndarray) -> bytes:
 
 @pytest.fixture
 def params(small_params):
-    table2 = small_params.table2.model_copy(update={"rows": ["cls_c40", "cls_at"]})
-    return small_params.model_copy(update={"table2": table2})
+    return changed(small_params, table2={"rows": ["cls_c40", "cls_at"]})
 
 
 @pytest.fixture
@@ -143,18 +140,6 @@ def test_real_faces_beside_forged_ones_by_hand(params, paths):
     low = made.loc[("c40", "low")]
     assert low["iou"] == pytest.approx(28 / 64) and low["iou_lo"] < low["iou"] < low["iou_hi"]
     assert low["real"] == 0 and np.isnan(low["ratio"])  # nothing to divide by
-
-
-def test_course_counts_steps_through_epochs(params, paths):
-    steps = {"epoch": [1, 1, 2], "step": [1, 2, 3], "loss": 1.0}
-    steps |= {"attention_inside": [0.5, 0.6, 0.7], "attention_outside": [0.5, 0.4, 0.3]}
-    paths.steps("cls_at", 0).parent.mkdir(parents=True)
-    pd.DataFrame(steps).to_parquet(paths.steps("cls_at", 0))
-    pd.DataFrame(steps).iloc[:, :3].to_parquet(paths.steps("cls_c40", 0))
-    assert rows_with_course(paths, ["cls_c40", "cls_at"], 0) == ["cls_at"]
-    found = course(params, paths, ["cls_at"], 0)
-    assert found["step"].tolist() == [1, 2, 3] and found["inside"].tolist() == [0.5, 0.6, 0.7]
-    assert set(found["run"]) == {params.rows["cls_at"].title}
 
 
 def test_a_run_without_maps_is_left_out_or_named(params, paths):

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from conftest import moving
 from scipy.special import expit
-from trained import write_about, write_scores
+from trained import changed, write_about, write_scores
 
+from acfd import videos
 from acfd.detector import calibrate
 from acfd.detector.calibrate import best_temperature, expected_error, losses
 from acfd.detector.files import DeployError
@@ -16,7 +17,6 @@ from acfd.detector.media import look
 from acfd.media.video import write_video
 from acfd.paths import Paths
 from acfd.results.metrics import MetricError
-from acfd.videos import ffpp
 
 ROW = "cls_c40"
 
@@ -50,16 +50,14 @@ def test_finds_the_temperature_that_spoilt_the_scores_and_no_other_is_better():
 def test_log_loss_and_expected_error_by_hand():
     label, logit = np.array([1, 0]), np.log([3.0, 3.0])  # p(forged) = 0.75 for both
     assert losses(label, logit) == pytest.approx(-np.log([0.75, 0.25]))
-    assert losses(np.array([1]), np.array([-800.0])) == pytest.approx(800)
+    assert losses(1, -800.0) == pytest.approx(800)
     # bin 0.2 ... 0.3: said 0.25, found 0.5, half of the weight; bin 0.9 ... 1: said 0.95, found 1
     label = np.array([0, 1, 1, 1])
     said = np.array([0.25, 0.25, 0.95, 0.95])
     assert expected_error(label, said, even(4)) == pytest.approx(0.5 * 0.25 + 0.5 * 0.05)
     weight = np.array([0.1, 0.1, 0.4, 0.4])
     assert expected_error(label, said, weight) == pytest.approx(0.2 * 0.25 + 0.8 * 0.05)
-    assert (
-        expected_error(np.array([1, 1]), np.array([1.0, 1.0]), even(2)) == 0
-    )  # the last bin has its end
+    assert expected_error(np.ones(2), np.ones(2), even(2)) == 0  # the last bin has its end
 
 
 def scores(**changes) -> pd.DataFrame:
@@ -88,14 +86,10 @@ def test_samples_have_finite_log_odds_and_balanced_weights():
     assert by_label.tolist() == pytest.approx([0.5, 0.5])
     with pytest.raises(MetricError, match="found 2 real and 0 forged"):
         calibrate.samples(scores().iloc[:2])
-
-
-def test_a_video_at_one_compression_has_the_mean_of_its_frames():
-    found = calibrate.by_video(calibrate.samples(scores()))
-    real = found[found["label"] == 0].iloc[0]
-    assert real["logit"] == pytest.approx(np.log(0.25) / 2)
+    videos = calibrate.by_video(calibrate.samples(scores()))
+    assert videos.loc[videos["label"] == 0, "logit"].item() == pytest.approx(np.log(0.25) / 2)
     both = pd.concat([scores(), scores(compression="c23")])
-    assert len(found) == 2 and len(calibrate.by_video(calibrate.samples(both))) == 4
+    assert len(videos) == 2 and len(calibrate.by_video(calibrate.samples(both))) == 4
 
 
 def test_scatter_is_within_videos_and_of_single_images_between_them():
@@ -144,13 +138,7 @@ def study(small_params, toy_faces, make_tree, tmp_path_factory):
     paths.data.mkdir(parents=True)
     paths.faces.symlink_to(toy_faces.folder)
     make_tree(paths.videos, frames=2)
-    of = small_params
-    p = of.model_copy(
-        update={
-            "detect": of.detect.model_copy(update={"row": ROW}),
-            "data": of.data.model_copy(update={"root": str(paths.videos)}),
-        }
-    )
+    p = changed(small_params, detect={"row": ROW}, data={"root": str(paths.videos)})
     write_about(p, paths, ROW)
     write_scores(toy_faces, paths, ROW, temperature=3.0)
     return p, paths
@@ -182,13 +170,13 @@ def test_ranges_are_those_of_training_and_validation_at_both_compressions(study)
     p, paths = study
     found = calibrate.ranges(p, paths)
     assert found["crop_pixels"] == [64, 64]  # every box of the toy faces
-    tree = ffpp.tree(p)
+    tree = videos.tree(p)
     clips = [c for c in tree.clips(["Deepfakes"]) if c.split != "test"]
     bits = {q: [look(tree.video_path(c, q)).bits_per_pixel for c in clips] for q in ("c23", "c40")}
     assert found["bits_per_pixel"] == [min(bits["c40"]), max(bits["c23"])]
     low, high = found["detail"]
     assert 0 < low < high
-    gone = p.model_copy(update={"data": p.data.model_copy(update={"root": "nowhere"})})
+    gone = changed(p, data={"root": "nowhere"})
     assert set(calibrate.ranges(gone, paths)) == {"crop_pixels", "detail"}
 
 
@@ -212,19 +200,13 @@ def test_bits_are_only_those_of_h264_that_was_trained_on(study, portraits, tmp_p
     assert set(found) == {"crop_pixels", "detail"}
 
 
-def test_another_run_than_the_stages_is_calibrated_when_it_is_asked_for(study, toy_faces):
-    p, paths = study
-    write_about(p, paths, "cls_at")
-    assert calibrate.of_run(p, paths, "cls_at", 0) is None  # not yet scored
-    write_scores(toy_faces, paths, "cls_at", temperature=1.0)
-    assert calibrate.of_run(p, paths, "cls_at", 0)["run"] == "cls_at-s0"
-
-
 def test_scores_of_another_training_give_no_calibration(study, toy_faces):
-    """As those that git has beside a run that was trained here."""
+    """As those that git has beside a run that was trained here; its own do, without a stage."""
     p, paths = study
     write_about(p, paths, "ours")
+    assert calibrate.of_run(p, paths, "ours", 0) is None  # not yet scored
     scores = write_scores(toy_faces, paths, "ours", temperature=1.0)
+    assert calibrate.of_run(p, paths, "ours", 0)["run"] == "ours-s0"
     for attrs in ({"key": "f" * 16}, {}):
         scores.attrs = attrs
         scores.to_parquet(paths.scores("ours", 0))

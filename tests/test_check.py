@@ -8,8 +8,7 @@ import pytest
 from conftest import remux, write_clip
 
 from acfd import cli
-from acfd.media.headers import header
-from acfd.media.video import VideoError, probe, write_video
+from acfd.media.video import VideoError, header, probe, write_video
 from acfd.videos.check import CheckError, stored, survey
 from acfd.videos.ffpp import REAL, Tree, TreeError, write_splits
 
@@ -133,13 +132,10 @@ def test_a_header_says_what_reading_through_would(mine, tmp_path):
 # The root, and the command
 
 
-def test_a_wrong_root_is_named_with_the_right_one_beside_it_and_so_are_splits(mine, tmp_path):
-    with pytest.raises(TreeError, match=r"data.root .*nowhere: .*it is no folder. Set data.root"):
-        check(Tree(tmp_path / "nowhere"))
-    with pytest.raises(TreeError, match=rf"has neither of them; did you mean {mine.root}\?"):
-        check(Tree(tmp_path))
-    with pytest.raises(TreeError, match=rf"did you mean {mine.root}\?"):
-        check(Tree(mine.root / "manipulated_sequences"))
+def test_a_wrong_root_is_named_and_so_are_splits(mine, tmp_path):
+    for wrong in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(TreeError, match=rf"data.root {wrong}: no folder orig.* Set data.root"):
+            check(Tree(wrong))
     write_splits(mine.root, {"train": [], "val": [], "test": []})
     with pytest.raises(TreeError, match="name no video"):
         check(mine)
@@ -157,5 +153,5 @@ def test_the_command_on_the_ffpp_preset_with_no_root_and_on_a_sound_tree(
     said = capsys.readouterr().err
     assert "data.root /path/to/FaceForensics++" in said and "docs/faceforensics.md" in said
     write_params(make_params(data={"root": str(sound.root), "source": "ffpp"}))
-    assert cli.main(["check", "--quick"]) == 0
+    assert cli.main(["check"]) == 0
     assert "12 of 12 clips can be used, 0 problems" in capsys.readouterr().out

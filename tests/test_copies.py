@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from acfd.faces import crops, shards
-from acfd.faces.shards import INDEX_COLUMNS, encode_png, shard_name, write_index, write_shard
+from acfd.faces.shards import (
+    INDEX_COLUMNS,
+    PairTable,
+    ShardError,
+    encode_png,
+    shard_name,
+    write_index,
+    write_shard,
+)
 from acfd.media import degrade
 from acfd.media.video import read_frames, write_video
 from acfd.paths import Paths
@@ -50,16 +58,14 @@ def study(tmp_path) -> tuple[Tree, Paths]:
         pair = {"box": BOX, "landmarks": [0.0] * 10, "high": blank, "low": blank, "mask": blank}
         faces = [pair | {"frame": f} for f in (1, 3)]
         write_shard(paths.faces / shard_name(clip), clip, faces, "", {})
-        said = {name: getattr(clip, name) for name in INDEX_COLUMNS[:6]}
-        said |= {"shard": shard_name(clip)}
+        said = shards.about(clip) | {"shard": shard_name(clip)}
         rows += [said | {"frame": f["frame"], "row": k} for k, f in enumerate(faces)]
     write_index(paths.faces, pd.DataFrame(rows)[list(INDEX_COLUMNS)])
     return tree, paths
 
 
 def make(params, study):
-    copies.make(params, *study, progress=False)
-    return Copies(study[1].copies)
+    return copies.make(params, *study, progress=False)
 
 
 def crop(store: Copies, video: str, family: str, level: float) -> np.ndarray:
@@ -126,12 +132,11 @@ def test_the_box_follows_a_frame_that_was_made_smaller():
     assert edge.shape == (40, 40, 3)  # rounding may not lead outside
 
 
-@pytest.mark.parametrize(
-    ("frame", "count", "length", "expected"),
-    [(5, 100, 10, (0, 10)), (50, 100, 10, (45, 55)), (99, 100, 10, (90, 100)), (1, 3, 12, (0, 3))],
-)
-def test_windows_stay_in_the_video(frame, count, length, expected):
-    assert copies.window(frame, count, length) == range(*expected)
+def test_windows_stay_in_the_video():
+    assert copies.window(5, 100, 10) == range(10)
+    assert copies.window(50, 100, 10) == range(45, 55)
+    assert copies.window(99, 100, 10) == range(90, 100)
+    assert copies.window(1, 3, 12) == range(3)
 
 
 def test_only_what_is_new_is_made(params, study, monkeypatch):
@@ -190,18 +195,18 @@ def test_a_codec_that_is_not_there_is_left_out_and_noted(params, study, monkeypa
 
 
 def test_errors_name_the_file(params, study):
-    with pytest.raises(CopiesError, match=r"index\.parquet: no such file; make the copies first"):
+    with pytest.raises(ShardError, match=r"index\.parquet: no such file; make the copies first"):
         Copies(study[1].copies)
     store = make(params(), study)
     (study[1].copies / store.index["shard"][0]).write_bytes(b"not Arrow")
-    with pytest.raises(CopiesError, match=r"original.000\.arrow, row 0"):
+    with pytest.raises(ShardError, match=r"000\.arrow: not a readable shard .* `acfd copies`"):
         store[0]
     path = study[0].root / "original_sequences/youtube/raw/videos/002.mp4"
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"002\.mp4") as caught:
         make(params(), study)
     assert "original/002" in "".join(caught.value.__notes__)
-    index = shards.PairTable(study[1].faces).index
+    index = PairTable(study[1].faces).index
     only_real = index[index["label"] == 0]
     with pytest.raises(CopiesError, match="of one class"):
         copies.choose(only_real, METHODS, params().robustness)

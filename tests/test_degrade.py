@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 
 from acfd.media import degrade
-from acfd.media.video import read_frames, write_video
-from acfd.sections import LIMITS
 
-HERE = [f for f in LIMITS if f not in degrade.missing()]  # what params may name
+HERE = [f for f in degrade.FAMILIES if f not in degrade.missing()]
 STRONG = {"h264": 45, "h265": 46, "av1": 63, "double": 0.5, "jpeg": 10, "webp": 10}
 STRONG |= {"scale": 0.25, "chroma": 4, "blur": 4.0, "noise": 20.0}
 MILD = {"h264": 10, "h265": 10, "av1": 10, "double": 1.0, "jpeg": 95, "webp": 95}
@@ -39,25 +37,13 @@ def test_a_stronger_level_does_more_harm_and_the_same_call_the_same(clip, family
     assert 0 < error(mild[0], clip[2]) < error(strong[0], clip[2]) < 40
     again = degrade.degrade(clip, family, STRONG[family], wanted=[2])
     np.testing.assert_array_equal(again[0], strong[0])
-    if family not in ("scale", "double"):
-        assert strong[0].shape == clip[2].shape
-
-
-@pytest.mark.parametrize("family", HERE)
-def test_frames_come_in_the_order_asked_for_and_the_clip_is_left_as_it_was(clip, family):
+    assert (strong[0].shape == clip[2].shape) == (family not in ("scale", "double"))
+    # frames come in the order asked for, and the clip is left as it was
     before = [frame.copy() for frame in clip]
     two = degrade.degrade(clip, family, MILD[family], wanted=[3, 0])
     assert error(two[0], clip[3]) < error(two[0], clip[0])
     assert error(two[1], clip[0]) < error(two[1], clip[3])
-    assert len(degrade.degrade(clip, family, MILD[family])) == len(clip)
     np.testing.assert_array_equal(clip, before)
-
-
-def test_h264_is_that_of_faceforensics(clip, tmp_path):
-    """c40 is libx264 at CRF 40 in 4:4:4: the same pixels as the file that a tree would hold."""
-    write_video(tmp_path / "c40.mp4", clip, 25.0, crf=40)
-    stored = [frame for _, frame in read_frames(tmp_path / "c40.mp4")]
-    np.testing.assert_array_equal(degrade.degrade(clip, "h264", 40), stored)
 
 
 @pytest.mark.parametrize("family", [f for f in HERE if f in degrade.CODECS])
@@ -96,13 +82,9 @@ def test_noise_and_blur_have_the_spread_asked_for_and_noise_its_own_seed():
     assert abs(spread - 2.0) < 0.35  # a dim point is rounded away at its edge
 
 
-def test_what_cannot_be_done_is_said(clip, monkeypatch):
-    with pytest.raises(ValueError, match=r"no family 'mpeg2' .* h264, h265"):
-        degrade.degrade(clip, "mpeg2", 1)
-    with pytest.raises(ValueError, match=r"frame 1 is float64 of shape \(96, 80\)"):
-        degrade.degrade([clip[0], clip[0][:, :, 0].astype(float)], "blur", 1.0)
+def test_a_codec_that_pyav_lacks_is_said(clip, monkeypatch):
     codecs = degrade.CODECS | {"av1": degrade.CODECS["av1"] | {"codec": "libnone"}}
     monkeypatch.setattr(degrade, "CODECS", codecs)
     assert "no encoder libnone" in degrade.missing()["av1"]
-    with pytest.raises(RuntimeError, match=r"av1: PyAV .* has no encoder libnone"):
+    with pytest.raises(ValueError, match="libnone"):
         degrade.degrade(clip, "av1", 40)

@@ -55,9 +55,8 @@ def pan(portraits):
     return frames
 
 
-def finder(every=0.0, size=64, detect_size=320, **changes) -> Finder:
-    said = {"margin": 1.3, "detector": FaceDetector(0.5, detect_size)}
-    return Finder(size=size, every=every, timing=Timing(), **(said | changes))
+def finder(every=0.0, size=64, detect_size=320) -> Finder:
+    return Finder(1.3, size, FaceDetector(0.5, detect_size), every, Timing())
 
 
 def timed(frames, rate=25.0):

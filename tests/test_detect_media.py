@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 
 from acfd.detector.media import Frames, MediaError, choose, find, look
-from acfd.faces.extract import choose_frames
-from acfd.media.headers import header
-from acfd.media.video import VideoError, probe, read_frames, write_video
+from acfd.faces.crops import choose_frames
+from acfd.media.video import VideoError, header, probe, read_frames, write_video
 
 
 def clip(frames=20, width=64, height=48):
@@ -33,13 +32,15 @@ def number(picture) -> int:
     return round(picture[20:40, 4:24].mean() / 10)
 
 
-def write(path, frames, stamps, rotation=0, **options):
-    """Frames at time stamps of 1/1000 s, with a display rotation; key frames every 5."""
+def write(path, frames, stamps, rotation=0, aspect=1, **options):
+    """Frames at time stamps of 1/1000 s, with a display rotation and pixels `aspect` times as wide
+    as high; key frames every 5."""
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "5", "sc_threshold": "0"})
         stream.height, stream.width = next(iter(frames)).shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
         if rotation:
             stream.set_display_rotation(rotation)
         for picture, stamp in zip(frames, stamps):
@@ -111,36 +112,33 @@ def test_a_phone_held_upright_gives_upright_frames(tmp_path, rotation):
     assert all(np.array_equal(a, b) for (_, a), (_, b) in pairs)
 
 
-def test_pixels_that_are_not_square_are_made_so(tmp_path):
-    with av.open(str(tmp_path / "dvd.mkv"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
-        for picture in clip(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+def test_pixels_that_are_not_square_are_made_so_but_for_absurd_ones(tmp_path):
+    write(tmp_path / "dvd.mkv", list(clip(3)), range(0, 120, 40), aspect="3/2")
     found = look(tmp_path / "dvd.mkv")
     assert (found.width, found.height) == (96, 48)
     assert next(iter(Frames(found, [1])))[1].shape == (48, 96, 3)
+    write(tmp_path / "wide.mp4", list(clip(2, 64, 3008)), [0, 40], aspect=3000)
+    with pytest.raises(MediaError, match=r"wide\.mp4: its frames are shown at 192000 x 3008"):
+        look(tmp_path / "wide.mp4")
 
 
-def test_files_that_are_nothing_are_named_with_what_was_found(tmp_path):
-    (tmp_path / "empty.mp4").touch()
-    (tmp_path / "letter.mp4").write_text("dear all\n" * 200)
-    (tmp_path / "letter.jpg").write_text("dear all\n" * 200)
-    with pytest.raises(MediaError, match=r"empty\.mp4: the file is empty \(0 bytes\)"):
-        look(tmp_path / "empty.mp4")
-    with pytest.raises(MediaError, match=r"letter\.mp4: neither an image nor a video .*1800 bytes"):
-        look(tmp_path / "letter.mp4")
-    with pytest.raises(MediaError, match=r"letter\.jpg: the image cannot be decoded \(1800 bytes"):
-        look(tmp_path / "letter.jpg")
+def test_files_that_are_nothing_are_named_with_what_was_found(tmp_path, steady):
+    letter, rng = b"dear all\n" * 200, np.random.default_rng(0)
+    _, picture = cv2.imencode(".jpg", rng.integers(0, 255, (200, 200, 3), np.uint8))
+    for name, data, said in [
+        ("empty.mp4", b"", r"the file is empty \(0 bytes\)"),
+        ("letter.mp4", letter, "neither an image nor a video .*1800 bytes"),
+        ("letter.jpg", letter, r"the image cannot be decoded \(1800 bytes"),
+        ("cut.jpg", picture[: len(picture) * 9 // 10].tobytes(), ".*cut short or damaged"),
+        ("list.mp4", b"ffconcat version 1.0\nfile a.mp4\n", "neither"),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(MediaError, match=f"{name}: {said}"):
+            look(tmp_path / name)
     with pytest.raises(MediaError, match="no such file"):
         look(tmp_path / "none.mp4")
-    rng = np.random.default_rng(0)  # an image is not judged by its beginning
-    _, data = cv2.imencode(".jpg", rng.integers(0, 255, (200, 200, 3), np.uint8))
-    (tmp_path / "cut.jpg").write_bytes(data[: len(data) * 9 // 10].tobytes())
-    with pytest.raises(MediaError, match="cut short or damaged"):
-        look(tmp_path / "cut.jpg")
+    with pytest.raises(VideoError, match=r"list\.mp4: not a readable video"):
+        probe(tmp_path / "list.mp4")
 
 
 def test_a_video_without_its_end_is_used_as_far_as_it_goes(tmp_path):
@@ -211,32 +209,12 @@ def test_a_picture_of_gigabytes_is_refused_before_it_is_made(tmp_path):
     assert re.search(r"MediaError: .*large\.png: .*OpenCV refuses it \(pixels", done.stderr)
 
 
-def test_pixels_of_an_absurd_shape_are_refused_before_they_are_made_square(tmp_path):
-    with av.open(str(tmp_path / "wide.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 3008, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(3000, 1)
-        for picture in clip(2, 64, 3008):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    with pytest.raises(MediaError, match=r"wide\.mp4: its frames are shown at 192000 x 3008"):
-        look(tmp_path / "wide.mp4")
-
-
 @pytest.mark.parametrize("name", ["2024-01-01T10:30:00.mp4", "写真.mp4", b"\xff.mp4"])
 def test_a_name_is_a_name(tmp_path, monkeypatch, steady, name):
     path = Path(os.fsdecode(name))
     monkeypatch.chdir(tmp_path)
     path.write_bytes(steady.read_bytes())
     assert look(path).frames == probe(path).frames == header(path).frames == 20
-
-
-def test_a_list_of_other_files_is_no_video(tmp_path, steady):
-    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {steady.name}\n")
-    with pytest.raises(MediaError, match=r"list\.mp4: neither"):
-        look(tmp_path / "list.mp4")
-    with pytest.raises(VideoError, match=r"list\.mp4: not a readable video"):
-        probe(tmp_path / "list.mp4")
 
 
 def test_folders_give_their_media_in_order_and_nothing_else(tmp_path, steady):

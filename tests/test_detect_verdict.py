@@ -29,8 +29,7 @@ def calibration(scatter=0.5, **fits):
 def clip(**changes) -> Media:
     said = {
         "path": Path("a.mp4"), "kind": "video", "width": 320, "height": 240, "codec": "h264",
-        "frames": 10, "duration": 0.4, "rotation": 0, "variable_rate": False,
-        "bits_per_pixel": 0.1, "hdr": False, "damage": "", "times": np.arange(10) / 25,
+        "frames": 10, "duration": 0.4, "bits_per_pixel": 0.1,
     }  # fmt: skip
     return Media(**(said | changes))
 
@@ -41,23 +40,23 @@ def test_four_frames_by_hand(p):
     # four frames of the scatter of validation beside these four: (4 * 0.25 + 2) / (4 + 4 - 1)
     error = np.sqrt(3 / 7) / 2
     reach = norm.ppf(0.975) * error
-    assert found.log_odds == 2 and found.probability == pytest.approx(expit(2.0))
-    assert found.interval == pytest.approx((expit(2 - reach), expit(2 + reach)))
+    assert found["log_odds"] == 2 and found["probability"] == pytest.approx(expit(2.0))
+    assert found["interval"] == pytest.approx((expit(2 - reach), expit(2 + reach)))
     # one frame scatters as those of validation do
     found = verdict.judge(np.array([0.4]), calibration(scatter=0.8), p)
     reach = norm.ppf(0.975) * 0.8
-    assert found.interval == pytest.approx((expit(0.4 - reach), expit(0.4 + reach)))
+    assert found["interval"] == pytest.approx((expit(0.4 - reach), expit(0.4 + reach)))
 
 
 def test_the_temperature_and_its_interval_count(p):
     hot = FIXED | {"temperature": 2.0, "high": 4.0}
     found = verdict.judge(np.full(8, 3.0), calibration(scatter=0.0, videos=hot), p)
-    assert found.probability == pytest.approx(expit(1.5))
-    assert found.interval == pytest.approx((expit(0.75), expit(3.0)))
+    assert found["probability"] == pytest.approx(expit(1.5))
+    assert found["interval"] == pytest.approx((expit(0.75), expit(3.0)))
     # few frames have the temperature of frames
     for n, said in ((3, expit(3.0)), (4, expit(1.5))):
         found = verdict.judge(np.full(n, 3.0), calibration(videos=hot), p)
-        assert found.probability == pytest.approx(said)
+        assert found["probability"] == pytest.approx(said)
 
 
 def test_more_frames_narrow_the_interval_and_frames_that_repeat_do_not(p):
@@ -65,7 +64,7 @@ def test_more_frames_narrow_the_interval_and_frames_that_repeat_do_not(p):
     few, many = rng.normal(1, 1, 8), rng.normal(1, 1, 200)
 
     def width(logits):
-        low, high = verdict.judge(logits, calibration(), p).interval
+        low, high = verdict.judge(logits, calibration(), p)["interval"]
         return high - low
 
     assert width(many) < 0.5 * width(few)
@@ -73,17 +72,16 @@ def test_more_frames_narrow_the_interval_and_frames_that_repeat_do_not(p):
     assert width(slow) > 2 * width(rng.permutation(slow))
 
 
-def decide(p, logits, flags=(), media=None, calibrated=True, **fits):
-    known = calibration(scatter=0.1, **fits) if calibrated else verdict.UNKNOWN
-    found = verdict.judge(np.asarray(logits, float), known, p)
-    return verdict.decide(found, len(logits), list(flags), media or clip(), calibrated, p)
+def decide(p, logits, flags=(), media=None, known=None, **fits):
+    known = known or calibration(scatter=0.1, **fits)
+    found = verdict.decide(np.asarray(logits, float), list(flags), media or clip(), known, p)
+    return found["verdict"], found["why"]
 
 
 def test_verdicts(p):
     assert decide(p, np.full(8, 2.0))[0] == "forged"
     assert decide(p, np.full(8, -2.0))[0] == "no_forgery_found"
     assert decide(p, [4.0], media=clip(kind="image"))[0] == "forged"  # not too few frames
-    assert "uncalibrated" not in decide(p, np.full(8, 2.0))[1]
     own = FIXED | {"calibrated": False}
     said, reason = decide(p, np.full(8, 2.0), videos=own)
     assert said == "forged" and reason.endswith("uncalibrated")
@@ -98,13 +96,17 @@ def test_when_it_does_not_know_it_says_so(p):
     ]:
         said, reason = decide(p, logits)
         assert said == "inconclusive" and why in reason
-    said, reason = decide(p, np.full(8, 4.0), calibrated=False)
+    said, reason = decide(p, np.full(8, 4.0), known=verdict.UNKNOWN)
     assert said == "inconclusive" and "no calibration" in reason
     flag = Flag(code="small_face", outside=True, text="the face is tiny")
     said, reason = decide(p, np.full(8, 4.0), [flag])
     assert said == "inconclusive" and "the face is tiny" in reason
     note = Flag(code="codec", outside=False, text="another codec")
     assert decide(p, np.full(8, 4.0), [note])[0] == "forged"
+
+
+def frames(lost=0, why="", **changes):
+    return SimpleNamespace(media=clip(**changes), chosen=range(8), lost=lost, why=why)
 
 
 def report_of(p, *faces):
@@ -117,10 +119,9 @@ def report_of(p, *faces):
             odds.append(logits[n])
     judge = ModelReport(
         run="a-s0", preset="a", title="a", system="a", folder="a", weights_sha256="",
-        backend="onnx", calibrated=True, temperature=1.0, trained_on="a",
+        backend="torch", calibrated=True, temperature=1.0, trained_on="a",
     )  # fmt: skip
-    frames = SimpleNamespace(media=clip(), chosen=range(8), lost=0, why="")
-    return verdict.of_file(frames, seen, np.array(odds), calibration(scatter=0.1), p, judge)
+    return verdict.of_file(frames(), seen, np.array(odds), calibration(scatter=0.1), p, judge)
 
 
 def test_a_face_that_may_be_forged_goes_before_one_without_a_finding(p):
@@ -144,7 +145,7 @@ def codes(flags):
 
 def test_flags_of_a_file():
     ranges = {"bits_per_pixel": [0.02, 0.3]}
-    assert codes(verdict.media_flags(clip(), 0, "", ranges)) == {}
+    assert codes(verdict.media_flags(frames(), ranges)) == {}
     for changes, expected in [
         ({"bits_per_pixel": 0.01}, {"compression": True}),
         ({"bits_per_pixel": 0.9}, {"light_compression": False}),
@@ -153,21 +154,19 @@ def test_flags_of_a_file():
         ({"damage": "cut"}, {"damaged": False}),
         ({"kind": "image", "codec": "png", "bits_per_pixel": 9}, {"still": False}),
     ]:
-        assert codes(verdict.media_flags(clip(**changes), 0, "", ranges)) == expected
-    (flag,) = verdict.media_flags(clip(), 3, "damaged: bad", {})
+        assert codes(verdict.media_flags(frames(**changes), ranges)) == expected
+    (flag,) = verdict.media_flags(frames(lost=3, why="damaged: bad"), {})
     assert "3 chosen frame(s) could not be read" in flag.text and "bad" in flag.text
 
 
 def test_flags_of_a_face():
-    ranges = {"crop_pixels": [50, 300], "detail": [3, 20]}
-
-    def of(side, detail):
-        sides, details = np.array([1, side, 9999]), np.array([0, detail, 9999])  # medians count
-        return codes(verdict.face_flags(sides, details, ranges))
-
-    assert of(100, 10) == {}
-    assert of(40, 10) == {"small_face": True}
-    assert of(400, 10) == {"large_face": False}
-    assert of(100, 1) == {"smooth": True}
-    assert of(100, 40) == {"sharp": True}
-    assert codes(verdict.face_flags(np.ones(3), np.ones(3), {})) == {}
+    for what, value, expected in [
+        ("crop_pixels", 100, {}),
+        ("crop_pixels", 40, {"small_face": True}),
+        ("crop_pixels", 400, {"large_face": False}),
+        ("detail", 1, {"smooth": True}),
+        ("detail", 40, {"sharp": True}),
+    ]:
+        ranges = {"crop_pixels": [50, 300], "detail": [3, 20]}
+        assert codes(verdict.beyond(what, value, ranges)) == expected
+        assert verdict.beyond(what, value, {}) == []

@@ -1,7 +1,7 @@
 """Several processes train as one: gradients, validation, early stop, scores; and a killed one.
 
 Two processes are started by Fabric itself (compute.devices) or by torchrun, on CPUs over gloo, with
-the small net of two_ranks.py; the same in one process is what they are compared with.
+the small net of two_processes.py; the same in one process is what they are compared with.
 """
 
 import json
@@ -16,21 +16,21 @@ import pandas as pd
 import pytest
 import torch
 import trained
-import two_ranks
+import two_processes
 from torch import nn
 from trained import assert_same, changed, study_at
 
 from acfd.method.two_branch import TwoBranchSystem
 from acfd.params import Params, ParamsError
 from acfd.runs import distributed, pairs, run
+from acfd.runs.loop import Loop
 from acfd.runs.run import make_system
-from acfd.runs.state import Loop
 from acfd.runs.train import TrainingError
 from acfd.sections import Compute
 
-ROW = two_ranks.ROW
+ROW = two_processes.ROW
 STEPS = {"checkpoint_steps": 1}
-SCRIPT = two_ranks.__file__
+SCRIPT = two_processes.__file__
 TRAIN = {
     "batch": 8,
     "epoch_steps": 2,
@@ -51,7 +51,7 @@ def small_net():
     """A two-branch system is one of two small branches, in this process as in the others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TwoBranchSystem, "network", None)
-        two_ranks.small()
+        two_processes.small()
         yield
 
 
@@ -72,7 +72,7 @@ def make_study(small_params, toy_faces, tmp_path_factory):
 
 
 def start(*arguments: str | Path, launcher: tuple[str, ...] = (), **env: str):
-    """Run two_ranks.py; returns the finished process with what it printed."""
+    """Run two_processes.py; returns the finished process with what it printed."""
     command = [sys.executable, *launcher, SCRIPT, *map(str, arguments)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)} | env
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
@@ -85,7 +85,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 def one(small_net, make_study):
     """What one process makes: paths."""
     _, file, paths = make_study()
-    two_ranks.main("step", str(file), str(paths.top))
+    two_processes.main("step", str(file), str(paths.top))
     return paths
 
 
@@ -274,8 +274,8 @@ def test_the_critic_and_its_penalty_stay_in_float32_under_bf16(small_net, make_s
         return system
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_ranks, "make_system", watched)
-        found = two_ranks.steps(p, paths)[1]
+        patch.setattr(two_processes, "make_system", watched)
+        found = two_processes.steps(p, paths)[1]
     assert torch.bfloat16 in dtypes.pop("head")  # mixed precision is on ...
     assert len(dtypes) == 4 and all(d == {torch.float32} for d in dtypes.values())  # ... not here
     assert all(g.dtype == torch.float32 for g in found["critic"].values())

@@ -4,26 +4,26 @@ claim that was not checked."""
 import hashlib
 import json
 import shutil
+from itertools import count
 
 import cv2
-import jsonschema
 import numpy as np
+import onnxruntime
 import openvino
 import pytest
 import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_model
+from scipy.special import expit
 from torch import nn
 from trained import write_about, write_calibration, write_run
 
 from acfd import cli
-from acfd.detector import backends, export
-from acfd.detector.backends import in_batches
+from acfd.detector import export
+from acfd.detector.backends import Backend, by_openvino, by_torch
 from acfd.detector.core import Detector
 from acfd.detector.files import DeployError
-from acfd.detector.report import Report
 from acfd.method.model import Output
-from acfd.params import ParamsError
 from acfd.paths import Paths
 from acfd.runs.pairs import prepare
 from acfd.runs.run import make_system
@@ -57,10 +57,6 @@ def exported(study, tmp_path_factory):
     return folder
 
 
-def score(logit):
-    return 1 / (1 + np.exp(-logit.astype(np.float64)))
-
-
 def test_every_file_gives_the_scores_and_maps_of_the_run_itself(study, exported, portraits):
     """Against the branch as `evaluate` calls it: images prepared by `pairs`, Output.score."""
     p, paths = study
@@ -72,14 +68,16 @@ def test_every_file_gives_the_scores_and_maps_of_the_run_itself(study, exported,
     item = {"low": torch.from_numpy(crops).permute(0, 3, 1, 2)}
     with torch.inference_mode():
         out = system.deployed(prepare(item, torch.device("cpu"), True)["low"])
-    for name in ("openvino", "onnx"):
-        backend = backends.of_files(exported, name)
-        assert backend.name == name
-        odds, maps = in_batches(backend, crops, 4)
-        assert np.abs(score(odds) - out.score.numpy()).max() < export.TOLERANCE
+    session = onnxruntime.InferenceSession(exported / "model.onnx")  # as a user may deploy it
+    for backend in (
+        by_openvino(exported),
+        Backend("onnx", lambda crops: session.run(None, {"faces": crops})),
+    ):
+        odds, maps = backend(crops, 4)
+        assert np.abs(expit(odds) - out.score.numpy()).max() < export.TOLERANCE
         assert np.abs(maps - out.attention[:, 0].numpy()).max() < export.TOLERANCE
         for batch in (1, 9):  # the number of crops is left open in the files
-            assert in_batches(backend, crops, batch)[0] == pytest.approx(odds, abs=1e-4)
+            assert backend(crops, batch)[0] == pytest.approx(odds, abs=1e-4)
 
 
 def test_the_folder_says_what_is_in_it(exported):
@@ -87,9 +85,7 @@ def test_the_folder_says_what_is_in_it(exported):
     assert {p.name for p in exported.iterdir()} == {*said["files"], "model.json"}
     for name, sha256 in said["files"].items():
         assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == sha256
-    assert set(said["difference"]) == {"onnx", "openvino"}
-    assert all(d <= export.TOLERANCE for d in said["difference"].values())
-    assert said["input"]["shape"] == ["N", SIZE, SIZE, 3]
+    assert said["difference"] <= export.TOLERANCE and said["input"]["size"] == SIZE
     assert said["calibration"]["videos"]["temperature"] == 1.0
     assert said["card"]["trained_on"]["compression"] == ["c40"]  # of the branch that is used
 
@@ -100,10 +96,7 @@ def test_an_export_is_all_that_detection_needs(exported, portraits, tmp_path, mo
     detector = Detector(model=exported)
     assert detector.backend.name == "openvino"
     found = detector("face.png")
-    jsonschema.validate(json.loads(found.report.model_dump_json()), Report.model_json_schema())
-    other = Detector(model=exported, backend="onnx")("face.png")
-    assert other.report.model.backend == "onnx"
-    assert other.report.probability == pytest.approx(found.report.probability, abs=1e-4)
+    assert found.report.verdict != "error" and found.report.probability is not None
 
 
 def test_without_settings_detect_makes_the_files_itself_and_takes_the_fastest(study, monkeypatch):
@@ -123,14 +116,10 @@ def test_without_settings_detect_makes_the_files_itself_and_takes_the_fastest(st
     assert new != folder and not folder.exists()
 
 
-def test_what_cannot_be_had_is_said_with_what_there_is(study, exported):
+def test_what_cannot_be_had_is_said_with_what_there_is(study):
     p, paths = study
     with pytest.raises(DeployError, match=r"xception-s3: no trained run.*cls_at-s0, meso4-s0"):
         export.about(p, paths, "xception", 3)
-    with pytest.raises(ParamsError, match="no row 'nobody'"):
-        export.about(p, paths, "nobody", 0)
-    with pytest.raises(DeployError, match="backend torch; there are: openvino, onnx"):
-        Detector(model=exported, backend="torch")
 
 
 def test_a_file_of_another_export_is_refused(exported, tmp_path):
@@ -142,9 +131,8 @@ def test_a_file_of_another_export_is_refused(exported, tmp_path):
     with pytest.raises(DeployError, match=r"model\.bin: sha256 is .*, model\.json says"):
         Detector(model=tmp_path / "mixed")
     weights.unlink()
-    with pytest.raises(DeployError, match=r"backend openvino; there are: onnx\."):
+    with pytest.raises(DeployError, match=r"model\.bin: sha256 is that of no file"):
         Detector(model=tmp_path / "mixed")
-    assert Detector(model=tmp_path / "mixed", backend="onnx").backend.name == "onnx"
 
 
 def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
@@ -175,28 +163,24 @@ def test_a_model_json_without_a_part_is_none(exported, tmp_path, part):
         Detector(model=tmp_path)
 
 
-class Odd(nn.Module):
-    """A branch with a part that ONNX has no counterpart for."""
+class Net(nn.Module):
+    """A branch whose log-odds are twice the values (N) of a function."""
 
-    def forward(self, images):
-        values = torch.linalg.eigvals(images.mean(1)).abs().mean(1, keepdim=True)
-        return Output(torch.cat([-values, values], 1), values, None, None)
-
-
-class Wrong(nn.Module):
-    """A branch that does not do the same each time: what is written cannot be what was tried."""
-
-    def __init__(self):
+    def __init__(self, values):
         super().__init__()
-        self.calls = 0
+        self.values = values
 
     def forward(self, images):
-        self.calls += 1
-        values = images.mean((1, 2, 3))[:, None] + 0.1 * self.calls
+        values = self.values(images)[:, None]
         return Output(torch.cat([-values, values], 1), values, None, None)
 
 
-@pytest.mark.parametrize(("net", "why"), [(Odd(), "cannot be written"), (Wrong(), "differ from")])
+ODD = Net(lambda images: torch.linalg.eigvals(images.mean(1)).abs().mean(1))  # not in ONNX
+CALLS = count()
+WRONG = Net(lambda images: images.mean((1, 2, 3)) + 0.1 * next(CALLS))  # never the same twice
+
+
+@pytest.mark.parametrize(("net", "why"), [(ODD, "cannot be written"), (WRONG, "differ from")])
 def test_a_file_that_would_not_be_right_is_no_export(study, tmp_path, monkeypatch, net, why):
     p, paths = study
     monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(net))
@@ -207,21 +191,11 @@ def test_a_file_that_would_not_be_right_is_no_export(study, tmp_path, monkeypatc
 
 def test_a_network_that_cannot_be_written_runs_as_it_was_trained(study, monkeypatch):
     p, paths = study
-    monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(Odd()))
+    monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(ODD))
     monkeypatch.setattr(export, "_RECIPE", -1)  # not what is there from before
     assert Detector(p, paths=paths, row="meso4").backend.name == "torch"
     with pytest.raises(DeployError):
-        Detector(p, paths=paths, row="meso4", backend="onnx")
-
-
-def test_a_run_from_before_a_key_of_params_is_still_used(study, tmp_path):
-    p, paths = study
-    folder = shutil.copytree(paths.run("meso4", 0), tmp_path / "run")
-    said = json.loads((folder / "run.json").read_text())
-    said["params"].pop("detect")
-    said["params"]["model"].pop("input")
-    (folder / "run.json").write_text(json.dumps(said))
-    assert export.judge_of(p, folder).branch is not None
+        Detector(p, paths=paths, row="meso4", backend="openvino")
 
 
 # F3-Net and Face X-ray take half a minute each to be written
@@ -232,11 +206,11 @@ def test_the_other_systems_are_judged_alike(system, study, tmp_path):
     row = next(name for name, r in p.rows.items() if r.system == system)
     paths = Paths(p.preset, tmp_path)
     folder = write_run(p, paths, row)
-    crops = export._crops(SIZE)[:6]
-    expected, maps = in_batches(backends.Torch(export.judge_of(p, folder)), crops, 3)
+    crops = np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3), np.uint8)
+    expected, maps = by_torch(export.judge_of(p, folder))(crops, 3)
     backend = Detector(p, paths=paths, row=row).backend
-    odds, same = in_batches(backend, crops, 3)
-    assert np.abs(score(odds) - score(expected)).max() <= export.TOLERANCE
+    odds, same = backend(crops, 3)
+    assert np.abs(expit(odds) - expit(expected)).max() <= export.TOLERANCE
     assert (maps is None) == (same is None)
 
 

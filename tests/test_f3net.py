@@ -8,7 +8,7 @@ import torch
 from scipy.fft import dctn
 
 from acfd.baselines.f3net import Decomposition, F3Net, Filters, MixBlock, Statistics, dct_matrix
-from acfd.method.backbone import blank_weights, imagenet_weights
+from acfd.method.backbone import imagenet_weights
 
 
 def only_base(module):
@@ -29,11 +29,10 @@ def test_dct_is_scipys(size):
 def test_filters_are_base_plus_squashed():
     filters = Filters(3, [0, 2, 5])
     low = torch.tensor([[1.0, 1, 0], [1, 0, 0], [0, 0, 0]])
-    assert torch.equal(filters.base, torch.stack([low, 1 - low]))
     with torch.no_grad():
         filters.learnt.fill_(2.0)
     squashed = (1 - np.exp(-2)) / (1 + np.exp(-2))  # sigma of the paper
-    assert torch.allclose(filters(), filters.base + squashed)
+    assert torch.allclose(filters(), torch.stack([low, 1 - low]) + squashed)
     assert list(filters.state_dict()) == ["learnt"]  # what is constant is not saved
 
 
@@ -92,12 +91,13 @@ def test_mix_block_starts_as_identity_and_mixes():
     assert new_a.shape == a.shape and new_b.shape == b.shape
     # position 4 of the first map, by hand
     query, key = mix.query(a).flatten(2), mix.key(b).flatten(2)
-    weight = (torch.einsum("c,cn->n", query[0, :, 4], key[0]) * 2**-0.5).softmax(0)
-    expected = a[0, :, 1, 1] + 0.5 * (mix.value_b(b)[0].flatten(1) * weight).sum(1)
-    assert torch.allclose(new_a[0, :, 1, 1], expected, atol=1e-5)
-    weight = (torch.einsum("cn,c->n", query[0], key[0, :, 4]) * 2**-0.5).softmax(0)
-    expected = b[0, :, 1, 1] + 0.5 * (mix.value_a(a)[0].flatten(1) * weight).sum(1)
-    assert torch.allclose(new_b[0, :, 1, 1], expected, atol=1e-5)
+    for new, old, value, seen, weight in (
+        (new_a, a, mix.value_b, b, torch.einsum("c,cn->n", query[0, :, 4], key[0])),
+        (new_b, b, mix.value_a, a, torch.einsum("cn,c->n", query[0], key[0, :, 4])),
+    ):
+        weight = (weight * 2**-0.5).softmax(0)
+        expected = old[0, :, 1, 1] + 0.5 * (value(seen)[0].flatten(1) * weight).sum(1)
+        assert torch.allclose(new[0, :, 1, 1], expected, atol=1e-5)
 
 
 def test_the_first_layer_starts_as_xceptions():
@@ -140,6 +140,6 @@ def test_the_transforms_stay_in_float32_under_mixed_precision():
 
 def test_wrong_sizes_are_named():
     with pytest.raises(ValueError, match=r"faces\.size is 48.*64 pixels or more"):
-        F3Net(48, blank_weights())
+        F3Net(48, imagenet_weights(None))
     with pytest.raises(ValueError, match=r"crops of 64 x 64 .*found 80 x 80"):
-        F3Net(64, blank_weights())(torch.zeros(1, 3, 80, 80))
+        F3Net(64, imagenet_weights(None))(torch.zeros(1, 3, 80, 80))

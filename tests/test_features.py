@@ -1,28 +1,26 @@
 """Features: each quality through its own branch, distances by hand, a file that needs no model."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_model
 from torch import nn
-from trained import study_at
+from trained import changed, study_at, write_about
 
 from acfd.method.model import Output
 from acfd.method.system import System
 from acfd.paths import Paths
 from acfd.results import features
 from acfd.runs.run import make_system
-from acfd.scores.features import extract, store
+from acfd.scores.features import extract, paired, store
 
 
 def test_distances_by_hand():
     """Three people on a line at 0, 10 and 30; at low quality each has moved up by 1, 2 and 25."""
     high = np.array([[0.0, 0.0], [10.0, 0.0], [30.0, 0.0]])
     low = np.add(high, [[0.0, 1.0], [0.0, 2.0], [0.0, 25.0]])
-    found = features.paired(high, low, np.array(["a", "b", "c"]))
+    found = paired(high, low, np.array(["a", "b", "c"]))
     for quality in ("high", "low"):
         np.testing.assert_allclose(found[quality]["own"], [1, 2, 25])
     expected = [np.hypot(10, 1), np.hypot(10, 2), np.hypot(30, 25)]
@@ -31,29 +29,18 @@ def test_distances_by_hand():
     assert found["low"]["nearer"].tolist() == [0, 0, 0]
     near = low.copy()
     near[2] = [11.0, 0.0]  # its nearest high-quality feature is now b's, then a's, then its own
-    assert features.paired(high, near, np.array(["a", "b", "c"]))["low"]["nearer"][2] == 1.0
-
-
-def test_the_plane_keeps_the_two_widest_directions():
-    high = np.random.default_rng(0).normal(size=(40, 3)) @ np.diag([9.0, 3.0, 0.1])
-    found = features.paired(high, high + 0.01, np.arange(40))
-    x, y = (np.concatenate([found[q][c] for q in ("high", "low")]) for c in "xy")
-    assert x.std() == pytest.approx(high[:, 0].std(), rel=0.05)
-    assert y.std() == pytest.approx(high[:, 1].std(), rel=0.1)
-    assert abs(x.mean()) < 1e-9 and abs((x * y).mean()) < 1e-9
+    assert paired(high, near, np.array(["a", "b", "c"]))["low"]["nearer"][2] == 1.0
 
 
 def test_own_frames_are_no_strangers_and_some_people_are_needed():
     """Two faces of a and one of b: a's other frame is neither its own nor another person's."""
     high = np.array([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0]])
     low = np.add(high, [0.5, 0.0])
-    found = features.paired(high, low, np.array(["a", "a", "b"]))
+    found = paired(high, low, np.array(["a", "a", "b"]))
     assert found["low"]["other"].tolist() == [8.5, 7.5, 9.0]  # of b's twin: the median of 9.5, 8.5
     x = np.zeros((3, 2))
-    with pytest.raises(ValueError, match=r"\(3, 2\) and \(2, 2\) of 3 faces"):
-        features.paired(x, x[:2], np.array(list("abc")))
     with pytest.raises(ValueError, match="all 3 faces are of one person"):
-        features.paired(x, x, np.array(list("aaa")))
+        paired(x, x, np.array(list("aaa")))
 
 
 class Mean(nn.Module):
@@ -87,22 +74,16 @@ def test_each_branch_sees_its_own_quality(toy_faces, small_params):
 def paths(tmp_path, toy_faces, small_params) -> Paths:
     """A run of Meso-4 whose last layers were moved by training."""
     paths = study_at(tmp_path, toy_faces.folder, "pocket")
-    folder = paths.run("meso4", 0)
-    folder.mkdir(parents=True)
     net = make_system(small_params, "meso4", 0).net
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(1.5)
-    save_model(net, str(folder / "model.safetensors"))
-    said = {"row": "meso4", "seed": 0, "params": small_params.for_row("meso4").model_dump()}
-    (folder / "run.json").write_text(json.dumps(said))
+    save_model(net, str(write_about(small_params, paths, "meso4") / "model.safetensors"))
     return paths
 
 
 def test_stored_is_enough_for_every_figure(paths, toy_faces, small_params):
-    p = small_params.model_copy(
-        update={"attention": small_params.attention.model_copy(update={"frames": 1})}
-    )
+    p = changed(small_params, attention={"frames": 1})
     store(p, "meso4", 0, paths, progress=False)
     stored = pd.read_parquet(paths.features("meso4", 0))
     assert len(stored) == 8 * 2 * 2 and set(stored["split"]) == {"test"}  # 4 real, 4 forged videos

@@ -3,12 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from acfd import figures
 from acfd.figures import plots
 from acfd.figures import robustness as figures_robustness
 from acfd.figures import table1 as figures_table1
+from acfd.figures.architecture import architecture
 from acfd.figures.attention import attention_maps
+from acfd.method.parts import look
+from acfd.results import sentences
+from acfd.runs.run import make_system
 
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -33,8 +38,7 @@ def history(rows=("plain", "both"), seeds=(0, 1)):
     lines = [
         {"row": r, "seed": s, "epoch": e, "step": 10 * e}
         | {"val_loss": 1 / e, "val_auc": 0.5 + 0.1 * e}
-        | {"attention_inside": 0.6 if r == "both" else np.nan}
-        | {"attention_outside": 0.1 if r == "both" else np.nan}
+        | {"attention_inside": np.nan, "attention_outside": np.nan}
         for r in rows
         for s in seeds
         for e in range(1, 4 + s)
@@ -44,7 +48,7 @@ def history(rows=("plain", "both"), seeds=(0, 1)):
 
 MADE = {
     "forest": lambda: plots.forest(table()),
-    "curves": lambda: plots.training_curves(history()),
+    "curves": lambda: plots.training_curves(history(["plain"], [0])),
     "learning curves": lambda: plots.learning_curves(history(), {"plain": "P", "both": "B"}),
     "attention": lambda: attention_maps(FACES, MASKS, {"high": MAPS, "low": 1 - MAPS}, "abc"),
     "montage": lambda: figures.montage([FACES, FACES], ["real", "forged"], ["raw", "c23", "c40"]),
@@ -65,14 +69,6 @@ def test_forest_shows_the_table():
     assert paper.get_xdata()[0] == 95 and np.isnan(paper.get_xdata()[1])
 
 
-def test_curves_stop_where_a_seed_stops_and_skip_rows_without_attention():
-    loss, _, attention = plots.training_curves(history()).axes
-    thick = [line for line in loss.lines if line.get_lw() > 1]
-    assert [len(line.get_xdata()) for line in thick] == [3, 3]
-    colours = {line.get_color() for line in attention.lines}
-    assert colours == {figures.COLOURS[1]}  # the first row has no map, and keeps its own colour
-
-
 def test_compression_is_hollow_where_training_never_was():
     lines = []
     for row, trained_on in (("a", "c23"), ("b", "c40"), ("c", "c23 + c40")):
@@ -82,9 +78,9 @@ def test_compression_is_hollow_where_training_never_was():
             line |= {name: value, f"{name}_lo": value - 0.05, f"{name}_hi": value + 0.05}
         lines.append(line)
     ends, lost = figures_table1.compression(pd.DataFrame(lines)).axes
-    points = [m for m in ends.lines if m.get_marker() in "so" and len(m.get_xdata()) == 1]
-    hollow = [(m.get_xdata()[0], round(m.get_ydata()[0])) for m in points if m.get_mfc() == "white"]
-    assert hollow == [(90, 1), (70, 0)]  # b at c23, a at c40
+    hollow = [np.transpose(m.get_data()) for m in ends.lines if m.get_mfc() == "white"]
+    points = [(x, round(y)) for x, y in np.concatenate(hollow) if np.isfinite(y)]
+    assert points == [(90, 1), (70, 0)]  # b at c23, a at c40
     joined = [m for m in ends.lines if list(m.get_xdata()) == pytest.approx([90, 70])]
     assert len(joined) == 3
     assert lost.containers[0].lines[0].get_xdata() == pytest.approx([20, 20, 20])
@@ -104,3 +100,47 @@ def test_a_family_of_degradations_shows_every_level_and_interval():
     expected = [[90 - 2 * i, 80 - 2 * i, 70 - 2 * i] for i in range(3)]
     np.testing.assert_allclose([line.get_ydata() for line in lines], expected)
     np.testing.assert_allclose(auc.collections[0].get_segments()[1][:, 1], [75, 84])
+
+
+@pytest.mark.parametrize(
+    ("row", "there", "absent"),
+    [
+        ("cls_at_dis_gan", ["L_{Gan}$, Eq. 2, × 0.001", "L_{AT}", "L_{Dis}$, Eq. 6"], ["no Eq."]),
+        ("cls_two", ["E_H", "E_L", "L_{Cls}$, Eq. 1"], ["attention", "critic", "Eq. 5"]),
+        ("ours_one", ["same network", "M gates nothing", "L_{KD}"], ["critic", "Eq. 2", "Eq. 6"]),
+        ("xception_both", ["one network", "c23", "c40", "728 x 4 x 4"], ["E_H", "critic"]),
+    ],
+)
+def test_a_drawing_has_what_its_row_has_and_no_text_on_another(small_params, row, there, absent):
+    system = make_system(small_params, row, 0, weights=None)
+    images = torch.rand(2, 2, 3, 64, 64)
+    batch = {"high": images[0], "low": images[1], "label": torch.tensor([0, 1])}
+    seen = look(system, batch | {"mask": torch.ones(2, 1, 64, 64)})
+    fig = architecture(system, seen, {"high": FACES[0], "low": FACES[1], "mask": MASKS[1]})
+    drawn = [text for text in fig.axes[0].texts if text.get_text()]
+    words = "\n".join(text.get_text() for text in drawn)
+    assert all(w in words for w in there) and not any(w in words for w in absent)
+    fig.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in drawn]
+    whole = fig.bbox
+    assert all(whole.x0 <= b.x0 and b.x1 <= whole.x1 and b.y0 >= whole.y0 for b in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_sentences_say_what_the_tables_say(small_params):
+    frame = table().assign(reference="a", confidence=0.95, balanced_acc_val=np.nan)
+    for m, value in (("", 0.05), ("_lo", 0.01), ("_hi", 0.09), ("_p_holm", 0.03)):
+        frame[f"diff_auc{m}"] = np.where(frame["row"] == "b", value, np.nan)
+    frame.loc[frame["row"] == "b", "auc"] += 0.02
+    assert sentences.reached(frame) == (
+        "At c40 “B (collapsed in 1 of 2 seeds)” has the highest AUC, 92.0 (80.0 to 95.0), "
+        "+5.0 (+1.0 to +9.0) * to “A”; 1 of 1 rows differ from “A” by an interval without zero."
+    )
+    said = sentences.learning(history(seeds=(0,)), {"plain": "P", "both": "B"})
+    assert "between 80 percent (“P”) and 80 (“P”)" in said and "2 of 2 rows still rise" in said
+    people = {"target": ["0", "1", "2", "3"], "source": ["1", "0", "3", "2"], "label": 1}
+    faces = pd.DataFrame(people)
+    alike = sentences.ratio([1, 2, 1, 2], 2, faces, small_params.table1)  # in both pairs
+    assert alike == "0.75 (0.75 to 0.75)"
+    apart = sentences.ratio([1, 1, 0, 0], 1, faces, small_params.table1, 100)
+    assert apart.startswith("50.0 (0.0 to 100.0)")

@@ -33,8 +33,6 @@ def test_attention_supervision_by_hand():
     assert losses.attention_supervision(m, target, "l1", "sum").item() == pytest.approx(0.75, 1e-5)
     bce = (math.log(2) - math.log(0.75)) / 4
     assert losses.attention_supervision(m, target, "bce").item() == pytest.approx(bce, 1e-5)
-    with pytest.raises(ValueError, match="expected l1 or bce"):
-        losses.attention_supervision(m, target, "dice")
 
 
 def test_attention_transfer_moves_low_only_unless_told():
@@ -53,8 +51,6 @@ def test_attention_transfer_moves_low_only_unless_told():
     assert losses.attention_transfer(a, 0.1 * a, "l2").item() == pytest.approx(0.0, abs=1e-6)
     flat = torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)
     assert losses.attention_transfer(a.bfloat16(), flat, "l2", "sum").item() == pytest.approx(1.0)
-    with pytest.raises(ValueError, match="expected l1 or l2"):
-        losses.attention_transfer(a, b, "cosine")
 
 
 def test_metric_hinge_by_hand():
@@ -115,9 +111,8 @@ def test_total_weighs_each_term_and_wants_a_weight(small_params):
     system.weights = {"cls": 1.0, "at": 0.5, "gan": 9.0}
     terms = {"cls": torch.tensor(2.0), "at": torch.tensor(3.0)}
     assert system.loss(terms).item() == pytest.approx(3.5)
-    system.weights = {"cls": 1.0}
-    with pytest.raises(ValueError, match="no weight"):
-        system.loss(terms)
+    with pytest.raises(KeyError, match="dis"):
+        system.loss(terms | {"dis": torch.tensor(1.0)})
 
 
 def test_distillation_by_hand_and_it_moves_the_low_quality_alone():

@@ -29,8 +29,9 @@ def params(small_params) -> Params:
     raw["study"] |= {"rows": ["steg"], "seeds": [0]}  # Table 2 trains the others
     small = {"bootstrap": 20}
     raw["table1"] |= {"rows": ROWS, "compression": ROWS, "left_out": []} | small
+    raw["table1"] |= {"reference": "xception", "ours": "ours", "headline": ["ours", "xception"]}
     raw["table2"] |= {"rows": ROWS, "reference": "xception"} | small
-    raw["robustness"] |= {"rows": ROWS}
+    raw["robustness"] |= {"rows": ROWS, "reference": "xception"}
     raw["attention"] |= {"rows": ["ours"], "frames": 1, "factorial": []}
     raw["detect"] |= {"row": "ours"}
     return Params(**raw)

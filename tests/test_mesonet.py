@@ -12,7 +12,7 @@ from scipy.signal import correlate
 from acfd.baselines.layers import SameMaxPool
 from acfd.baselines.mesonet import load_keras, meso4, mesoinception4
 from acfd.method.backbone import WeightsError
-from acfd.method.model import OneBranch
+from acfd.params import Params
 from acfd.runs.run import make_system
 
 MESO4 = [(3, 3, 3, 8), (5, 5, 8, 8), (5, 5, 8, 16), (5, 5, 16, 16)]
@@ -113,14 +113,12 @@ class InNumpy:
 
     def real(self, x):
         """Probability of real for images in [0, 1], and the hidden layer."""
-        if len(self.of["conv2d"]) == 4:
-            for n, window in enumerate((2, 2, 2, 4)):
-                x = self.norm_and_pool(self.conv(x, n), n, window)
-        else:
-            x = self.norm_and_pool(self.inception(x, 0), 0, 2)
-            x = self.norm_and_pool(self.inception(x, 7), 1, 2)
-            x = self.norm_and_pool(self.conv(x, 14), 2, 2)
-            x = self.norm_and_pool(self.conv(x, 15), 3, 4)
+        first = [self.conv] * 4
+        at = [0, 1, 2, 3]
+        if len(self.of["conv2d"]) > 4:
+            first, at = [self.inception] * 2 + [self.conv] * 2, [0, 7, 14, 15]
+        for n, window in enumerate((2, 2, 2, 4)):
+            x = self.norm_and_pool(first[n](x, at[n]), n, window)
         hidden, last = self.of["dense"]
         x = x.reshape(len(x), -1) @ hidden["kernel"] + hidden["bias"]
         x = np.where(x > 0, x, 0.1 * x)
@@ -142,34 +140,45 @@ def test_published_weights_say_the_same_as_in_numpy(name, tmp_path):
     assert out.feature.shape == (3, 16) and out.attention is None and out.mid is None
 
 
-def test_every_way_of_giving_them_is_the_same(tmp_path):
+def test_every_kind_of_file_is_read_alike(tmp_path):
     layers = keras_weights("mesoinception4")
     unnumbered = {n.removesuffix("_1"): v for n, v in layers.items()}
     backwards = dict(reversed(layers.items()))  # 10 before 2, as a file has them, does not matter
-    saved = write_h5(tmp_path / "saved.h5", layers, top="model_weights")
-    with h5py.File(saved, "a") as file:
+    files = [
+        write_h5(tmp_path / "plain.h5", layers),
+        write_h5(tmp_path / "unnumbered.h5", unnumbered),
+        write_h5(tmp_path / "backwards.h5", backwards),
+        write_h5(tmp_path / "flat.h5", unnumbered, outer=False),
+        write_h5(tmp_path / "saved.h5", layers, top="model_weights"),
+    ]
+    with h5py.File(files[-1], "a") as file:
         file.create_dataset("optimizer_weights/adam/conv2d_1/kernel/m:0", data=np.zeros(3))
-    sources = [layers, unnumbered, backwards, saved]
-    sources.append(write_h5(tmp_path / "flat.h5", unnumbered, outer=False))
     states = []
-    for source in sources:
-        net = OneBranch(mesoinception4(64, seed=len(states)))
-        load_keras(net, source)
+    for file in files:
+        net = mesoinception4(64, seed=len(states))
+        load_keras(net, file)
         states.append(net.state_dict())
     for state in states[1:]:
         assert all(torch.equal(states[0][k], state[k]) for k in state)
 
 
 def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
-    layers = keras_weights("meso4")
-    file = str(write_h5(tmp_path / "weights.h5", layers))
-    model = small_params.model.model_copy(update={"weights": file})
-    p = small_params.model_copy(update={"model": model})
-    net = OneBranch(meso4(p.faces.size, seed=1))
-    load_keras(net, layers)
-    state = make_system(p, "meso4", 0).net.state_dict()
+    file = write_h5(tmp_path / "weights.h5", keras_weights("meso4"))
+    raw = small_params.model_dump()
+    raw["rows"]["meso4"]["set"]["model"] |= {"weights": str(file)}
+    p = Params(**raw)
+    net = meso4(p.faces.size, seed=1)
+    load_keras(net, file)
+    state = make_system(p, "meso4", 0).deployed.state_dict()
     assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
+    file.unlink()
     assert make_system(p, "meso4", 0, weights=None)  # for a state that is loaded next: no file
+    says = r"model\.weights: .*weights\.h5 is not a Keras weight file of a MesoNet.*auto to start"
+    with pytest.raises(WeightsError, match=says):
+        make_system(p, "meso4", 0)
+    file.write_text("no")
+    with pytest.raises(WeightsError, match=says):
+        make_system(p, "meso4", 0)
 
 
 @pytest.mark.parametrize(
@@ -179,27 +188,21 @@ def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
         (lambda w: w["dense_2"].pop("bias"), r"dense_2 has kernel, expected kernel, bias"),
         (
             lambda w: w["dense_1"].update(kernel=np.zeros((1024, 16))),
-            r"dense_1/kernel is 1024 x 16, expected 64 x 16; the net was made for 64 px",
+            r"dense_1/kernel has the shape \(1024, 16\), which .* for 64 px \(model\.input\)",
+        ),
+        (
+            lambda w: w.update(keras_weights("mesoinception4")),
+            r"w\.h5: 16 conv2d layers .* the other of Meso-4",
         ),
     ],
 )
-def test_wrong_weights_are_named_and_change_nothing(change, says):
+def test_wrong_weights_are_named_and_change_nothing(change, says, tmp_path):
     net = meso4(64, seed=0)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     change(layers := keras_weights("meso4"))
     with pytest.raises(WeightsError, match=says):
-        load_keras(net, layers)
+        load_keras(net, write_h5(tmp_path / "w.h5", layers))
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
-
-
-def test_wrong_files_are_named(tmp_path):
-    net = meso4(64, seed=0)
-    (tmp_path / "text.h5").write_text("no")
-    with pytest.raises(WeightsError, match=r"text\.h5: not an HDF5 file"):
-        load_keras(net, tmp_path / "text.h5")
-    other = write_h5(tmp_path / "other.h5", keras_weights("mesoinception4"))
-    with pytest.raises(WeightsError, match=r"other\.h5: 16 conv2d layers .* the other of Meso-4"):
-        load_keras(net, other)
 
 
 def test_max_pool_pads_as_tensorflow():

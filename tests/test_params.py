@@ -16,16 +16,13 @@ def edit(tmp_path):
     """Write params.yaml with one value changed; returns its path."""
 
     def write(key: str, value) -> Path:
-        yaml = YAML()
-        content = yaml.load((STATE / "params.yaml").read_text())
+        content = at = YAML(typ="safe").load(STATE / "params.yaml")
         *sections, last = key.split(".")
-        at = content
         for section in sections:
             at = at[section]
         at[last] = value
         path = tmp_path / "params.yaml"
-        with path.open("w") as f:
-            yaml.dump(content, f)
+        YAML().dump(content, path)
         return path
 
     return write
@@ -35,6 +32,7 @@ def edit(tmp_path):
     ("key", "value", "says"),
     [
         ("train.lrr", 0.1, "train.lrr: unknown key"),
+        ("train.average", 0.99, "train.average: is gone"),
         ("loss.dis", -0.1, "loss.dis"),
         ("loss.radius_real", 80.0, "radius_real 80.0 must be below radius_fake 75.0"),
         ("train.epochs", 2.5, "train.epochs"),
@@ -51,9 +49,9 @@ def edit(tmp_path):
         ("table1.left_out", ["ours"], "names ours, which is trained on all that it is tested on"),
         ("table1.ours", "nobody", "table1 compares with nobody"),
         ("table1.headline", ["ours", "f3net"], "headline is ['ours', 'f3net']; expected"),
-        ("study.rows", ["nobody"], "study.rows names nobody"),
+        ("study.rows", ["nobody"], "study.rows: nobody, which rows"),
         ("robustness.levels.h264", [52], "expected levels from 0 "),
-        ("attention.factorial", ["left_ours"], "attention.factorial: the row left_ours is not"),
+        ("attention.factorial", ["left_ours"], "attention.factorial: left_ours, not trained"),
         ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
         ("study.seeds", [0, 0], "study: seeds is [0, 0]; expected each once"),
@@ -74,10 +72,10 @@ def test_a_missing_key_and_file_are_named(tmp_path):
         params.load(tmp_path / "other.yaml")
 
 
-def test_exponents_are_numbers(edit):
-    path = edit("train.lr", 0.0001)
-    path.write_text(path.read_text().replace("lr: 0.0001", "lr: 1e-4", 1))
-    assert params.load(path).train.lr == 1e-4
+def test_exponents_are_numbers(tmp_path):
+    text = (STATE / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("lr: 0.0003 ", "lr: 1e-4 ", 1))
+    assert params.load(tmp_path / "params.yaml").train.lr == 1e-4
 
 
 def test_a_row_lays_its_set_over_the_sections():
@@ -100,22 +98,16 @@ def test_run_key_changes_with_what_is_trained_and_with_nothing_else(edit):
     assert key == params.load(edit("rows.eq5_literal.title", "x")).run_key("cls_at", 0)
 
 
-PRESETS = sorted(p.stem for p in (STATE / "presets").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_keeps_comments_others_may_follow_and_pocket_undoes_them(tmp_path, name):
-    file = tmp_path / "params.yaml"
+def test_presets_follow_one_another_keep_comments_and_pocket_undoes_them(tmp_path):
+    file, presets = tmp_path / "params.yaml", STATE / "presets"
     original = (STATE / "params.yaml").read_text()
     file.write_text(original)
-    params.apply_preset(name, file, STATE / "presets")
-    assert params.load(file).preset == name
     comments = [line.split("#", 1)[1] for line in original.splitlines() if "#" in line]
-    after = file.read_text()
-    assert all(c in after for c in comments)
-    for then in (*PRESETS, "pocket"):
-        params.apply_preset(then, file, STATE / "presets")
-        assert params.load(file).preset == then
+    for name in (*sorted(p.stem for p in presets.glob("*.yaml")), "pocket"):
+        params.apply_preset(name, file, presets)
+        assert params.load(file).preset == name
+        after = file.read_text()
+        assert all(c in after for c in comments)
     assert params.load(file) == params.load(STATE / "params.yaml")
 
 
@@ -125,10 +117,8 @@ def test_a_preset_keeps_comments_others_may_follow_and_pocket_undoes_them(tmp_pa
 def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
     file, preset = tmp_path / "params.yaml", tmp_path / "mine.yaml"
     file.write_bytes(content)
-    preset.write_text("train: {epochs: 1}\n")
-    for read in (params.load, lambda _: params.apply_preset("mine", file, tmp_path)):
-        with pytest.raises(ParamsError, match=r"params\.yaml|not a key of params"):
-            read(file)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        params.load(file)
     file.write_text((STATE / "params.yaml").read_text())
     preset.write_bytes(content)
     with pytest.raises(ParamsError, match=r"mine\.yaml: "):

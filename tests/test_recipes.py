@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pandas as pd
-import pytest
 
 from acfd import sources
 from acfd.paths import Paths
@@ -12,10 +11,10 @@ from acfd.videos import recipes
 
 
 def test_of_generated_videos_parameters_and_code_are_all(make_params, tmp_path, monkeypatch):
-    p = make_params()
     digests = []
     for name in ("here", "there"):
         paths = Paths("pocket", tmp_path / name)
+        assert recipes.key(paths, "videos") == ""
         p = make_params(data={"root": str(tmp_path / name / "videos")}, compute={"jobs": 2})
         digests.append((recipes.videos(p, paths), recipes.faces(p, paths)))
         assert digests[-1] == (recipes.key(paths, "videos"), recipes.key(paths, "faces"))
@@ -52,8 +51,3 @@ def test_of_files_that_are_not_generated_their_content_counts(make_params, make_
     assert changed != first
     path.unlink()
     assert recipes.videos(p, paths) not in (first, changed)
-
-
-@pytest.mark.parametrize("what", ["videos", "faces", "copies"])
-def test_what_is_not_there_has_no_key(tmp_path, what):
-    assert recipes.key(Paths("pocket", tmp_path), what) == ""

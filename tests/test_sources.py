@@ -11,7 +11,7 @@ from acfd import params, sources
 
 TOP = Path(__file__).parents[1]
 METHOD = {"method.backbone", "method.losses", "method.model", "method.system", "method.two_branch"}
-RUNS = {"runs.run", "runs.pairs", "runs.state", "runs.train", "runs.distributed"}
+RUNS = {"runs.run", "runs.pairs", "runs.loop", "runs.train", "runs.distributed"}
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def package(tmp_path, monkeypatch, study):
     copy = Package(tmp_path, monkeypatch)
     rows = {f"rows.{row}" for row in study.rows}
     assert copy.stale(study) == set(sources.STAGES) | rows
-    sources.key.cache_clear()
+    sources.made_by.cache_clear()
     yield copy
-    sources.key.cache_clear()
+    sources.made_by.cache_clear()
 
 
 def test_a_row_depends_on_its_own_system_and_on_what_it_makes_afresh(study):
@@ -72,7 +72,7 @@ def test_videos_depend_on_no_figure_and_no_check_and_faces_on_all_that_cuts_them
         "media.video",
     } <= videos
     assert not {"figures", "results.table", "videos.check", "faces.crops"} & videos
-    assert {"media.track", "media.video", "media.degrade", "media.centerface"} <= faces
+    assert {"media.track", "media.video", "media.codecs", "media.centerface"} <= faces
     assert {"faces.crops", "videos.compress"} <= faces
     assert not {"figures", "results.table"} & (faces | set(sources.of_stage("copies")))
     assert {"results.table2", "results.metrics", "figures"} <= set(sources.of_stage("table2"))
@@ -81,7 +81,7 @@ def test_videos_depend_on_no_figure_and_no_check_and_faces_on_all_that_cuts_them
 def test_what_decides_nothing_makes_nothing_stale(study, package):
     package.change("acfd/runs/train.py", '"""Training: ', '"""Another text: ')
     package.change("acfd/runs/train.py", "VANISHED = 0.05", "# why\nVANISHED = 0.05  # so much")
-    package.change("acfd/faces/extract.py", "expected i/n with i", "it should be i/n with i")
+    package.change("acfd/faces/extract.py", "none of its {len(of)}", "not one of its {len(of)}")
     package.change("notebooks/03_train.ipynb", "# 3. Train", "# 3. Training, in other words")
     package.change("notebooks/04_table1.ipynb", '"outputs": []', '"outputs": [{"a": 1}]')
     assert package.stale(study) == set()
@@ -118,6 +118,6 @@ def test_the_same_code_in_another_place_has_the_same_digests(study, package):
     elsewhere = {stage: sources.of_stage(stage) for stage in sources.STAGES}
     made = {what: sources.made_by(what) for what in sources.MADE_BY}
     sources.TOP = TOP / "acfd"
-    sources.key.cache_clear()
+    sources.made_by.cache_clear()
     assert elsewhere == {stage: sources.of_stage(stage) for stage in sources.STAGES}
     assert made == {what: sources.made_by(what) for what in sources.MADE_BY}

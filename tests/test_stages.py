@@ -31,15 +31,12 @@ def test_no_stage_depends_on_pixels_that_differ_from_machine_to_machine():
         assert all(d.startswith("results/") for d in STAGES[name]["deps"]), "what is in git"
 
 
-def test_training_depends_on_no_title_and_no_number_of_the_paper():
+def test_training_depends_on_no_title_and_table_2_comes_before_what_table_1_trains():
     for name in ("train", "train2"):
         named = [p for p in STAGES[name]["params"] if str(p).startswith("rows")]
         assert named == ["rows.${item.row}.system", "rows.${item.row}.set"]
     for stage in ("table1", "table2", "attention", "curves"):  # where they are shown
         assert "rows" in STAGES[stage]["params"]
-
-
-def test_table_2_comes_before_what_table_1_trains():
     order = list(STAGES)
     assert order.index("table2") < order.index("train")
     assert STAGES["table2"]["deps"] == ["results/${item.preset}/metrics/runs/table2"]

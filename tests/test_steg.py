@@ -16,6 +16,7 @@ from trained import changed, study_at
 from acfd.baselines import steg
 from acfd.params import Params
 from acfd.runs import run
+from acfd.runs.distributed import make_fabric
 from acfd.runs.run import make_system
 from acfd.scores import score
 
@@ -114,27 +115,24 @@ def test_it_fits_scores_and_repeats(study, qualities):
 
 
 def test_what_cannot_be_fitted_is_said(study, tmp_path):
-    p, _ = study("a", blend=0.5)
-    system = make_system(p, "steg", 0)
-    rows = SimpleNamespace(rows=[np.arange(8), np.arange(8, 16)])
-    arguments = (None, rows, None, p.for_row("steg"), 0, tmp_path)
+    fabric = make_fabric(study("a")[0].compute)
+
+    def fit(p, forged):
+        system = make_system(p, "steg", 0)
+        batches = SimpleNamespace(rows=[np.arange(8), forged])
+        data = SimpleNamespace(table=None)
+        return system.fit(data, batches, None, p.for_row("steg"), 0, tmp_path, fabric)
+
     with pytest.raises(ValueError, match=r"augment\.blend is 0\.5.*as they are stored"):
-        system.fit(*arguments, progress=False)
-    p, _ = study("b")
-    system = make_system(p, "steg", 0)
-    for forged, says in (([8, 9, 10], "8 real and 3 forged"), ([], "8 real and 0 forged")):
-        rows.rows[1] = np.array(forged, int)
-        with pytest.raises(ValueError, match=rf"too few faces for the SVM: {says}"):
-            system.fit(None, rows, None, p.for_row("steg"), 0, tmp_path, progress=False)
-    assert not list(tmp_path.rglob("state.pt"))
-    # nothing was fitted either: the network is the one that it was
-    assert int(system.deployed.quantiser) == 1 and not system.deployed.mean.any()
+        fit(study("b", blend=0.5)[0], np.arange(8, 16))
+    with pytest.raises(ValueError, match="too few faces for the SVM: 8 real and 3 forged"):
+        fit(study("c")[0], np.array([8, 9, 10]))
 
 
 def test_several_processes_are_refused(study, monkeypatch):
     """Each would fit the whole; it is said before any face is read."""
     p, paths = study("a")
-    fabric = run.make_fabric(p.compute)
+    fabric = make_fabric(p.compute)
     fake = SimpleNamespace(global_rank=1, world_size=2, device=fabric.device)
     monkeypatch.setattr(run, "make_fabric", lambda _: fake)
     with pytest.raises(run.TrainingError, match="steg is not trained by gradients"):

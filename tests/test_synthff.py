@@ -37,6 +37,7 @@ TOP = Path(__file__).parents[1]
 METHODS = list(forgeries.METHODS)
 COMPRESSIONS = ("raw", "c23", "c40")
 VARIETIES = ("narrow", "wide")
+LAST = ("004", "005")  # the last pair of `small`
 
 
 def small(
@@ -114,6 +115,7 @@ def test_the_tree_is_whole(tree):
         assert survey(tree, METHODS, high, low, progress=False).problems.empty
     clips = tree.clips(METHODS)
     assert len(clips) == 6 * 5
+    assert tree.splits() == {"train": [("000", "001")], "val": [("002", "003")], "test": [LAST]}
     for clip in clips:
         info = probe(tree.video_path(clip, "c23"))
         assert (info.frames, info.width, info.height, info.fps) == (3, 128, 128, 25.0)
@@ -122,17 +124,6 @@ def test_the_tree_is_whole(tree):
     assert (size[0] > 3 * size[1]).all() and (size[1] > 1.15 * size[2]).all()
     assert not list(tree.root.rglob(".*"))
     assert not list((tree.root.parent / "scratch").rglob("*.npz"))
-
-
-def test_no_person_is_in_two_splits_and_pairs_stay_within_one(tree):
-    splits = tree.splits()
-    assert {s: len(pairs) for s, pairs in splits.items()} == {"train": 1, "val": 1, "test": 1}
-    home = {name: split for split, pairs in splits.items() for pair in pairs for name in pair}
-    assert len(home) == 6
-    for clip in forged(tree):
-        assert home[clip.target] == home[clip.source] == clip.split
-    videos = {p.stem for p in tree.root.rglob("*_*.mp4")}
-    assert videos == {f"{a}_{b}" for ps in splits.values() for p in ps for a, b in (p, p[::-1])}
 
 
 def test_outside_the_mask_a_forgery_is_its_real_video(tree):
@@ -206,16 +197,12 @@ def noise_of(groups: np.ndarray) -> float:
     return float(np.sqrt((2 * n + 1) / (12 * n * n)))
 
 
-def softer(frames: np.ndarray) -> np.ndarray:
-    """A leak for the controls: the whole frame very slightly blurred."""
-    return np.stack([cv2.GaussianBlur(f, (0, 0), 0.6) for f in frames])
-
-
 @lru_cache
-def pixels(tree: Tree, compression: str, spoil: Callable | None = None) -> dict[str, tuple]:
+def pixels(tree: Tree, compression: str, leak: bool = False) -> dict[str, tuple]:
     """Every forged clip and its real clip, described outside and inside the same mask.
 
     For "outside" and "inside": features, labels, pairs of people (clips x 30, clips, clips).
+    leak, for the controls: forged frames are very slightly blurred.
     """
     reals, rows = {}, {"outside": [], "inside": []}
     for clip in forged(tree):
@@ -224,7 +211,9 @@ def pixels(tree: Tree, compression: str, spoil: Callable | None = None) -> dict[
         if clip.target not in reals:
             reals[clip.target] = features(frames_of(tree.video_path(real_of(clip), compression)))
         fake = frames_of(tree.video_path(clip, compression))
-        fake = features(fake if spoil is None else spoil(fake))
+        fake = features(
+            np.stack([cv2.GaussianBlur(f, (0, 0), 0.6) for f in fake]) if leak else fake
+        )
         for where, region in (("outside", beyond), ("inside", mask > 100)):
             for label, maps in ((0, reals[clip.target]), (1, fake)):
                 rows[where].append((described(maps, region), label, int(clip.target) // 2))
@@ -239,7 +228,7 @@ def test_pixels_outside_the_mask_say_nothing(crowds, variety, compression):
 
 
 def test_a_leak_outside_the_mask_would_be_seen(crowds):
-    x, label, groups = pixels(crowds("narrow"), "c23", softer)["outside"]
+    x, label, groups = pixels(crowds("narrow"), "c23", leak=True)["outside"]
     assert auc(x, label, groups) > 0.5 + 2 * noise_of(groups)
 
 
@@ -294,8 +283,7 @@ def test_a_killed_build_goes_on(tree, rendered, tmp_path):
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(root)]
     run = subprocess.Popen(command, cwd=TOP)  # one process: it makes the clips itself
-    deadline = time.monotonic() + 120
-    while len(list(root.rglob("[!.]*.mp4"))) < 20 and time.monotonic() < deadline:
+    while len(list(root.rglob("[!.]*.mp4"))) < 20:
         assert run.poll() is None, "the build ended before it could be killed"
         time.sleep(0.02)
     run.kill()
@@ -312,15 +300,12 @@ def test_other_parameters_rebuild_and_another_seed_differs(tree, tmp_path):
     root = tmp_path / "videos"
     shutil.copytree(tree.root, root)
     (root / "index.csv").write_text("not SynthFF's")
-    other = make(small(seed=6, methods=["Deepfakes"], frames=2), root)
+    make(small(seed=6, methods=["Deepfakes"], frames=2), root)
     before, after = contents(tree.root), contents(root)
     assert after["index.csv"] == b"not SynthFF's"
     videos = [name for name in after if name.endswith(".mp4")]
     assert len(videos) == 6 * 3 + 6 * 4, "the old seed's videos are still there"
     assert all(after[name] != before[name] for name in videos)
-    clip = tree.clips([])[0]
-    first, now = (frames_of(t.video_path(clip, "raw")) for t in (tree, other))
-    assert len(now) == 2 and np.abs(now.astype(float) - first[:2]).mean() > 5
 
 
 def test_a_strangers_tree_is_left_alone_and_a_method_that_it_lacks_named(tmp_path):

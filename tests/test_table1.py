@@ -78,7 +78,7 @@ def write_info(paths: Paths, row: str, seed: int = 0, **info):
     path = paths.summary(row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {"collapsed": False, "deployed_parameters": 1000, "parameters": 2000}
-    said |= {"seconds": 10.0 + 20 * seed, "images_per_second": 50.0}
+    said |= {"seconds": 10.0 + 20 * seed, "images_per_second": 50.0, "machine": "2 cores"}
     path.write_text(json.dumps(said | info))
 
 
@@ -155,12 +155,6 @@ def test_a_row_that_still_rises_has_a_dagger(paths, write_history):
     assert "Xception † |" in markdown.left_out(table1.left_out(p, paths))
 
 
-def test_a_history_of_another_version_is_named(paths):
-    paths.history("ours", 0).write_text("epoch,val_auc\n1,0.5\n")
-    with pytest.raises(TableError, match=r"ours-s0.csv: no column step; found epoch, val_auc"):
-        table1.table1(study(), paths)
-
-
 def test_all_comparisons_but_the_headline_are_corrected(paths):
     rng = np.random.default_rng(1)  # people differ, or no p is between 0 and 1
     change(paths, ROWS, lambda s: s.assign(score=s["label"] / 4 + rng.random(len(s))))
@@ -222,30 +216,9 @@ def test_a_manipulation_left_out(paths):
     assert t[["seen_row", "seen_auc", "diff_auc"]].isna().all(axis=None)
 
 
-def test_runs_that_do_not_say_what_they_cost(paths):
-    paths.summary("ours", 0).write_text('{"collapsed": false, "seconds": 1}')
-    said = r"ours-s0.json: no deployed_parameters, images_per_second; make it again"
-    with pytest.raises(TableError, match=said):
-        table1.table1(study(), paths)
-
-
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        (
-            lambda s: s[(s["video"] != "004") | (s["compression"] == "c40")],
-            r"meso4-s0 at c40 and meso4-s0 at c23 are not.*original 004 frame 0",
-        ),
-        (
-            lambda s: s[s["method"] != "FaceSwap"],
-            r"meso4-s0.parquet: nothing of FaceSwap in test c23",
-        ),
-        (lambda s: s[s["compression"] == "c40"], r"meso4-s0.parquet: no scores at c23, found c40"),
-    ],
-)
-def test_scores_that_cannot_be_compared(paths, how, said):
-    change(paths, ROWS, how)
-    with pytest.raises(TableError, match=said):
+def test_a_manipulation_that_was_not_scored_is_named(paths):
+    change(paths, ROWS, lambda s: s[s["method"] != "FaceSwap"])
+    with pytest.raises(TableError, match=r"meso4-s0.parquet: nothing of FaceSwap in test"):
         table1.table1(study(), paths)
 
 
@@ -264,6 +237,7 @@ def test_the_notebook_makes_everything_and_its_claims_hold(
     assert {f.stem for f in (paths.figures / "table1").iterdir()} == drawn
     made = ("table1", "compression", "left_out")
     assert {f.name for f in paths.tables.iterdir()} == {f"{name}.csv" for name in made}
-    found = json.loads((paths.metrics / "table1.json").read_text())
+    folder = paths.metrics / "table1"
+    found = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
     assert found["ours"]["auc"] == 0.875 and "drop_auc" not in found["meso4"]
-    assert found["ours"].get("drop_auc_hi") == (None if setting else 0.125)
+    assert ("drop_auc" in found["ours"]) == (not setting)

@@ -19,9 +19,9 @@ from acfd.method import losses
 from acfd.method.model import Output
 from acfd.results import maps, table
 from acfd.runs import run, train
+from acfd.runs.distributed import make_fabric
+from acfd.runs.loop import History, Loop, TrainingError, _parts
 from acfd.runs.run import make_system
-from acfd.runs.state import Loop, _parts
-from acfd.runs.train import TrainingError
 from acfd.scores import score
 
 
@@ -159,7 +159,7 @@ def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch)
 def test_the_rate_rises_and_falls_as_the_schedule_says(small_params, tmp_path):
     p = changed(small_params, train={"steps": 20, "epoch_steps": 10, "warm_up": 0.2})
     system = make_system(p, "cls_at", 0, weights=None)
-    state = Loop(system, p, train.make_fabric(p.compute), tmp_path, steps=20)
+    state = Loop(system, p, make_fabric(p.compute), tmp_path, steps=20)
     rates = []
     for _ in range(20):
         state.optimiser.step()
@@ -171,7 +171,7 @@ def test_the_rate_rises_and_falls_as_the_schedule_says(small_params, tmp_path):
     assert 0 < rates[-1, 0] < 0.05 * p.train.lr
     assert np.allclose(rates[:, 1], rates[:, 0] * p.train.attention_lr_scale)
     constant = changed(p, train={"schedule": "constant", "optimiser": "adam"})
-    state = Loop(system, constant, train.make_fabric(p.compute), tmp_path)
+    state = Loop(system, constant, make_fabric(p.compute), tmp_path)
     assert state.schedule is None and type(state.optimiser.optimizer) is torch.optim.Adam
 
 
@@ -217,13 +217,13 @@ def test_a_vanished_map_stops_the_run_unless_told(study, monkeypatch):
 )
 def test_what_counts_as_collapsed(small_params, form, inside, outside, collapsed, stops):
     last = {"attention_inside": inside, "attention_outside": outside}
-    history = train.History(epochs=[last], kept_epoch=1)
-    train._judge(history, small_params.train, form)
-    assert (history.collapsed, history.stopped == "collapsed") == (collapsed, stops)
-    sound = {"attention_inside": 0.6, "attention_outside": 0.1}  # of the weights that are kept
-    history = train.History(epochs=[sound, last], kept_epoch=1)
-    train._judge(history, small_params.train, form)
-    assert not history.collapsed
+    sound = {"attention_inside": 0.6, "attention_outside": 0.1}
+    # of the weights that are kept, the last epoch's or sound ones
+    for epochs, expected in (([last], collapsed), ([sound, last], False)):
+        history = History(epochs=epochs, kept_epoch=1)
+        train._judge(history, small_params.train, form)
+        assert history.collapsed == expected
+        assert (history.stopped == "collapsed") == stops
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(study):
@@ -282,7 +282,7 @@ def test_a_glance_for_the_critic_leaves_no_trace_in_batch_norms(study):
     p, paths = study
     p = changed(p, train={"accumulate": 2, "batch": 8})
     system = make_system(p, "cls_at_dis_gan", 0, weights=None)
-    state = Loop(system, system.params, train.make_fabric(p.compute), paths.top)
+    state = Loop(system, system.params, make_fabric(p.compute), paths.top)
     system.net.train()
     before = {k: v.clone() for k, v in system.net.state_dict().items() if "running" in k}
     images = torch.rand(8, 3, 64, 64)

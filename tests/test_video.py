@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import remux
 
-from acfd.media.video import VideoError, probe, read_frames, write_video
+from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
 
 
 def clip(frames=12, width=65, height=49, colour=True):
@@ -27,31 +27,25 @@ def good(tmp_path):
     return tmp_path / "good.mp4"
 
 
-def with_index_first(source, target):
-    """The same packets with the index in front, as a download that breaks off would have it."""
-    remux(source, target, movflags="faststart")
-
-
-def test_raw_gives_the_very_pixels_back_at_an_odd_size(tmp_path):
-    path = tmp_path / "raw.mp4"
-    write_video(path, clip(), 25.0, codec="libx264rgb", crf=0, pix_fmt="rgb24")
-    for (i, found), expected in zip(read_frames(path), clip(), strict=True):
-        assert np.array_equal(found, expected), i
+@pytest.mark.parametrize("colour", [True, False])
+def test_lossless_gives_the_very_pixels_back_at_an_odd_size(tmp_path, colour):
+    write_video(tmp_path / "raw.mp4", clip(colour=colour), 25.0, **LOSSLESS)
+    frames = zip(read_frames(tmp_path / "raw.mp4"), clip(colour=colour), strict=True)
+    for (i, found), expected in frames:
+        assert np.array_equal(found, expected if colour else np.dstack([expected] * 3)), i
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv420p"])
 def test_stronger_compression_is_smaller_and_worse(tmp_path, pix_fmt):
     size = {"width": 64, "height": 48}  # 4:2:0 needs even sides
-    error, bytes_ = {}, {}
-    for crf in (23, 40):
-        path = tmp_path / f"{crf}.mp4"
-        write_video(path, clip(**size), 25.0, crf=crf, pix_fmt=pix_fmt)
+    error, paths = [], [tmp_path / "23.mp4", tmp_path / "40.mp4"]
+    for path in paths:
+        write_video(path, clip(**size), 25.0, crf=int(path.stem), pix_fmt=pix_fmt)
         pairs = zip(read_frames(path), clip(**size), strict=True)
-        error[crf] = np.mean([np.abs(f.astype(int) - e).mean() for (_, f), e in pairs])
-        bytes_[crf] = path.stat().st_size
+        error.append(np.mean([np.abs(f.astype(int) - e).mean() for (_, f), e in pairs]))
         assert probe(path).pix_fmt == pix_fmt
-    assert error[23] < 6 < error[40]
-    assert bytes_[40] < bytes_[23]
+    assert error[0] < 6 < error[1]
+    assert paths[0].stat().st_size > paths[1].stat().st_size
 
 
 def test_probe_says_what_was_written(good):
@@ -77,12 +71,6 @@ def test_same_frames_same_bytes_whatever_lies_in_memory_beside_them(tmp_path):
     assert len(found) == 1
 
 
-def test_grey_frames_come_back_grey(tmp_path):
-    write_video(tmp_path / "mask.mp4", clip(colour=False), 25.0, crf=10)
-    for (_, found), expected in zip(read_frames(tmp_path / "mask.mp4"), clip(colour=False)):
-        assert np.abs(found.astype(int) - expected[:, :, None]).mean() < 4
-
-
 def test_only_the_frames_asked_for_in_order_of_time(good):
     found = list(read_frames(good, [7, 1, 10, 1]))
     assert [i for i, _ in found] == [1, 7, 10]
@@ -95,8 +83,6 @@ def test_frames_beyond_the_end_are_an_error_with_the_count(good):
     assert next(frames)[0] == 3
     with pytest.raises(VideoError, match=r"good.mp4: 12 frames could be decoded, 100 were exp"):
         next(frames)
-    with pytest.raises(ValueError, match="frame -1 asked for"):
-        list(read_frames(good, [-1, 2]))
 
 
 @pytest.mark.parametrize(
@@ -128,16 +114,9 @@ def test_a_file_with_sound_alone_has_no_video_stream(tmp_path):
         probe(path)
 
 
-def test_cut_file_without_its_index_is_named(tmp_path, good):
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(good.read_bytes()[:-900])
-    with pytest.raises(VideoError, match=r"cut.mp4: not a readable video"):
-        probe(cut)
-
-
 @pytest.mark.parametrize("kept", [0.6, 0.8, 0.97])
 def test_cut_file_gives_its_whole_frames_under_right_numbers_then_an_error(tmp_path, good, kept):
-    with_index_first(good, tmp_path / "whole.mp4")
+    remux(good, tmp_path / "whole.mp4", movflags="faststart")  # its index comes first
     cut = tmp_path / "cut.mp4"
     cut.write_bytes((tmp_path / "whole.mp4").read_bytes()[: int(kept * good.stat().st_size)])
     info = probe(cut)
@@ -154,7 +133,7 @@ def test_cut_file_gives_its_whole_frames_under_right_numbers_then_an_error(tmp_p
 def test_cut_between_two_packets_gives_no_frame_under_a_wrong_number(tmp_path, good):
     """With B-frames, a decoder that is told to finish hands over frames from behind the cut."""
     whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
-    with_index_first(good, whole)
+    remux(good, whole, movflags="faststart")
     with av.open(str(whole)) as container:
         ends = [p.pos + p.size for p in container.demux(video=0) if p.size]
     assert len(ends) == 12

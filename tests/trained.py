@@ -20,10 +20,11 @@ from acfd.runs.run import make_system
 CHILD = """
 import sys
 from pathlib import Path
-from acfd import params, runs
+from acfd import params
 from acfd.paths import Paths
+from acfd.runs import run
 p = params.load(sys.argv[1])
-runs.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
+run.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
 """
 
 
@@ -55,8 +56,8 @@ def result(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, torch.Te
 
 def assert_same(a: tuple, b: tuple) -> None:
     """Two results, to the bit."""
-    pd.testing.assert_frame_equal(a[0], b[0], check_exact=True)
-    pd.testing.assert_frame_equal(a[1], b[1], check_exact=True)
+    for one, other in zip(a[:2], b[:2], strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert a[2].keys() == b[2].keys()
     assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
 

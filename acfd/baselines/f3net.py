@@ -27,18 +27,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.method.backbone import (
-    FEATURES,
-    MID_CHANNELS,
-    blank_weights,
-    head_and_tail,
-    imagenet_weights,
-)
+from acfd.baselines.classifier import ClassifierSystem
+from acfd.method.backbone import FEATURES, MID_CHANNELS, head_and_tail, imagenet_weights
 from acfd.method.model import OneBranch, Output
-from acfd.method.system import ClassifierSystem
 
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B; ITU-R BT.601
 LATE_CHANNELS = 1024  # after block 12
+WINDOW, STRIDE, BANDS = 10, 2, 6  # of LFS
 
 
 def dct_matrix(size: int) -> Tensor:
@@ -99,14 +94,13 @@ class Statistics(nn.Module):
     is not in the image shows in its statistics.
     """
 
-    def __init__(self, window: int = 10, stride: int = 2, bands: int = 6):
+    def __init__(self):
         super().__init__()
-        self.window, self.stride = window, stride
-        diagonals = 2 * window - 1
-        self.filters = Filters(window, [diagonals * i / bands for i in range(bands + 1)])
-        d = dct_matrix(window)
+        diagonals = 2 * WINDOW - 1
+        self.filters = Filters(WINDOW, [diagonals * i / BANDS for i in range(BANDS + 1)])
+        d = dct_matrix(WINDOW)
         # coefficient (u, v) of a window = its correlation with the outer product of rows u and v
-        kernels = torch.einsum("ui,vj->uvij", d, d).reshape(-1, 1, window, window)
+        kernels = torch.einsum("ui,vj->uvij", d, d).reshape(-1, 1, WINDOW, WINDOW)
         self.register_buffer("kernels", kernels.contiguous(), persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
@@ -114,10 +108,10 @@ class Statistics(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             grey = ((images.float() * self.luma).sum(dim=1, keepdim=True) + 1) * 127.5
             side = grey.shape[-1]
-            missing = ((side - 1) // 2 - 1) * self.stride + self.window - side
+            missing = ((side - 1) // 2 - 1) * STRIDE + WINDOW - side
             before, after = (missing + 1) // 2, missing // 2
             grey = F.pad(grey, (before, after, before, after), mode="reflect")
-            amplitudes = F.conv2d(grey, self.kernels, stride=self.stride).abs()
+            amplitudes = F.conv2d(grey, self.kernels, stride=STRIDE).abs()
             # |sum| over a band of non-negative terms: a 1 x 1 convolution with |filter|
             weight = self.filters().abs().flatten(1)[:, :, None, None]
             return torch.log10(1 + F.conv2d(amplitudes, weight))
@@ -205,7 +199,4 @@ class F3NetSystem(ClassifierSystem):
 
     @classmethod
     def network(cls, params, weights, seed):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            state = blank_weights() if weights is None else imagenet_weights(weights)
-            return OneBranch(F3Net(params.faces.size, state))
+        return OneBranch(F3Net(params.faces.size, imagenet_weights(weights)))

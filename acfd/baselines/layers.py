@@ -21,8 +21,6 @@ class Dropout(nn.Module):
 
     def __init__(self, share: float, seed: int, stream: int = 0):
         super().__init__()
-        if not 0 <= share < 1:
-            raise ValueError(f"dropout zeroes a share in [0, 1) of the values, found {share}")
         self.share, self.seed, self.stream = share, seed, stream
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
@@ -51,6 +49,13 @@ class SameMaxPool(nn.Module):
         right, bottom = (-n % self.window for n in (x.shape[3], x.shape[2]))
         if right or bottom:
             left, top = right // 2, bottom // 2
-            sides = (left, right - left, top, bottom - top)
-            x = F.pad(x, sides, value=-torch.inf)
+            x = F.pad(x, (left, right - left, top, bottom - top), value=-torch.inf)
         return F.max_pool2d(x, self.window)
+
+
+def scaled(images: Tensor, side: int) -> Tensor:
+    """B x C x S x S -> B x C x side x side; 0: as they are."""
+    if side in (0, images.shape[-1]):
+        return images
+    size = (side, side)
+    return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)

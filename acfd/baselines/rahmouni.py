@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acfd.baselines.classifier import ClassifierSystem
 from acfd.baselines.layers import Dropout
 from acfd.method.model import OneBranch, Output
-from acfd.method.system import ClassifierSystem
 
 CHANNELS = (32, 64)
 FEATURES = 1024

@@ -8,7 +8,6 @@ a high-pass filter leaves of the grey image.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +17,11 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from acfd.baselines.classifier import ClassifierSystem
 from acfd.method.model import OneBranch, Output
-from acfd.method.system import ClassifierSystem
 from acfd.runs import pairs
-from acfd.runs.train import History, Loop, make_fabric, terms_of
+from acfd.runs.loop import History, Loop
+from acfd.runs.train import terms_of
 
 CENTRE = 128  # pixels
 PATTERN = 4  # neighbouring residuals
@@ -110,17 +110,7 @@ class StegSystem(ClassifierSystem):
         return OneBranch(StegBranch())
 
     def fit(
-        self,
-        data,
-        batches,
-        validation,
-        params,
-        seed,
-        scratch,
-        *,
-        fabric=None,
-        callbacks=(),
-        progress=True,
+        self, data, batches, validation, params, seed, scratch, fabric, callbacks=(), progress=True
     ) -> History:
         """In place of train.fit, with its arguments and its kind of history: one epoch, whose
         steps are the (quantiser, C) tried, each with the loss on the training faces.
@@ -129,26 +119,30 @@ class StegSystem(ClassifierSystem):
         time that nothing is kept in scratch: a killed run starts anew. It runs in one process.
         Raises ValueError for too few faces, and where forgeries are made afresh.
         """
-        fabric, began = fabric or make_fabric(params.compute), time.perf_counter()
-        rows = _checked(batches.rows, params)
-        reading = {"fabric": fabric, "params": params, "show": progress}
+        began = time.perf_counter()
         stored = pairs.Pairs(data.table, None, seed)
-        known = pairs.InOrder(rows, params.score.batch)
-        train = _collect(stored, known, params.train.qualities, "train", **reading)
-        val = _collect(*validation, [self.judged], "val", **reading)
+        known = pairs.InOrder(_checked(batches.rows, params), params.score.batch)
 
+        def collected(data, batches, qualities):
+            loader = pairs.loader(data, batches, params.compute.workers)
+            shown = tqdm(loader, desc="faces", unit="batch", disable=not progress, leave=False)
+            return _collected(shown, qualities, fabric.device)
+
+        train, labels = collected(stored, known, params.train.qualities)
+        val, val_labels = collected(*validation, [self.judged])
         history, best = History(), None
-        tries = [(quantiser, cost) for quantiser in STEPS for cost in COSTS]
-        for quantiser, cost in tqdm(tries, desc="SVM", disable=not progress, leave=False):
-            if cost == COSTS[0]:
-                scaled = standardise(train[0][quantiser], val[0][quantiser])
-            svm, loss, auc = _try(scaled, train[1], val[1], cost)
-            record = {"loss": self.params.loss.cls * loss, "cls": loss}
-            record |= {"quantiser": quantiser, "cost": cost, "val_auc": auc}
-            history.steps.append({"epoch": 1, "step": len(history.steps) + 1} | record)
-            if best is None or auc > best["val_auc"]:  # of equals the first, which is the smaller
-                best = record
-                self.deployed.fill(quantiser, scaled.mean, scaled.scale, svm)
+        for quantiser in STEPS:
+            mean, scale = moments(train[quantiser])
+            scaled, val_scaled = ((f[quantiser] - mean) / scale for f in (train, val))
+            for cost in COSTS:
+                svm, loss = _fitted(scaled.numpy(), labels, cost)
+                auc = float(roc_auc_score(val_labels, svm.decision_function(val_scaled.numpy())))
+                record = {"loss": self.params.loss.cls * loss, "cls": loss}
+                record |= {"quantiser": quantiser, "cost": cost, "val_auc": auc}
+                history.steps.append({"epoch": 1, "step": len(history.steps) + 1} | record)
+                if best is None or auc > best["val_auc"]:  # of equals the first: the smaller one
+                    best = record
+                    self.deployed.fill(quantiser, mean, scale, svm)
         fabric.to_device(self.net)
         loop = Loop(self, params, fabric, scratch)
         found = loop.validate(pairs.loader(*validation, params.compute.workers))
@@ -178,43 +172,30 @@ def _checked(of_class: list[np.ndarray], params) -> np.ndarray:
     return np.concatenate(of_class)
 
 
-def _collect(data, batches, qualities, name, *, fabric, params, show):
-    """Features by quantiser (each N x 162) and labels (N) of every face at every quality."""
-    c = params.compute
+def _collected(loader, qualities, device) -> tuple[dict[int, Tensor], Tensor]:
+    """Features by quantiser (N x 162, float64) and labels (N) of every face at every quality."""
     found, labels = {quantiser: [] for quantiser in STEPS}, []
-    loader = pairs.loader(data, batches, c.workers, fabric.device.type == "cuda")
-    for item in tqdm(loader, desc=f"{name} faces", unit="batch", disable=not show, leave=False):
-        batch = pairs.prepare(item, fabric.device, c.channels_last)
+    for item in loader:
+        batch = pairs.prepare(item, device, channels_last=False)
         for quality in qualities:
             labels.append(item["label"])
             for quantiser, parts in found.items():
                 parts.append(features(batch[quality], quantiser).cpu())
-    return {q: torch.cat(parts) for q, parts in found.items()}, torch.cat(labels)
+    return {q: torch.cat(parts).double() for q, parts in found.items()}, torch.cat(labels)
 
 
-class Scaled(NamedTuple):
-    """Standardised features (float64) of training and validation faces, and by what: 162 each."""
-
-    mean: Tensor
-    scale: Tensor
-    train: Tensor
-    val: Tensor
-
-
-def standardise(train: Tensor, val: Tensor) -> Scaled:
-    """Features N x 162 and M x 162, so that those of training have mean 0 and deviation 1."""
-    scale, mean = torch.std_mean(train.double(), dim=0, correction=0)
+def moments(train: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and scale (float64) that give features (N x 162) mean 0 and deviation 1."""
+    scale, mean = torch.std_mean(train, dim=0, correction=0)
     scale[scale < 1e-12] = 1  # a pattern that no training face has, or all alike
-    return Scaled(mean, scale, *((f.double() - mean) / scale for f in (train, val)))
+    return mean, scale
 
 
-def _try(scaled: Scaled, labels: Tensor, val_labels: Tensor, cost: float):
-    """(SVM, loss on the training faces, AUC on the validation faces)."""
+def _fitted(features: np.ndarray, labels: Tensor, cost: float) -> tuple[LinearSVC, float]:
+    """An SVM and its loss on the faces that it is fitted to."""
     # the primal problem has 163 unknowns, however many faces there are, and no random order
     svm = LinearSVC(C=cost, class_weight="balanced", dual=False, max_iter=10_000)
-    svm.fit(scaled.train.numpy(), labels.numpy())
-    decision = torch.from_numpy(svm.decision_function(scaled.train.numpy()))
+    svm.fit(features, labels.numpy())
+    decision = torch.from_numpy(svm.decision_function(features))
     each = F.softplus(torch.where(labels == 1, -decision, decision))
-    loss = float(sum(each[labels == k].mean() for k in (0, 1)) / 2)
-    auc = float(roc_auc_score(val_labels, svm.decision_function(scaled.val.numpy())))
-    return svm, loss, auc
+    return svm, float(sum(each[labels == k].mean() for k in (0, 1)) / 2)

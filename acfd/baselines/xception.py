@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from acfd.method import model
-from acfd.method.system import ClassifierSystem
+from acfd.baselines.classifier import ClassifierSystem
+from acfd.method.backbone import head_and_tail, imagenet_weights
+from acfd.method.model import Branch, OneBranch
 
 
 class XceptionSystem(ClassifierSystem):
@@ -11,4 +12,4 @@ class XceptionSystem(ClassifierSystem):
 
     @classmethod
     def network(cls, params, weights, seed):
-        return model.build("xception", weights=weights, seed=seed)
+        return OneBranch(Branch(*head_and_tail(imagenet_weights(weights))))

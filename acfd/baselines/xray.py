@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acfd.baselines.classifier import ClassifierSystem
+from acfd.baselines.layers import scaled
 from acfd.method import losses
-from acfd.method.backbone import blank_weights, head_and_tail, imagenet_weights
+from acfd.method.backbone import head_and_tail, imagenet_weights
 from acfd.method.model import OneBranch, Output, attention_target
-from acfd.method.system import ClassifierSystem
 from acfd.params import ParamsError
 
 SCALES = {"block1": 128, "block2": 256, "block3": 728, "block12": 1024}  # strides 4, 8, 16, 32
@@ -54,19 +55,14 @@ class XrayBranch(nn.Module):
             self.fc.bias.copy_(torch.tensor([1.0, -1.0]))
 
     def forward(self, images: Tensor) -> Output:
-        if self.side and images.shape[-1] != self.side:
-            how = {"mode": "bilinear", "antialias": True, "align_corners": False}
-            images = F.interpolate(images, (self.side, self.side), **how)
-        joined, x = None, images
+        x, parts = scaled(images, self.side), []
         for name, layer in zip(self.names, self.body, strict=True):
             x = layer(x)
             if name in SCALES:
-                part = self.narrow[name](x)
-                if joined is None:
-                    joined = part
-                else:
-                    size = joined.shape[-2:]
-                    joined = joined + F.interpolate(part, size, mode="bilinear")
+                parts.append(self.narrow[name](x))
+        joined, *coarser = parts
+        for part in coarser:
+            joined = joined + F.interpolate(part, joined.shape[-2:], mode="bilinear")
         logits = self.draw(F.relu(joined))
         xray = torch.sigmoid(logits)
         feature = xray.float().mean(dim=(2, 3))
@@ -80,8 +76,7 @@ class XraySystem(ClassifierSystem):
 
     @classmethod
     def network(cls, params, weights, seed):
-        state = blank_weights() if weights is None else imagenet_weights(weights)
-        return OneBranch(XrayBranch(params.model.input, state))
+        return OneBranch(XrayBranch(params.model.input, imagenet_weights(weights)))
 
     def __init__(self, params, net):
         """Raises ParamsError where stored forgeries would be trained on."""
@@ -95,17 +90,10 @@ class XraySystem(ClassifierSystem):
 
     def groups(self):
         lr = self.params.train.lr
-        last = list(self.net.low.fc.parameters())
-        known = {id(p) for p in last}
-        rest = [p for p in self.net.parameters() if id(p) not in known]
-        return [{"params": rest, "lr": lr}, {"params": last, "lr": FC_LR_SCALE * lr}]
+        *rest, weight, bias = self.net.parameters()  # the classifier is the last layer
+        return [{"params": rest, "lr": lr}, {"params": [weight, bias], "lr": FC_LR_SCALE * lr}]
 
     def terms(self, outputs, batch):
-        if "soft" not in batch:
-            raise ValueError(
-                "Face X-ray was given a batch without `soft`, the blending weight; it needs masks "
-                "of blended images: pairs made afresh (augment.blend 1)"
-            )
         found = super().terms(outputs, batch)
         target = boundary(batch["soft"])
         parts = []

@@ -22,7 +22,11 @@ from scipy.special import expit, log_expit, logit
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import compute_sample_weight
 
+from acfd import videos
+from acfd.detector.faces import detail
 from acfd.detector.files import DeployError, read
+from acfd.detector.media import look
+from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.results import metrics
@@ -31,14 +35,13 @@ if TYPE_CHECKING:  # whoever only reads a calibration waits for no plotting libr
     from matplotlib.figure import Figure
 
 BINS = 10
-_COLDEST, _HOTTEST = 0.05, 100.0  # a score that says nothing has no temperature: it ends here
+_RANGE = (0.05, 100.0)  # a score that says nothing has no temperature: it ends here
 _FOLDS = 10  # at most, of people
 _RESAMPLES = 200
 _EDGE = 1e-6  # scores are float32: beyond this they are 0 or 1
 _CROPS = 240  # crops that the ranges are read from, a compression
 _VIDEOS = 120  # videos, for the same
 _TAILS = [0.01, 0.99]  # what is beyond is left out of a range
-_PARTS = ("run", "key", "frames", "videos", "scatter", "test", "ranges")
 
 
 def write(params: Params, paths: Paths) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def of_run(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any] 
     """The calibration of a run: as `write` left it, or computed now; None if it was not scored."""
     path = paths.metrics / "calibration.json"
     if path.is_file():
-        found = read(path, "`acfd calibrate` writes it anew", *_PARTS)
+        found = read(path, "`acfd calibrate` writes it anew", "run", "key")
         if (found["run"], found["key"]) == (f"{row}-s{seed}", _key(paths.run(row, seed))):
             return found
     return of_scores(params, paths, row, seed) if paths.scores(row, seed).is_file() else None
@@ -79,9 +82,13 @@ def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, An
         )
     fits = temperatures(samples(scores[scores["split"] == "val"]))
     tested = scores[scores["split"] == "test"].groupby("compression")
-    test = {c: on_test(samples(part), fits["videos"]["temperature"]) for c, part in tested}
-    ranges_ = ranges(params, paths)
-    return {"run": f"{row}-s{seed}", "key": key} | fits | {"test": test, "ranges": ranges_}
+    return {
+        "run": f"{row}-s{seed}",
+        "key": key,
+        **fits,
+        "test": {c: on_test(samples(part), fits["videos"]["temperature"]) for c, part in tested},
+        "ranges": ranges(params, paths),
+    }
 
 
 def _key(folder: Path) -> str:
@@ -119,8 +126,8 @@ def samples(scores: pd.DataFrame) -> pd.DataFrame:
 def by_video(frames: pd.DataFrame) -> pd.DataFrame:
     """The same for videos, whose log-odds are the mean of their frames'."""
     how = {"label": "first", "logit": "mean", "unit": "first"}
-    videos = frames.groupby("clip").agg(how).reset_index()
-    return videos.assign(weight=_weights(videos["label"]))
+    found = frames.groupby("clip").agg(how).reset_index()
+    return found.assign(weight=_weights(found["label"]))
 
 
 def _weights(label) -> np.ndarray:
@@ -175,7 +182,7 @@ def best_temperature(label: np.ndarray, odds: np.ndarray, weight: np.ndarray) ->
     """The divisor of n log-odds at which their weighted log loss is least, in 0.05 ... 100."""
     found = minimize_scalar(
         lambda log_t: weight @ losses(label, odds / np.exp(log_t)),
-        bounds=np.log([_COLDEST, _HOTTEST]),
+        bounds=np.log(_RANGE),
         method="bounded",
     )
     return float(np.exp(found.x))
@@ -203,27 +210,23 @@ def reliability_bins(label, probability, weight) -> pd.DataFrame:
 
 def on_test(frames: pd.DataFrame, temperature: float) -> dict[str, float]:
     """How the videos of one compression of the test split are judged."""
-    videos = by_video(frames)
-    label, probability = videos["label"].to_numpy(), expit(videos["logit"] / temperature)
+    of = by_video(frames)
+    label, probability = of["label"].to_numpy(), expit(of["logit"] / temperature)
     return {
-        "videos": len(videos),
+        "videos": len(of),
         "auc": metrics.auc(label, probability),
         "balanced_acc": metrics.balanced_accuracy(label, probability),
-        "ece": expected_error(label, probability, videos["weight"]),
+        "ece": expected_error(label, probability, of["weight"]),
     }
 
 
 def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
     """[least, most] of what can be measured on an input, over training and validation videos.
 
-    crop_pixels: side of the square that is cut, in pixels of the video; detail: see
-    `detect.faces.detail`, both of which leave 1 % out at either end; bits_per_pixel: of the H.264
-    streams of both compressions, if the videos are still there and no compression was made in
-    extraction, of which no stream is left.
+    crop_pixels (side of the square that is cut, in pixels of the video) and detail (see `faces`)
+    leave 1 % out at either end. bits_per_pixel is of the H.264 streams of both compressions, if the
+    videos are still there and no compression was made in extraction, of which no stream is left.
     """
-    from acfd.detector.faces import detail
-    from acfd.faces.shards import PairTable
-
     table = PairTable(paths.faces)
     rows = np.flatnonzero(table.index["split"].isin(["train", "val"]))
     pairs = [table.read(int(i)) for i in _spread(rows, _CROPS)]
@@ -237,14 +240,11 @@ def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
 
 def _bits_per_pixel(params: Params) -> list[float]:
     """Of a sample of videos, measured as `acfd detect` measures those of a user."""
-    from acfd.detector.media import look
-    from acfd.videos import FileSet, tree
-
     qualities, found = (params.data.high, params.data.low), []
     try:
-        tree = tree(params)
+        tree = videos.tree(params)
         clips = [c for c in tree.clips(params.data.methods) if c.split in ("train", "val")]
-        if isinstance(tree, FileSet) and any(map(tree.recipe, qualities)):
+        if isinstance(tree, videos.FileSet) and any(map(tree.recipe, qualities)):
             return []  # those of the stored files alone would make all others look too small
     except (OSError, ValueError):
         return []  # moved away after the faces were cut
@@ -269,6 +269,7 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
     from acfd.figures import FORGED, QUIET, REAL, subplots
 
     fig, axes = subplots(1, 2, (9.4, 4.9), sharex=True, sharey=True, layout="compressed")
+    splits = {name: samples(of) for name, of in scores.groupby("split") if name != "train"}
     for ax, what in zip(axes[0], ("frames", "videos")):
         t = found[what]["temperature"]
         state = f"temperature {t:.2f}" if found[what]["calibrated"] else "uncalibrated"
@@ -278,9 +279,9 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
             ("val", None, REAL, "s", "validation, temperature of other people"),
             ("test", t, FORGED, "D", f"test, {state}"),
         ):
-            if not len(of := scores[scores["split"] == split]):
+            if split not in splits:
                 continue
-            of = samples(of) if what == "frames" else by_video(samples(of))
+            of = splits[split] if what == "frames" else by_video(splits[split])
             said = of["label"], expit(of["logit"] / (divisor or held_out(of))), of["weight"]
             bins, label = reliability_bins(*said), f"{name}: error {expected_error(*said):.3f}"
             x, y, size = bins["said"], bins["found"], 12 + 260 * bins["weight"]

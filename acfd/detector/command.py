@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.card:
         print(json.dumps(detector.about["card"], indent=1, ensure_ascii=False))
     out = args.out or (None if args.json else Path("detections"))
-    quiet = args.quiet or not sys.stderr.isatty()
+    quiet = not sys.stderr.isatty()
     files: dict[Path, tuple[Path, str]] = {}
     codes = {NONE_FORGED}
     for path in args.path:
@@ -61,8 +61,8 @@ def _run(args: argparse.Namespace) -> int:
             _complain(error)
             codes.add(TROUBLE)
     taken: set[str] = set()
-    bar = tqdm(files.values(), desc="files", unit="file", disable=quiet or len(files) < 2)
-    for file, name in bar:
+    alone = quiet or len(files) < 2
+    for file, name in tqdm(files.values(), desc="files", unit="file", disable=alone):
         free, n = name, 2
         while free in taken:  # a/clip.mp4 and b/clip.mp4 may both be named
             free, n = f"{name}-{n}", n + 1
@@ -72,10 +72,8 @@ def _run(args: argparse.Namespace) -> int:
         codes.add({"forged": FORGED, "error": TROUBLE}.get(report.verdict, NONE_FORGED))
         with tqdm.external_write_mode():
             print(report.model_dump_json() if args.json else report.line(), flush=True)
-            if out is None:
-                continue
             try:
-                written = detection.write(out, free, overlay=not args.no_overlay)
+                written = detection.write(out, free, not args.no_overlay) if out else {}
             except Exception as error:  # the others may still be written
                 _complain(f"{out / free}: not written: {error}")
                 codes.add(TROUBLE)

@@ -6,27 +6,75 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
+from scipy.special import expit
 from tqdm import tqdm
 
 from acfd import params as params_module
 from acfd.detector import backends, export, media, verdict
-from acfd.detector.backends import in_batches
-from acfd.detector.detection import Detection
-from acfd.detector.faces import Finder, Timing
+from acfd.detector.faces import Finder, Seen, Timing
 from acfd.detector.files import DeployError
 from acfd.detector.media import Frames, Media, MediaError
+from acfd.detector.report import Report
 from acfd.media.centerface import FaceDetector
 from acfd.params import Params
-from acfd.paths import Paths
+from acfd.paths import Paths, atomic
 from acfd.sections import Detect
 
+# of the CSV, and the decimals that are told
+COLUMNS = ["path", "frame", "time", "face", "x0", "y0", "x1", "y1", "confidence"]
+COLUMNS += ["log_odds", "probability", "detail"]
+_DECIMALS = {"time": 3, "confidence": 3, "log_odds": 4, "probability": 4, "detail": 2}
 T = TypeVar("T")
+
+
+@dataclass
+class Detection:
+    """What was found in one file: the report, and what it was made of."""
+
+    report: Report
+    media: Media | None = None
+    chosen: list[int] = field(default_factory=list)  # frames
+    seen: list[Seen] = field(default_factory=list)  # judged faces, in order of time; no pictures
+    log_odds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    maps: np.ndarray | None = None  # N x s x s uint8, 255 = 1; None: a network without attention
+    temperature: float = 1.0  # of a single frame's log-odds
+    crop_size: int = 0  # pixels, as the network sees a face
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """A row a judged face and frame; columns as in docs/detect.md."""
+        odds = self.log_odds.astype(float)
+        values = [
+            (self.report.path, s.frame, s.time, s.face, *s.square, s.confidence, *of, s.detail)
+            for s, *of in zip(self.seen, odds, expit(odds / self.temperature))
+        ]
+        return pd.DataFrame(values, columns=COLUMNS).round(_DECIMALS)
+
+    def overlay(self, path: Path | str) -> Path:
+        """Write a picture (.png) or an H.264 video (.mp4) of it; see `acfd.detector.overlay`."""
+        from acfd.detector import overlay
+
+        return overlay.write(self, Path(path))
+
+    def write(self, folder: Path | str, name: str, overlay: bool = True) -> dict[str, Path]:
+        """Write <name>.json, <name>.csv and <name>.overlay.png or .mp4, each whole or not at all;
+        returns what was written. A file without a face has no overlay."""
+        done = {kind: Path(folder) / f"{name}.{kind}" for kind in ("csv", "json")}
+        with atomic(done["csv"]) as f:
+            self.rows.to_csv(f, index=False, lineterminator="\n")
+        with atomic(done["json"]) as f:
+            f.write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        if overlay and self.seen:
+            ending = "png" if self.media.kind == "image" else "mp4"
+            done["overlay"] = self.overlay(Path(folder) / f"{name}.overlay.{ending}")
+        return done
 
 
 class Detector:
@@ -54,9 +102,8 @@ class Detector:
         if model is not None:
             self.folder = Path(model)
             self.about = export.read(self.folder)
-            run = {k: self.about["run"][k] for k in ("row", "seed")}
-            self.settings = Detect(**(self.about["detect"] | run | settings))
-            self.backend = backends.of_files(self.folder, self.settings.backend)
+            self.settings = Detect(**(self.about["detect"] | settings))
+            self.backend = backends.by_openvino(self.folder)
         else:
             p = params if isinstance(params, Params) else params_module.load(params)
             paths = paths or Paths.of(p)
@@ -83,7 +130,8 @@ class Detector:
         except Exception as error:  # of many files, the others are still judged
             named = isinstance(error, MediaError)
             why = str(error) if named else f"{path}: {type(error).__name__}: {error}"
-            found = Detection(verdict.plain(path, "error", why, self.model))
+            said = Report(path=str(path), verdict="error", why=why, model=self.model)
+            found = Detection(said)
         timing.wall = time.perf_counter() - began
         seconds = {k: round(v, 4) for k, v in vars(timing).items()}
         found.report = found.report.model_copy(update={"seconds": seconds})
@@ -91,7 +139,7 @@ class Detector:
 
     def _judge(self, about: Media, timing: Timing, progress: bool) -> Detection:
         p, cut = self.settings, self.about["input"]
-        size = cut["shape"][1]
+        size = cut["size"]
         finder = Finder(cut["margin"], size, self._detector, p.find_every, timing)
         frames = Frames(about, media.choose(about, p.frames))
         style = {"total": len(frames.chosen), "unit": "frame", "leave": False}
@@ -102,7 +150,7 @@ class Detector:
             crops = [s.crop for s in batch if s.side >= p.min_face]
             if crops:
                 with timing.stage("judge"):
-                    said, attention = in_batches(self.backend, np.stack(crops), p.batch)
+                    said, attention = self.backend(np.stack(crops), p.batch)
                 odds.append(said)
                 if attention is not None:
                     maps.append((attention.clip(0, 1) * 255).round().astype(np.uint8))
@@ -123,15 +171,15 @@ class Detector:
 
     def _of_run(self, p: Params, paths: Paths) -> backends.Backend:
         name = self.settings.backend
-        gpu = name == "auto" and _gpu()
-        if name != "torch" and not gpu:
+        device = "cuda" if name == "auto" and _gpu() else "cpu"
+        if name == "openvino" or (name == "auto" and device == "cpu"):
             try:
-                return backends.of_files(export.cached(p, paths, self.about), name)
+                return backends.by_openvino(export.cached(p, paths, self.about))
             except DeployError:
                 if name != "auto":
                     raise
                 # a part of the network that ONNX does not know: it runs as it was trained
-        return backends.Torch(export.judge_of(p, self.folder), "cuda" if gpu else "cpu")
+        return backends.by_torch(export.judge_of(p, self.folder), device)
 
 
 def _gpu() -> bool:

@@ -9,32 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import re
 import shutil
-import warnings
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from scipy.special import expit
 
 import acfd
+from acfd.detector.backends import ONNX, WEIGHTS, XML, by_openvino, by_torch
 from acfd.detector.files import DeployError
 from acfd.detector.files import read as read_json
 from acfd.media import centerface
-from acfd.params import Params, ParamsError, digest
+from acfd.params import Params, digest
 from acfd.paths import Paths, atomic
 
-FORMAT = "acfd.model/1"
+FORMAT = "acfd.model/2"
 ABOUT = "model.json"
 TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
-_RECIPE = 1  # count up when the same run would be exported to other files
+_RECIPE = 2  # count up when the same run would be exported to other files
 _OPSET = 20
 _PARTS = ("format", "run", "input", "detect", "calibration", "card", "files")
-_CHECKED = 16  # crops that every exported file is tried on
+_CHECKED = 16  # crops that an export is tried on
 _CROP = (
     "square around the centre of the face's box, its side `margin` times the longer side of the "
     "box, shifted into the frame and shrunk to it where it sticks out; scaled by pixel area when "
@@ -45,29 +42,22 @@ _CROP = (
 def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     """model.json of a run: where it comes from, its input and output, calibration, card.
 
-    Raises DeployError if there is no such run, ParamsError for an unknown row.
+    Raises DeployError if there is no such run.
     """
     from acfd.detector import calibrate
 
     folder = paths.run(row, seed)
     if not (folder / "run.json").is_file():
-        if row not in params.rows:
-            raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(params.rows)}")
         there = sorted(p.parent.name for p in folder.parent.glob("*/run.json"))
         raise DeployError(
             f"{folder}: no trained run; `make study` makes it, or choose another with --row and "
             f"--seed (or detect.row in params.yaml); there are: {', '.join(there) or 'none'}"
         )
     parts = ("row", "title", "seed", "preset", "key", "versions")
-    said = read_json(folder / "run.json", "train it again", *parts, "params")
+    more = ("params", "deployed_parameters")
+    said = read_json(folder / "run.json", "train it again", *parts, *more)
     calibration = calibrate.of_run(params, paths, row, seed)
-    try:
-        about_it, faces = card(said, calibration), said["params"]["faces"]
-    except (KeyError, TypeError) as error:
-        raise DeployError(
-            f"{folder / 'run.json'}: not the description of a run of this version ({error!r}); "
-            "train it again"
-        ) from None
+    faces = said["params"]["faces"]
     boxes = {"detector": "CenterFace", "sha256": centerface.SHA256}
     run = {k: said[k] for k in parts}
     run |= {"system": said["params"]["rows"][row]["system"], "folder": folder.as_posix()}
@@ -76,11 +66,8 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
         "acfd": acfd.__version__,
         "run": run | {"weights_sha256": _sha256(folder / "model.safetensors")},
         "input": {
-            "name": "faces",
-            "shape": ["N", faces["size"], faces["size"], 3],
-            "type": "uint8",
-            "colour": "RGB",
-            "scaling": "in the graph: x / 127.5 - 1",
+            "faces": "N x size x size x 3 RGB uint8; scaling, x / 127.5 - 1, is in the graph",
+            "size": faces["size"],
             "crop": _CROP,
             "margin": faces["margin"],
             "boxes": boxes | {k: faces[k] for k in ("min_score", "detect_size")},
@@ -89,9 +76,9 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
             "logit": "N; log-odds of forged; probability = 1 / (1 + exp(-logit / temperature))",
             "attention": "N x 1 x s x s in [0, 1]; not every system has it",
         },
-        "detect": params.detect.model_dump(exclude={"row", "seed"}),
+        "detect": params.detect.model_dump() | {"row": row, "seed": seed, "backend": "auto"},
         "calibration": calibration,
-        "card": about_it,
+        "card": card(said, calibration),
     }
 
 
@@ -101,21 +88,27 @@ def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, 
     said: a run's run.json; calibration: from `calibrate.of_run`, or None.
     """
     p = said["params"]
-    data, people, forgeries = p["data"], p["synthff"]["identities"], p["train"]["methods"]
-    qualities = p["train"]["qualities"]
+    data, forgeries, qualities = p["data"], p["train"]["methods"], p["train"]["qualities"]
     if p["rows"][said["row"]]["system"] == "two_branch":
         # it is used by the branch that saw the low quality
         qualities = ["high", "low"] if p["model"]["branches"] == "shared" else ["low"]
-    if made := data["source"] == "synthff":
-        trained_on = f"SynthFF: {people['train']} generated people, forgeries that imitate "
-        trained_on += f"artefacts of {', '.join(forgeries)}"
+    not_for = [
+        "proof: no result here says that a video is genuine",
+        "forgeries of kinds that it was not trained on, of which nothing is known",
+        "voices, whole generated pictures, edits outside faces",
+        "decisions on people without a human who looks at the evidence",
+    ]
+    if data["source"] == "synthff":
+        people = p["synthff"]["identities"]["train"]
+        trained_on = f"SynthFF: {people} generated people, forgeries that imitate artefacts of "
+        trained_on += ", ".join(forgeries)
         terms = "ImageNet and the face generator behind SynthFF are for research"
+        not_for.append("real people: it saw generated ones alone")
     else:
         trained_on = f"the videos at data.root ({data['source']})"
         terms = "the terms of the data set that it was trained on"
-    fits = {k: calibration[k] for k in ("frames", "videos")} if calibration else {}
+    fits = calibration and {k: calibration[k]["calibrated"] for k in ("frames", "videos")}
     return {
-        "name": f"acfd {said['preset']} {said['row']}-s{said['seed']}",
         "is": f"{said['title']}: one frame's face crop in, probability of forged out",
         "parameters": said["deployed_parameters"],
         "trained_on": {
@@ -124,19 +117,11 @@ def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, 
             "compression": [data[q] for q in qualities],
             "blended_afresh": p["augment"]["blend"],
             "degraded": p["augment"]["degrade"],
-            "crop_pixels": p["faces"]["size"],
-            **{f"people_{k}": people[k] if made else None for k in ("val", "test")},
         },
-        "calibrated": {k: fit["calibrated"] for k, fit in fits.items()} or None,
-        "results": (calibration or {}).get("test"),
+        "calibrated": fits,
+        "results": calibration and calibration["test"],
         "use": "research on forged faces; a hint where to look, beside other evidence",
-        "not_for": [
-            "proof: no result here says that a video is genuine",
-            "forgeries of kinds that it was not trained on, of which nothing is known",
-            "voices, whole generated pictures, edits outside faces",
-            *(["real people: it saw generated ones alone"] if made else []),
-            "decisions on people without a human who looks at the evidence",
-        ],
+        "not_for": not_for,
         "licence": f"code Apache-2.0; {terms}",
     }
 
@@ -149,23 +134,21 @@ def export(
     said: what `about` says of the run, if known.
 
     The model.json of an older export there goes first, the new one is written last: where one is,
-    it is that of the files beside it. Every file is tried on a few crops and must give PyTorch's
-    scores within TOLERANCE. Raises DeployError if one does not, or if a part of the network has no
-    counterpart in ONNX.
+    it is that of the files beside it. The OpenVINO files, which are made of the ONNX one, are tried
+    on a few crops and must give PyTorch's scores within TOLERANCE. Raises DeployError if they do
+    not, or if a part of the network has no counterpart in ONNX.
     """
     import openvino
     import torch
-
-    from acfd.detector.backends import FILES, WEIGHTS, Torch, in_batches, of_files
 
     said = dict(said or about(params, paths, row, seed))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ABOUT).unlink(missing_ok=True)
     judge = judge_of(params, paths.run(row, seed))
-    crops = _crops(said["input"]["shape"][1])
-    expected, maps = in_batches(Torch(judge), crops, 4)
+    crops = _crops(said["input"]["size"])
+    expected, maps = by_torch(judge)(crops, 4)
     try:
-        with atomic(folder / FILES["onnx"]) as path, _quiet():
+        with atomic(folder / ONNX) as path:
             torch.onnx.export(
                 judge,
                 (torch.from_numpy(crops[:4]),),
@@ -178,26 +161,24 @@ def export(
                 dynamo=True,
                 verbose=False,
             )
-    except Exception as error:
-        raise DeployError(f"{row}-s{seed} cannot be written as ONNX: {_cause(error)}") from error
+    except torch.onnx.OnnxExporterError as error:
+        raise DeployError(
+            f"{row}-s{seed} cannot be written as ONNX; `acfd --traceback export` shows why"
+        ) from error
     # .xml and .bin go together: the one that names the other is renamed last
-    with atomic(folder / FILES["openvino"]) as xml:
-        model = openvino.convert_model(folder / FILES["onnx"])
-        openvino.save_model(model, xml, compress_to_fp16=False)
+    with atomic(folder / XML) as xml:
+        openvino.save_model(openvino.convert_model(folder / ONNX), xml, compress_to_fp16=False)
         xml.with_suffix(".bin").replace(folder / WEIGHTS)
-    said["difference"] = {}
-    for name, file in FILES.items():
-        found, found_maps = in_batches(of_files(folder, name), crops, 4)
-        worst = float(np.abs(expit(found) - expit(expected)).max())
-        if maps is not None:
-            worst = max(worst, float(np.abs(found_maps - maps).max()))
-        if not worst <= TOLERANCE:
-            raise DeployError(
-                f"{folder / file}: its scores differ from PyTorch's by up to {worst:.2g}; "
-                f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
-            )
-        said["difference"][name] = worst
-    said["files"] = {name: _sha256(folder / name) for name in (*FILES.values(), WEIGHTS)}
+    found, found_maps = by_openvino(folder)(crops, 4)
+    worst = float(np.abs(expit(found) - expit(expected)).max())
+    if maps is not None:
+        worst = max(worst, float(np.abs(found_maps - maps).max()))
+    if not worst <= TOLERANCE:
+        raise DeployError(
+            f"{folder / XML}: its scores differ from PyTorch's by up to {worst:.2g}; "
+            f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
+        )
+    said |= {"difference": worst, "files": {n: _sha256(folder / n) for n in (ONNX, XML, WEIGHTS)}}
     with atomic(folder / ABOUT) as path:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     return said
@@ -229,10 +210,9 @@ def read(folder: Path) -> dict[str, Any]:
     said = read_json(path, otherwise, *_PARTS)
     if said["format"] != FORMAT:
         raise DeployError(f"{path}: of format {said['format']}, not {FORMAT}; {otherwise}")
-    for name, expected in said["files"].items():
-        file = folder / name
-        # whoever needs one backend alone may leave the files of the others behind
-        if file.is_file() and (found := _sha256(file)) != expected:
+    for file in (folder / XML, folder / WEIGHTS):
+        found = _sha256(file) if file.is_file() else "that of no file"
+        if found != (expected := said["files"][file.name]):
             raise DeployError(
                 f"{file}: sha256 is {found}, {ABOUT} says {expected}; it belongs to another export "
                 "or was damaged in copying: copy the folder again, or write it with `acfd export`"
@@ -275,29 +255,7 @@ def _sha256(path: Path) -> str:
 
 
 def _crops(size: int) -> np.ndarray:
-    """Crops to try a network on: smooth, noisy, dark and bright ones."""
-    n = np.arange(_CHECKED)[:, None, None]
-    y, x = np.mgrid[:size, :size] / size
-    wave = np.stack([np.sin(7 * x + n), np.cos(5 * y - n), np.sin(3 * (x + y) + n)], -1)
-    noise = np.random.default_rng(0).normal(0, 3, wave.shape)
-    n = n[..., None]
-    return np.clip(128 + 90 * wave * (n + 1) / _CHECKED + n * noise, 0, 255).astype(np.uint8)
-
-
-@contextmanager
-def _quiet():
-    """What torch's exporter says of its own workings is no news to who exports a model."""
-    logger, null = logging.getLogger("torch.onnx"), StringIO()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(action="ignore"), redirect_stdout(null), redirect_stderr(null):
-        yield
-    logger.setLevel(level)
-
-
-def _cause(error: BaseException) -> str:
-    """The first line of what was wrong at the bottom of it, without colours."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
-    return text.splitlines()[0]
+    """Crops to try a network on, from smooth to noisy: _CHECKED x size x size x 3 uint8."""
+    rng, sides = np.random.default_rng(0), np.linspace(2, size, _CHECKED).astype(int)
+    coarse = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in sides]
+    return np.stack([cv2.resize(c, (size, size), interpolation=cv2.INTER_CUBIC) for c in coarse])

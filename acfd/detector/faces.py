@@ -59,17 +59,19 @@ class Tracker:
     def update(self, moment: float, boxes: np.ndarray) -> list[int]:
         """The face that each of N x 4 boxes belongs to; known ones take the nearest box first."""
         self._search += 1
-        shifts = []
-        for face, (last, when, search) in list(self._known.items()):
-            if moment - when > _FORGET and self._search - search > _MISSES:
-                del self._known[face]
-                continue
-            for i, box in enumerate(boxes):
-                if not follow(last, box[None])[1]:  # it may go on there
-                    shift = np.abs(box - last).max() / (last[2:] - last[:2]).max()
-                    shifts.append((shift, face, i))
+        self._known = {
+            face: (last, when, search)
+            for face, (last, when, search) in self._known.items()
+            if moment - when <= _FORGET or self._search - search <= _MISSES
+        }
+        shifts = sorted(
+            (np.abs(box - last).max() / (last[2:] - last[:2]).max(), face, i)
+            for face, (last, _, _) in self._known.items()
+            for i, box in enumerate(boxes)
+            if not follow(last, box[None])[1]  # it may go on there
+        )
         faces: dict[int, int] = {}
-        for _, face, i in sorted(shifts):
+        for _, face, i in shifts:
             if i not in faces and face not in faces.values():
                 faces[i] = face
         for i, box in enumerate(boxes):
@@ -95,27 +97,37 @@ class Finder:
 
     def cut(self, frames: Iterable[tuple[int, float, np.ndarray]]) -> Iterator[Seen]:
         """(index, seconds, H x W x 3 RGB uint8) -> every face of every frame."""
-        tracker = Tracker()
-        before: dict[int, np.ndarray] | None = None
-        since = 0.0
-        waiting: list[tuple[int, float, np.ndarray]] = []
-        for index, moment, picture, last in self._with_last(iter(frames)):
-            room = (len(waiting) + 1) * picture.nbytes <= _WAITING
-            if before is not None and not last and room and moment - since < self.every:
-                waiting.append((index, moment, picture))
-                continue
+        tracker, before, since = Tracker(), {}, 0.0
+        for *between, (index, moment, picture) in self._stretches(iter(frames)):
             with self.timing.stage("find"):
                 found = self.detector.detect(picture)
             boxes = found[:, :4]
             after = dict(zip(tracker.update(moment, boxes), zip(boxes, found[:, 4])))
-            for i, m, p in waiting:
+            for i, m, p in between:
                 share = (m - since) / (moment - since)
                 for face in sorted(after.keys() & before.keys()):
                     box = (1 - share) * before[face][0] + share * after[face][0]
                     yield self._seen(i, m, p, face, box, np.nan)
             for face, (box, confidence) in sorted(after.items()):
                 yield self._seen(index, moment, picture, face, box, float(confidence))
-            before, since, waiting = after, moment, []
+            before, since = after, moment
+
+    def _stretches(self, frames: Iterator[tuple]) -> Iterator[list[tuple]]:
+        """Frames in stretches, each up to the next one that is searched: the first and the last of
+        all are."""
+        waiting, since = [], -np.inf
+        while True:
+            with self.timing.stage("decode"):
+                frame = next(frames, None)
+            if frame is None:
+                break
+            waiting.append(frame)
+            _, moment, picture = frame
+            if moment - since >= self.every or len(waiting) * picture.nbytes > _WAITING:
+                yield waiting
+                waiting, since = [], moment
+        if waiting:
+            yield waiting
 
     def _seen(self, index, moment, picture, face, box, confidence) -> Seen:
         with self.timing.stage("crop"):
@@ -123,16 +135,6 @@ class Finder:
             x0, y0, x1, y1 = cut = square(box, self.margin, width, height)
             crop = resize(picture[y0:y1, x0:x1], self.size)
             return Seen(index, moment, face, box, cut, confidence, detail(crop), crop)
-
-    def _with_last(self, frames: Iterator[tuple]) -> Iterator[tuple]:
-        """Each frame with whether it is the last."""
-        coming: tuple | None = ()
-        while coming is not None:
-            frame = coming
-            with self.timing.stage("decode"):
-                coming = next(frames, None)
-            if frame:
-                yield (*frame, coming is None)
 
 
 def detail(crop: np.ndarray) -> float:

@@ -1,8 +1,4 @@
-"""A trained run made ready for use.
-
-calibrate  what a score is worth, and the range of inputs for which that was measured
-export     a run as ONNX and OpenVINO files with a model card
-"""
+"""The error of a run's files, and JSON among them."""
 
 import json
 from pathlib import Path
@@ -20,8 +16,9 @@ def read(path: Path, otherwise: str, *parts: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         for part in parts:
             found[part]
+    except FileNotFoundError:
+        raise DeployError(f"{path}: no such file; {otherwise}") from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         why = f"broken, or of another version ({type(error).__name__}: {error})"
-        why = "no such file" if isinstance(error, FileNotFoundError) else why
         raise DeployError(f"{path}: {why}; {otherwise}") from None
     return found

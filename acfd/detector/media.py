@@ -1,8 +1,7 @@
 """Anybody's images and videos: what a file holds, which of its frames to take, and those frames.
 
-`acfd.media.video` reads the videos of a data set, where a damaged one is left out. Here a file is
-used as far as it goes, frames are chosen by time (phones film at a variable rate), pixels made
-square.
+Unlike in `acfd.media.video`, which leaves damaged videos of a data set out, a file is used as far
+as it goes, frames are chosen by time (phones film at a variable rate), pixels made square.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 from av.stream import Disposition
+from pydantic import ConfigDict
 
+from acfd.detector.report import MediaReport
 from acfd.media.video import IMAGES, VIDEOS, open_container, turned
 
 _HDR = {16, 18}  # transfer curves PQ and HLG (ITU-T H.273)
@@ -30,31 +30,16 @@ class MediaError(ValueError):
     """A file that cannot be judged; the message names it and says what was found."""
 
 
-@dataclass(frozen=True)
-class Media:
+class Media(MediaReport):
     """What a file holds. Sizes are those of frames as shown: turned, and with square pixels."""
 
-    path: Path
-    kind: str  # image or video
-    width: int
-    height: int
-    codec: str
-    bits_per_pixel: float  # of the stream, a frame
-    frames: int = 1
-    duration: float = 0.0  # seconds; 0 for an image
-    rotation: int = 0  # degrees that frames are turned by, counter-clockwise
-    variable_rate: bool = False
-    hdr: bool = False
-    damage: str = ""  # or what is wrong with it
-    # seconds of each frame from the first, in order
-    times: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(1))
-    stamps: np.ndarray | None = field(repr=False, default=None)  # the same in the stream's units
-    keys: tuple[int, ...] = field(repr=False, default=())  # frames that decoding can start at
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    @property
-    def fps(self) -> float:
-        """Mean frames a second; 0 for an image."""
-        return self.frames / self.duration if self.duration else 0.0
+    path: Path
+    hdr: bool = False
+    times: np.ndarray = np.zeros(1)  # seconds of each frame from the first, in order
+    stamps: np.ndarray | None = None  # the same in the stream's units
+    keys: tuple[int, ...] = ()  # frames that decoding can start at
 
 
 def find(path: Path) -> list[Path]:
@@ -87,13 +72,14 @@ def look(path: Path | str) -> Media:
     ending = path.suffix.lower()
     if ending in IMAGES or (ending not in VIDEOS and cv2.haveImageReader(str(path))):
         height, width = picture_of(path).shape[:2]
-        return Media(path, "image", width, height, ending.lstrip("."), 8 * size / (height * width))
+        sides = {"width": width, "height": height, "bits_per_pixel": 8 * size / (height * width)}
+        return Media(path=path, kind="image", codec=ending.lstrip("."), **sides)
     return _look_video(path)
 
 
 def choose(media: Media, wanted: int) -> list[int]:
     """Indices of `wanted` frames, evenly spaced in time: those shown in the middle of as many equal
-    parts, as `faces.choose_frames` has them. 0: all."""
+    parts, as `faces.crops.choose_frames` has them. 0: all."""
     if not wanted or wanted >= media.frames:
         return list(range(media.frames))
     moments = (np.arange(wanted) + 0.5) * media.duration / wanted
@@ -137,26 +123,34 @@ def _look_video(path: Path) -> Media:
             damage = f"it cannot be read to its end ({error.strerror})"
         if first is None:
             raise MediaError(f"{path}: not one frame can be decoded ({why}); download it again")
-        if len(packets) < stream.frames:
-            damage = damage or f"{len(packets)} frames of {stream.frames} are there"
+        n = len(packets)
+        if n < stream.frames:
+            damage = damage or f"{n} frames of {stream.frames} are there"
         height, width = upright(first, stream).shape[:2]
         codec, unit = stream.codec_context.name, float(stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
     stamps, keys = np.array(sorted(s for s, _ in packets if s is not None)), ()
-    if len(np.unique(stamps)) == len(packets):
+    if len(np.unique(stamps)) == n:
         times = (stamps - stamps[0]) * unit
         keys = tuple(np.searchsorted(stamps, sorted(s for s, key in packets if key)).tolist())
     else:  # stamps are missing: nothing but the order is known
-        times, stamps = np.arange(len(packets)) / rate, None
+        times, stamps = np.arange(n) / rate, None
     gaps = np.diff(times)
-    bits_per_pixel = 8 * size / (len(times) * width * height)
+    duration = float(times[-1] + (gaps.mean() if len(gaps) else 1 / rate))
     return Media(
-        *(path, "video", width, height, codec, bits_per_pixel, len(times)),
-        duration=float(times[-1] + (gaps.mean() if len(gaps) else 1 / rate)),
-        rotation=first.rotation,
+        path=path,
+        kind="video",
+        width=width,
+        height=height,
+        codec=codec,
+        frames=n,
+        duration=duration,
+        fps=n / duration,
         variable_rate=bool(len(gaps) and np.ptp(np.percentile(gaps, [5, 95])) > 0.2 * gaps.mean()),
-        hdr=first.color_trc in _HDR,
+        rotation=first.rotation,
+        bits_per_pixel=8 * size / (n * width * height),
         damage=damage,
+        hdr=first.color_trc in _HDR,
         times=times,
         stamps=stamps,
         keys=keys,

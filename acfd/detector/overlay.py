@@ -25,7 +25,7 @@ from acfd.media.video import write_video
 from acfd.paths import atomic
 
 if TYPE_CHECKING:
-    from acfd.detector.detection import Detection
+    from acfd.detector.core import Detection
 
 # of verdicts; Okabe and Ito's
 COLOURS = {"forged": "#D55E00", "no_forgery_found": "#0072B2", "inconclusive": "#787878"}
@@ -63,8 +63,8 @@ class Page:
 
     def __init__(self, found: Detection):
         self.found, r, by = found, found.report, found.report.model
-        self.rows = found.rows
-        self.verdicts = {f.face: f.verdict for f in r.faces}
+        self.probability = found.rows["probability"]
+        self.colours = {f.face: COLOURS[f.verdict] for f in r.faces}
         self.chart = found.media.kind == "video"
         grid = [["frame", "crop"], ["frame", "map"]] + [["chart", "chart"]] * self.chart
         fig = Figure(_SIZE, dpi=100, layout="constrained")
@@ -95,10 +95,10 @@ class Page:
         if r.interval is not None:
             ax.axhspan(*r.interval, color=COLOURS[r.verdict], alpha=0.18, lw=0)
         # no line over frames without the face
-        lines = self.rows.pivot_table(index="frame", columns="face", values="probability")
+        lines = found.rows.pivot_table(index="frame", columns="face", values="probability")
         lines = lines.reindex(found.chosen)
         for face in sorted(lines, key=lambda face: face == r.decided_by):
-            colour = COLOURS[self.verdicts[face]] if face == r.decided_by else LINE
+            colour = self.colours[face] if face == r.decided_by else LINE
             ax.plot(found.media.times[found.chosen], lines[face], ".-", color=colour, lw=1)
         ax.set(xlim=(0, found.media.duration), ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
         title = "probability of forged over the seconds; band: interval of the mean"
@@ -112,34 +112,35 @@ class Page:
         here = [i for i, s in enumerate(found.seen) if s.frame == index]
         self.canvas.restore_region(self.background)
         page = np.asarray(self.canvas.buffer_rgba())[:, :, :3]  # not a copy
-
-        def show(name: str, image: np.ndarray) -> None:
-            x0, low, x1, high = axes[name].get_window_extent().extents.round().astype(int)
-            how = cv2.INTER_AREA if x1 - x0 < image.shape[1] else cv2.INTER_CUBIC
-            image = cv2.resize(image, (x1 - x0, high - low), interpolation=how)
-            page[len(page) - high : len(page) - low, x0:x1] = image
-
-        show("frame", picture)
+        _show(page, axes["frame"], picture)
         drawn = [axes["chart"].axvline(found.media.times[index], color=QUIET)] if self.chart else []
         for i in here:
             face, (x0, y0, x1, y1) = found.seen[i].face, found.seen[i].square
-            colour = COLOURS[self.verdicts[face]]
+            colour = self.colours[face]
             box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=colour, lw=2)
-            number = f"face {face}  " if len(self.verdicts) > 1 else ""
-            text = f"{number}{self.rows['probability'][i]:.2f}"
+            number = f"face {face}  " if len(self.colours) > 1 else ""
+            text = f"{number}{self.probability[i]:.2f}"
             style = {"color": "white", "backgroundcolor": colour, "va": "top", "fontsize": 10}
             drawn += [axes["frame"].add_patch(box), axes["frame"].text(x0, y0, text, **style)]
         if shown := [i for i in here if found.seen[i].face == found.report.decided_by] or here:
             x0, y0, x1, y1 = found.seen[shown[0]].square
             crop = resize(picture[y0:y1, x0:x1], found.crop_size)
-            show("crop", crop)
+            _show(page, axes["crop"], crop)
             if found.maps is not None:
                 # grey, or the face's colours would mix with the map's
                 grey = crop.mean(-1, keepdims=True)
                 smooth = {"dsize": crop.shape[:2], "interpolation": cv2.INTER_CUBIC}
                 heat = 255 * HEAT(cv2.resize(found.maps[shown[0]], **smooth))[:, :, :3]
-                show("map", (0.35 * grey + 0.65 * heat).astype(np.uint8))
+                _show(page, axes["map"], (0.35 * grey + 0.65 * heat).astype(np.uint8))
         for artist in drawn:
             artist.axes.draw_artist(artist)
             artist.remove()
         return page.copy()
+
+
+def _show(page: np.ndarray, ax: Axes, image: np.ndarray) -> None:
+    """Put an image on the page where the axes are: faster than drawing it anew every frame."""
+    x0, low, x1, high = ax.get_window_extent().extents.round().astype(int)
+    how = cv2.INTER_AREA if x1 - x0 < image.shape[1] else cv2.INTER_CUBIC
+    image = cv2.resize(image, (x1 - x0, high - low), interpolation=how)
+    page[len(page) - high : len(page) - low, x0:x1] = image

@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from acfd import __version__
+
 Verdict = Literal["forged", "no_forgery_found", "inconclusive", "no_face", "error"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -38,17 +42,18 @@ class FaceReport(Record):
     verdict: Verdict
     why: str
     probability: Probability | None = Field(
-        description="of forged, at even odds; null if it was not judged"
+        None, description="of forged, at even odds; null if it was not judged"
     )
     interval: tuple[Probability, Probability] | None = Field(
-        description="of the probability: choice of frames and of validation people, nothing else"
+        None,
+        description="of the probability: choice of frames and of validation people, nothing else",
     )
-    log_odds: float | None = Field(description="mean over frames, as the network gives them")
+    log_odds: float | None = Field(None, description="mean over frames, as the network gives them")
     frames: int = Field(ge=0, description="frames in which it was judged")
     first: float = Field(description="seconds from the start")
     last: float
     crop_pixels: float = Field(description="median side of the square that was cut, pixels")
-    flags: list[Flag]
+    flags: list[Flag] = []
 
 
 class MediaReport(Record):
@@ -58,13 +63,13 @@ class MediaReport(Record):
     width: int = Field(description="pixels, as shown: turned, pixels made square")
     height: int
     codec: str
-    frames: int
-    duration: float = Field(description="seconds; 0 for an image")
-    fps: float = Field(description="mean; 0 for an image")
-    variable_rate: bool
-    rotation: int = Field(description="degrees that frames are turned by, counter-clockwise")
-    bits_per_pixel: float
-    damage: str = Field(description="empty, or what is wrong with it")
+    frames: int = 1
+    duration: float = Field(0.0, description="seconds; 0 for an image")
+    fps: float = Field(0.0, description="mean; 0 for an image")
+    variable_rate: bool = False
+    rotation: int = Field(0, description="degrees that frames are turned by, counter-clockwise")
+    bits_per_pixel: float = Field(description="of the stream, a frame")
+    damage: str = Field("", description="empty, or what is wrong with it")
 
 
 class FramesReport(Record):
@@ -95,19 +100,21 @@ class Report(Record):
     """One file."""
 
     format: Literal["acfd.detect/1"] = "acfd.detect/1"
-    acfd: str = Field(description="version of this program")
+    acfd: str = Field(description="version of this program", default_factory=lambda: __version__)
     path: str
     verdict: Verdict
     why: str
-    probability: Probability | None = Field(description="of the face that decided")
-    interval: tuple[Probability, Probability] | None
-    decided_by: int | None = Field(description="number of the face whose verdict is the file's")
-    faces: list[FaceReport]
-    flags: list[Flag] = Field(description="of the whole file")
-    media: MediaReport | None = Field(description="null if the file could not be read")
-    frames: FramesReport | None
-    model: ModelReport | None
-    seconds: dict[str, float] = Field(description="by stage; stages overlap, wall is the whole")
+    probability: Probability | None = Field(None, description="of the face that decided")
+    interval: tuple[Probability, Probability] | None = None
+    decided_by: int | None = Field(
+        None, description="number of the face whose verdict is the file's"
+    )
+    faces: list[FaceReport] = []
+    flags: list[Flag] = Field([], description="of the whole file")
+    media: MediaReport | None = Field(None, description="null if the file could not be read")
+    frames: FramesReport | None = None
+    model: ModelReport
+    seconds: dict[str, float] = Field({}, description="by stage; stages overlap, wall is the whole")
 
     def line(self) -> str:
         """One line for a terminal."""

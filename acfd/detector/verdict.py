@@ -4,16 +4,14 @@ judged faces to the report of a file."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, ndtri
 
-import acfd
-from acfd.detector import report
 from acfd.detector.faces import Seen
 from acfd.detector.media import Frames, Media
-from acfd.detector.report import Flag
+from acfd.detector.report import FaceReport, Flag, FramesReport, ModelReport, Report
 from acfd.sections import Detect
 
 _PRIOR = 4  # frames that the scatter seen in validation counts for, beside a face's own
@@ -32,17 +30,8 @@ _BEYOND = {
 }
 
 
-class Judgement(NamedTuple):
-    """What is said of one face."""
-
-    log_odds: float  # mean over its frames
-    probability: float
-    interval: tuple[float, float]
-    calibrated: bool
-
-
-def judge(logits: np.ndarray, calibration: dict[str, Any], p: Detect) -> Judgement:
-    """The mean log-odds of n frames (in order of time) as a probability with its interval.
+def judge(logits: np.ndarray, known: dict[str, Any], p: Detect) -> dict[str, Any]:
+    """log_odds (the mean of n frames, in order of time), probability and its interval.
 
     The interval covers what a mean over these frames leaves open, and what the choice of validation
     people leaves open of the temperature. Frames of one face are alike: their number is reduced by
@@ -51,30 +40,36 @@ def judge(logits: np.ndarray, calibration: dict[str, Any], p: Detect) -> Judgeme
     single frame it is all there is. Fewer than p.min_frames have the temperature of single frames.
     """
     logits = np.asarray(logits, np.float64)
-    n, mean = len(logits), float(logits.mean())
-    fit = calibration["videos" if n >= p.min_frames else "frames"]
+    n, mean, fit = len(logits), float(logits.mean()), _fit(known, len(logits), p)
     off = logits - mean
     spread = float(off @ off)
     told = n >= _LAGGED and spread > 0
     lag = np.clip(off[1:] @ off[:-1] / spread, 0, 0.95) if told else 0.0
-    variance = (_PRIOR * calibration["scatter"] ** 2 + spread) / (_PRIOR + n - 1)
+    variance = (_PRIOR * known["scatter"] ** 2 + spread) / (_PRIOR + n - 1)
     reach = ndtri(0.5 + p.confidence / 2) * np.sqrt(variance / n * (1 + lag) / (1 - lag))
     fits = [fit["low"], fit["temperature"], fit["high"]]
     ends = expit(np.divide.outer([mean - reach, mean + reach], fits))
     probability = float(expit(mean / fit["temperature"]))
-    return Judgement(mean, probability, (float(ends.min()), float(ends.max())), fit["calibrated"])
+    interval = (float(ends.min()), float(ends.max()))
+    return {"log_odds": mean, "probability": probability, "interval": interval}
+
+
+def _fit(known: dict[str, Any], frames: int, p: Detect) -> dict[str, Any]:
+    return known["videos" if frames >= p.min_frames else "frames"]
 
 
 def decide(
-    found: Judgement, frames: int, flags: list[Flag], media: Media, tried: bool, p: Detect
-) -> tuple[report.Verdict, str]:
-    """The verdict on one face, and why, in a sentence; tried: on validation videos."""
-    low, high = found.interval
+    logits: np.ndarray, flags: list[Flag], media: Media, known: dict[str, Any], p: Detect
+) -> dict[str, Any]:
+    """What `judge` says of one face, with the verdict, and why, in a sentence."""
+    found, frames = judge(logits, known, p), len(logits)
+    low, high = found["interval"]
     span = f"{p.confidence:.0%} interval {low:.2f} to {high:.2f}"
-    span += "" if found.calibrated else ", uncalibrated"
+    span += "" if _fit(known, frames, p)["calibrated"] else ", uncalibrated"
     weak, strong = 1 - p.certainty, p.certainty
     outside = "; ".join(flag.text for flag in flags if flag.outside)
-    if not tried:
+    said = "inconclusive"
+    if known is UNKNOWN:
         why = "this run has no calibration: what its score is worth is not known (`acfd calibrate`)"
     elif media.kind == "video" and frames < p.min_frames:
         why = f"only {frames} frame(s) with this face; a verdict needs {p.min_frames}"
@@ -82,24 +77,23 @@ def decide(
         why = f"outside what the model was tried on: {outside}"
     elif low <= 0.5 <= high:
         why = f"the {span} leaves both open"
-    elif weak < found.probability < strong:
+    elif weak < found["probability"] < strong:
         why = f"a probability between {weak:.2f} and {strong:.2f} is too weak for a verdict"
-    elif found.probability > 0.5:
-        return "forged", f"like the forgeries that the model was trained on; {span}"
+    elif found["probability"] > 0.5:
+        said, why = "forged", f"like the forgeries that the model was trained on; {span}"
     else:
-        return "no_forgery_found", (
-            f"unlike the forgeries that the model was trained on; {span}. Other forgeries are "
-            "possible"
-        )
-    return "inconclusive", why
+        said = "no_forgery_found"
+        why = f"unlike the forgeries that the model was trained on; {span}. Other forgeries are "
+        why += "possible"
+    return found | {"verdict": said, "why": why}
 
 
-def media_flags(media: Media, lost: int, why: str, ranges: dict[str, Any]) -> list[Flag]:
-    """What must be known of the whole file; lost: chosen frames, why: they could not be read."""
-    flags = []
+def media_flags(frames: Frames, ranges: dict[str, Any]) -> list[Flag]:
+    """What must be known of the whole file, after its frames were read."""
+    flags, media, lost = [], frames.media, frames.lost
     if media.damage or lost:
         missing = f"{lost} chosen frame(s) could not be read" if lost else "those before were read"
-        text = "; ".join(dict.fromkeys(t for t in (media.damage, why if lost else "") if t))
+        text = "; ".join(dict.fromkeys(t for t in (media.damage, frames.why if lost else "") if t))
         flags.append(_flag("damaged", f"the file is damaged ({text}): {missing}"))
     if media.hdr:
         flags.append(_flag("hdr", "HDR colours, which the model has never seen"))
@@ -108,19 +102,12 @@ def media_flags(media: Media, lost: int, why: str, ranges: dict[str, Any]) -> li
     elif media.codec != "h264":
         flags.append(_flag("codec", f"coded as {media.codec}; the model was trained on H.264"))
     else:
-        flags += _beyond("bits_per_pixel", media.bits_per_pixel, ranges)
+        flags += beyond("bits_per_pixel", media.bits_per_pixel, ranges)
     return flags
 
 
-def face_flags(sides: np.ndarray, details: np.ndarray, ranges: dict[str, Any]) -> list[Flag]:
-    """What must be known of one face; sides: of the squares cut, pixels; details: of the crops."""
-    return [
-        *_beyond("crop_pixels", float(np.median(sides)), ranges),
-        *_beyond("detail", float(np.median(details)), ranges),
-    ]
-
-
-def _beyond(what: str, value: float, ranges: dict[str, Any]) -> list[Flag]:
+def beyond(what: str, value: float, ranges: dict[str, Any]) -> list[Flag]:
+    """A flag if the value is out of its range."""
     name, below, above = _BEYOND[what]
     low, high = ranges.get(what, (value, value))
     if low <= value <= high:
@@ -134,10 +121,10 @@ def _flag(code: str, text: str) -> Flag:
     return Flag(code=code, outside=code in _OUTSIDE, text=text)
 
 
-def model(about: dict[str, Any], folder: Path, backend: str) -> report.ModelReport:
+def model(about: dict[str, Any], folder: Path, backend: str) -> ModelReport:
     """What judges, from a run's model.json."""
     run, fit = about["run"], (about["calibration"] or UNKNOWN)["videos"]
-    return report.ModelReport(
+    return ModelReport(
         run=f"{run['row']}-s{run['seed']}",
         **{k: run[k] for k in ("preset", "title", "system", "weights_sha256")},
         folder=folder.as_posix(),
@@ -148,13 +135,8 @@ def model(about: dict[str, Any], folder: Path, backend: str) -> report.ModelRepo
 
 
 def of_file(
-    frames: Frames,
-    seen: list[Seen],
-    odds: np.ndarray,
-    known: dict,
-    p: Detect,
-    judge: report.ModelReport,
-) -> report.Report:
+    frames: Frames, seen: list[Seen], odds: np.ndarray, known: dict, p: Detect, judge: ModelReport
+) -> Report:
     """The report; seen: every face of every frame; odds: log-odds of those of p.min_face and more;
     known: the run's calibration, or UNKNOWN.
 
@@ -162,64 +144,55 @@ def of_file(
     nothing is certain, and that before one without a finding; then the higher probability.
     """
     media = frames.media
-    flags = media_flags(media, frames.lost, frames.why, known["ranges"])
+    flags = media_flags(frames, known["ranges"])
     judged = np.array([s.face for s in seen if s.side >= p.min_face])
     faces = [
         _face([s for s in seen if s.face == n], odds[judged == n], flags, media, known, p)
         for n in sorted({s.face for s in seen})
     ]
-    chosen, with_face = len(frames.chosen), len({s.frame for s in seen})
-    read = chosen - frames.lost
-    counts = {"chosen": chosen, "read": read, "with_face": with_face, "judged": len(judged)}
-    held = report.MediaReport(**{n: getattr(media, n) for n in report.MediaReport.model_fields})
-    more = {"faces": faces, "flags": flags, "media": held, "frames": report.FramesReport(**counts)}
-    said, why = "no_face", f"no face found in the {read} frame(s) that were looked at"
     least = 1 if media.kind == "image" else p.min_frames
-    if enough := [f for f in faces if f.frames >= least]:
+    enough = [f for f in faces if f.frames >= least]
+    read = len(frames.chosen) - frames.lost
+    decided = {}
+    if enough:
         worst = max(enough, key=lambda f: (_RANK.index(f.verdict), f.probability))
         said, why = worst.verdict, worst.why
+        decided = {"probability": worst.probability, "interval": worst.interval}
+        decided["decided_by"] = worst.face
         if len(enough) > 1:
             most = worst.probability == max(f.probability for f in enough)
             which = "most suspicious" if most else "least clear"
             why = f"face {worst.face}, the {which} of {len(enough)}: {why}"
         if others := len(faces) - len(enough):
             text = f"{others} more face(s) seen too briefly, or too small, to be judged"
-            more["flags"] = [*flags, _flag("unjudged_faces", text)]
-        more |= {"probability": worst.probability, "interval": worst.interval}
-        more["decided_by"] = worst.face
+            flags = [*flags, _flag("unjudged_faces", text)]
     elif faces:
         said, why = "inconclusive", max(faces, key=lambda f: f.frames).why
-    return plain(media.path, said, why, judge, **more)
-
-
-def plain(
-    path: Path | str, said: report.Verdict, why: str, judge: report.ModelReport, **more: Any
-) -> report.Report:
-    """A report in which whatever is not given is empty."""
-    fields = dict.fromkeys(("probability", "interval", "decided_by", "media", "frames"))
-    fields |= {"faces": [], "flags": [], "seconds": {}} | more
-    return report.Report(
-        acfd=acfd.__version__, path=str(path), verdict=said, why=why, model=judge, **fields
+    else:
+        said, why = "no_face", f"no face found in the {read} frame(s) that were looked at"
+    counts = FramesReport(
+        chosen=len(frames.chosen),
+        read=read,
+        with_face=len({s.frame for s in seen}),
+        judged=len(judged),
     )
+    about = {"faces": faces, "flags": flags, "media": media, "frames": counts, "model": judge}
+    return Report(path=str(media.path), verdict=said, why=why, **decided, **about)
 
 
 def _face(
     of: list[Seen], odds: np.ndarray, flags: list[Flag], media: Media, known: dict, p: Detect
-) -> report.FaceReport:
+) -> FaceReport:
     """One face; of: all that was seen of it; odds: log-odds of what is large enough."""
     large = [s for s in of if s.side >= p.min_face]
     shown = large or of
-    sides = np.array([s.square[2] - s.square[0] for s in shown])
-    said = {"face": of[0].face, "frames": len(large), "crop_pixels": float(np.median(sides))}
-    said |= {"first": shown[0].time, "last": shown[-1].time, "flags": []}
-    empty = dict.fromkeys(("probability", "interval", "log_odds"))
+    side = float(np.median([s.square[2] - s.square[0] for s in shown]))
+    about = {"face": of[0].face, "frames": len(large), "crop_pixels": side}
+    about |= {"first": shown[0].time, "last": shown[-1].time}
     if not large:
-        side = np.median([s.side for s in of])
-        why = f"a face of {side:.0f} pixels is too small to be judged (least: {p.min_face})"
-        return report.FaceReport(verdict="inconclusive", why=why, **said, **empty)
-    said["flags"] = face_flags(sides, np.array([s.detail for s in large]), known["ranges"])
-    found = judge(odds, known, p)
-    flags = flags + said["flags"]
-    decision, why = decide(found, len(large), flags, media, known is not UNKNOWN, p)
-    values = {k: getattr(found, k) for k in empty}
-    return report.FaceReport(verdict=decision, why=why, **said, **values)
+        size = np.median([s.side for s in of])
+        why = f"a face of {size:.0f} pixels is too small to be judged (least: {p.min_face})"
+        return FaceReport(verdict="inconclusive", why=why, **about)
+    detail = float(np.median([s.detail for s in large]))
+    own = beyond("crop_pixels", side, known["ranges"]) + beyond("detail", detail, known["ranges"])
+    return FaceReport(flags=own, **about, **decide(odds, flags + own, media, known, p))

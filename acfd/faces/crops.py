@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,6 @@ from acfd.media.track import cover, follow, largest, square
 from acfd.media.video import probe, read_frames
 from acfd.sections import Faces
 from acfd.videos.ffpp import Clip
-
-_here = threading.local()
 
 
 class ClipError(ValueError):
@@ -48,16 +47,18 @@ def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[d
     names = list(paths)
     masked = len(names) > 2
     readers = [read_frames(path, chosen) for path in paths.values()]
-    find = _detector(faces.min_score, faces.detect_size)
+    find = _detector(threading.get_ident(), faces.min_score, faces.detect_size)
     track: np.ndarray | None = None
     for frame in chosen:
         with result.timing.stage("decode"):
             pictures = [next(reader)[1] for reader in readers]
+        height, width = pictures[0].shape[:2]
         for name, picture in zip(names, pictures):
             if picture.shape != pictures[0].shape:
                 raise ClipError(
-                    f"{paths[name]}: frames are {_size(picture)}, those of {names[0]} are "
-                    f"{_size(pictures[0])}; one box cannot cut both, make or download them again"
+                    f"{paths[name]}: frames are {picture.shape[1]}x{picture.shape[0]}, those of "
+                    f"{names[0]} are {width}x{height}; one box cannot cut both, make or download "
+                    "them again"
                 )
         with result.timing.stage("detect"):
             found = find.detect(pictures[0])
@@ -75,7 +76,6 @@ def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[d
             result.left_out.append((frame, why))
             continue
         with result.timing.stage("crop"):
-            height, width = pictures[0].shape[:2]
             x0, y0, x1, y1 = square(track, faces.margin, width, height)
             crops = [resize(p[y0:y1, x0:x1], faces.size) for p in pictures[:2]]
             mask = np.zeros((faces.size, faces.size), bool)
@@ -110,12 +110,10 @@ def choose_frames(count: int, wanted: int, choice: str) -> list[int]:
     return [int((i + 0.5) * count / wanted) for i in range(wanted)]
 
 
-def _detector(min_score: float, detect_size: int) -> FaceDetector:
-    """One detector a thread, for all the videos that it works on; two must not share one."""
-    known = _here.__dict__.setdefault("detectors", {})
-    if (min_score, detect_size) not in known:
-        known[min_score, detect_size] = FaceDetector(min_score, detect_size)
-    return known[min_score, detect_size]
+@cache
+def _detector(thread: int, min_score: float, detect_size: int) -> FaceDetector:
+    """One a thread, for all the videos that it works on; two threads must not share one."""
+    return FaceDetector(min_score, detect_size)
 
 
 def _choose(paths: dict[str, Path], faces: Faces, result: ClipResult) -> list[int]:
@@ -150,7 +148,3 @@ def resize(picture: np.ndarray, size: int, enlarge: int = cv2.INTER_CUBIC) -> np
         return picture
     how = cv2.INTER_AREA if side > size else enlarge
     return cv2.resize(picture, (size, size), interpolation=how)
-
-
-def _size(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"

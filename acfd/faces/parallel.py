@@ -8,12 +8,13 @@ what it was at is given to another one.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any
 
+import cv2
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -37,6 +38,20 @@ def spread(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator[A
     if compute.backend == "dask":
         return _by_dask(task, items, compute)
     return _by_joblib(task, items, compute.jobs)
+
+
+@contextmanager
+def one_thread(what: str) -> Iterator[None]:
+    """OpenCV on one thread, for a task beside others; an error gets a note of what it was at."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"while {what}")
+        raise
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _by_joblib(task: Callable, items: Iterable[Any], jobs: int) -> Iterator[Any]:
@@ -66,17 +81,16 @@ def _numbered(task: Callable, n: int, item: Any) -> tuple[int, Any]:
 def _by_dask(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator[Any]:
     from distributed import KilledWorker, as_completed
 
-    with _client(compute) as client:
-        run, here = uuid.uuid4().hex, os.getcwd()  # another study may use the same scheduler
-        waiting = enumerate(items)
-        names: dict[str, str] = {}
+    with ExitStack() as stack:
+        client = _client(compute, stack)
+        here, waiting, named = partial(_in_folder, os.getcwd(), task), iter(items), {}
         running = as_completed(loop=client.loop)
 
         def hand_out():
             room = 2 * max(1, sum(client.nthreads().values())) - running.count()
-            for n, item in islice(waiting, max(0, room)):
-                future = client.submit(_in_folder, here, task, item, key=f"acfd-{run}-{n}")
-                names[future.key] = str(item)
+            for item in islice(waiting, max(0, room)):
+                future = client.submit(here, item, pure=False)
+                named[future.key] = item
                 running.add(future)
 
         hand_out()
@@ -85,11 +99,11 @@ def _by_dask(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator
                 result = future.result()
             except KilledWorker as error:
                 raise SpreadError(
-                    f"{names[future.key]}: processes died again and again with it (or what they "
+                    f"{named[future.key]}: processes died again and again with it (or what they "
                     "did beside it) at hand; memory may be short: give the workers more, or fewer "
                     "threads each, and run again, finished videos are kept"
                 ) from error
-            del names[future.key]
+            del named[future.key]
             future.release()
             hand_out()  # workers may have come or gone
             yield result
@@ -102,36 +116,30 @@ def _in_folder(folder: str, task: Callable, item: Any) -> Any:
     return task(item)
 
 
-@contextmanager
-def _client(compute: Compute):
+def _client(compute: Compute, stack: ExitStack):
     """Dask's client for compute.scheduler (an address, or a scheduler file's path); null: a cluster
-    of compute.jobs processes here."""
+    of compute.jobs processes here. Both end with the stack."""
     from distributed import Client, LocalCluster
 
     where = compute.scheduler
     if where is None:
-        with (
-            LocalCluster(
-                n_workers=compute.jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
-            yield client
-        return
+        cluster = LocalCluster(
+            n_workers=compute.jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        )
+        return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
     at = {"scheduler_file": where} if where.endswith(".json") else {"address": where}
     try:
-        client = Client(**at, set_as_default=False, timeout=_PATIENCE)
+        client = stack.enter_context(Client(**at, set_as_default=False, timeout=_PATIENCE))
     except (OSError, ValueError) as error:
         raise SpreadError(
             f"compute.scheduler {where}: no Dask scheduler answers there ({error}); start one with "
             "`dask scheduler`, or set compute.scheduler to null for processes on this machine"
         ) from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_PATIENCE)
-        except TimeoutError:
-            raise SpreadError(
-                f"compute.scheduler {where}: it has no worker after {_PATIENCE} seconds; start "
-                f"some in this environment: `dask worker {where} --nthreads 1 --nworkers 8`"
-            ) from None
-        yield client
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError:
+        raise SpreadError(
+            f"compute.scheduler {where}: it has no worker after {_PATIENCE} seconds; start "
+            f"some in this environment: `dask worker {where} --nthreads 1 --nworkers 8`"
+        ) from None
+    return client

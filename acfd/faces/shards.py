@@ -1,4 +1,4 @@
-"""Shards: one Arrow file a video, one row a pair (the same face at both compressions, its mask).
+"""Shards: one Arrow file a video, a row a picture or a pair, and one index of a folder of them.
 
 Pictures are PNG, so that nothing is compressed with loss again. The same rows give the same bytes.
 """
@@ -6,10 +6,12 @@ Pictures are PNG, so that nothing is compressed with loss again. The same rows g
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -17,18 +19,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from acfd.paths import atomic, full_disk
+from acfd.paths import atomic
 from acfd.videos.ffpp import Clip
 
 SUFFIX = ".arrow"
 INDEX = "index.parquet"
-INDEX_COLUMNS = (
-    *("method", "video", "target", "source", "split", "label", "frame"),
-    *("shard", "row"),
-)
+CLIP = ("method", "video", "target", "source", "split", "label")
+INDEX_COLUMNS = (*CLIP, "frame", "shard", "row")
+# A pair: the same face at both compressions, and its mask
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("method", "video", "target", "source", "split")),
+        *((name, pa.string()) for name in CLIP[:5]),
         ("label", pa.int8()),  # 0 real, 1 forged
         ("frame", pa.int32()),  # number in the video, from 0
         ("box", pa.list_(pa.float32(), 4)),  # x0, y0, x1, y1 in pixels of the video
@@ -38,25 +39,28 @@ SCHEMA = pa.schema(
         ("mask", pa.binary()),  # PNG, size x size, 0 or 255
     ]
 )
+_ABANDONED = 3600  # seconds after which a half-written file is one of a run that was killed
 
 
 class ShardError(ValueError):
-    """A faces folder that cannot be read; the message names the file."""
+    """A folder of shards that cannot be read; the message names the file."""
 
 
 def shard_name(clip: Clip) -> str:
-    """A clip's shard, relative to the faces folder."""
+    """A clip's shard, relative to its folder."""
     return f"{clip.method}/{clip.video}{SUFFIX}"
+
+
+def about(clip: Clip) -> dict[str, Any]:
+    """What a row of an index says of its clip."""
+    return {name: getattr(clip, name) for name in CLIP}
 
 
 def encode_png(picture: np.ndarray) -> bytes:
     """H x W x 3 RGB or H x W grey, uint8, to PNG."""
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise ValueError(f"no PNG could be made of a picture of shape {picture.shape}")
-    return data.tobytes()
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
 def decode_png(data: Any, grey: bool = False) -> np.ndarray:
@@ -69,73 +73,159 @@ def decode_png(data: Any, grey: bool = False) -> np.ndarray:
 
 
 def write_shard(
-    path: Path, clip: Clip, rows: Sequence[Mapping[str, Any]], key: str, said: Mapping[str, Any]
+    path: Path, clip: Clip, rows: Iterable[Mapping[str, Any]], key: str, said: Mapping[str, Any]
 ) -> None:
-    """Write a clip's rows (frame, box, landmarks, high, low, mask), whole or not at all.
+    """Write a clip's rows (frame, box, landmarks, high, low, mask), as `write` does."""
+    write(path, SCHEMA, [about(clip) | row for row in rows], key, said)
 
-    key and said (JSON-like: the params, what was left out) go to the metadata of the schema.
-    Raises OSError with the free space in the message if the disk is full.
+
+def write(
+    path: Path,
+    schema: pa.Schema,
+    rows: list[dict[str, Any]],
+    key: str,
+    said: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a shard, whole or not at all.
+
+    key (what it was made of) and said (JSON-like: the params, what was left out) go to the metadata
+    of the schema. Raises OSError with the free space in the message if the disk is full.
     """
-    columns: dict[str, list] = {name: [row[name] for row in rows] for name in SCHEMA.names[6:]}
-    for name in SCHEMA.names[:6]:
-        columns[name] = [getattr(clip, name)] * len(rows)
-    texts = {k: json.dumps(v, sort_keys=True) for k, v in said.items()}
-    schema = SCHEMA.with_metadata({"key": key} | texts)
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    texts = {k: json.dumps(v, sort_keys=True) for k, v in (said or {}).items()}
+    batch = pa.RecordBatch.from_pylist(rows, schema.with_metadata({"key": key} | texts))
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
+    with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    with full_disk(path), atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_bytes(sink.getvalue())
 
 
-def read_header(path: Path) -> tuple[str, dict[str, Any], list[int]] | None:
-    """(key, what write_shard was given as `said`, frame numbers); None: no whole shard there."""
+def read_shard(
+    path: Path, schema: pa.Schema = SCHEMA
+) -> tuple[str, dict[str, Any], pa.RecordBatch] | None:
+    """(key, said, rows) as `write` was given them; None: no whole shard of this kind is there."""
     try:
-        with pa.memory_map(str(path)) as file:
-            reader = pa.ipc.open_file(file)
-            metadata = {k.decode(): v.decode() for k, v in (reader.schema.metadata or {}).items()}
-            key = metadata.pop("key")
-            if not reader.schema.equals(SCHEMA):
-                return None
-            frames = reader.get_batch(0).column("frame").to_pylist()
-            return key, {k: json.loads(v) for k, v in metadata.items()}, frames
-    except (FileNotFoundError, KeyError, ValueError, OSError):
-        return None  # cut short by a power failure, or not ours: it is made again
+        batch = _mapped(path)
+        said = {k.decode(): v.decode() for k, v in (batch.schema.metadata or {}).items()}
+        key = said.pop("key")
+        if batch.schema.equals(schema):
+            return key, {k: json.loads(v) for k, v in said.items()}, batch
+    except (KeyError, ValueError, OSError):
+        pass  # cut short by a power failure, or not ours: it is made again
+    return None
+
+
+def _mapped(path: Path) -> pa.RecordBatch:
+    """A shard's rows, mapped, not read: they take neither memory nor a descriptor."""
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    return pa.ipc.open_file(pa.memory_map(str(path)), options=options).get_batch(0)
 
 
 def write_index(folder: Path, index: pd.DataFrame) -> None:
     """Write <folder>/index.parquet; the same rows give the same bytes."""
-    path = Path(folder) / INDEX
-    with full_disk(path), atomic(path) as temporary:
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pandas(index, preserve_index=False), sink)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(index, preserve_index=False), sink)
+    with atomic(Path(folder) / INDEX) as temporary:
         temporary.write_bytes(sink.getvalue())
 
 
-class PairTable:
-    """Random access to the rows of a faces folder.
+def remove_stale(folder: Path, clips: Iterable[Clip]) -> None:
+    """Remove shards of other clips than these, and half-written files of a run that was killed.
 
-    Shards are memory-mapped when first read. Only the folder's name is pickled, and nothing that
-    is open is written to, so loader workers may be spawned or forked.
+    A young half-written file may be one of another process that is at work.
+    """
+    wanted = {folder / shard_name(clip) for clip in clips}
+    for path in set(folder.glob(f"*/*{SUFFIX}")) - wanted:
+        if not path.name.startswith("."):
+            (folder / INDEX).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        else:
+            with suppress(FileNotFoundError):  # its process has just been done with it
+                if time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
+
+
+class Shards:
+    """Random access to the rows of a folder of shards.
+
+    Shards are memory-mapped when first read, and only the folder's name is pickled, so loader
+    workers may be spawned or forked.
     """
 
-    def __init__(self, faces_dir: Path | str):
-        """Raises ShardError if there is no index: the faces were not extracted to the end."""
-        self.folder = Path(faces_dir)
+    command: ClassVar[str]  # that makes the folder
+
+    def __init__(self, folder: Path | str):
+        """Raises ShardError if there is no index: the shards were not made to the end."""
+        self.folder = Path(folder)
         self._batches: dict[str, pa.RecordBatch] = {}
         if not (self.folder / INDEX).is_file():
             raise ShardError(
-                f"{self.folder / INDEX}: no such file; extract the faces first (`acfd faces` or "
-                "`dvc repro faces`)"
+                f"{self.folder / INDEX}: no such file; make the {self.command} first "
+                f"(`acfd {self.command}` or `dvc repro`)"
             )
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """A row a pair: method, video, target, source, split, label, frame, shard, row; and
-        masked, if some forgery has no mask."""
+        """A row an item: INDEX_COLUMNS and more."""
         return pd.read_parquet(self.folder / INDEX)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getstate__(self) -> dict:
+        return {"folder": self.folder, "_batches": {}}
+
+    @cached_property
+    def _columns(self) -> dict[str, list]:
+        # plain lists: a row out of a DataFrame costs more than decoding its pictures
+        return {name: self.index[name].tolist() for name in INDEX_COLUMNS}
+
+    def _at(self, i: int) -> tuple[pa.RecordBatch, int]:
+        """The shard that item i is in, and its row there."""
+        shard, row, frame, video = (
+            self._columns[name][i] for name in ("shard", "row", "frame", "video")
+        )
+        batch = self._batch(shard)
+        if row >= batch.num_rows or batch.column("frame")[row].as_py() != frame:
+            raise ShardError(
+                f"{self.folder / shard}, row {row}: it does not hold frame {frame} of {video}, as "
+                f"the index says; run `acfd {self.command}` again"
+            )
+        return batch, row
+
+    def _picture(self, i: int, name: str, grey: bool = False) -> np.ndarray:
+        batch, row = self._at(i)
+        try:
+            return decode_png(batch.column(name)[row].as_buffer(), grey)
+        except ValueError as error:
+            raise ShardError(
+                f"{self.folder / self._columns['shard'][i]}, row {row}: {error}; delete the file, "
+                f"run `acfd {self.command}`"
+            ) from None
+
+    def _batch(self, shard: str) -> pa.RecordBatch:
+        if shard in self._batches:
+            return self._batches[shard]
+        if Path(shard).is_absolute() or ".." in Path(shard).parts:
+            raise ShardError(
+                f"{self.folder / INDEX}: names the shard {shard}, expected one in {self.folder}; "
+                f"run `acfd {self.command}` again"
+            )
+        path = self.folder / shard
+        try:
+            self._batches[shard] = _mapped(path)
+        except (OSError, ValueError) as error:
+            raise ShardError(
+                f"{path}: not a readable shard ({error}); delete it and run `acfd {self.command}` "
+                "again"
+            ) from None
+        return self._batches[shard]
+
+
+class PairTable(Shards):
+    """The pairs of a faces folder."""
+
+    command = "faces"
 
     @cached_property
     def masked(self) -> np.ndarray:
@@ -157,37 +247,15 @@ class PairTable:
                 "how) and run `acfd faces` again, leave these methods out, or do without"
             )
 
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getstate__(self) -> dict:
-        return {"folder": self.folder, "_batches": {}}
-
     def read(self, i: int) -> dict[str, Any]:
-        """Pair i: high, low (H x W x 3 uint8 RGB), mask (H x W uint8, 0 or 1), box, index fields.
-
-        landmarks: 5 x 2, x and y in pixels of the crop (left eye as seen, right eye, nose, left and
-        right mouth corner).
+        """Pair i: high, low (H x W x 3 uint8 RGB), mask (H x W uint8, 0 or 1), box, landmarks,
+        index fields.
 
         Raises ShardError if the shard is missing, damaged or not the one that was indexed.
         """
+        pictures = {name: self._picture(i, name) for name in ("high", "low")}
+        pictures["mask"] = (self._picture(i, "mask", grey=True) > 127).astype(np.uint8)
         said = {name: self._columns[name][i] for name in INDEX_COLUMNS}
-        where = f"{self.folder / said['shard']}, row {said['row']}"
-        row = int(said["row"])
-        batch = self._batch(said["shard"])
-        if row >= batch.num_rows or batch.column("frame")[row].as_py() != said["frame"]:
-            raise ShardError(
-                f"{where}: it does not hold frame {said['frame']} of {said['video']}, as the "
-                "index says; run `acfd faces` again"
-            )
-        try:
-            pictures = {
-                name: decode_png(batch.column(name)[row].as_buffer(), grey=name == "mask")
-                for name in ("high", "low", "mask")
-            }
-        except ValueError as error:
-            raise ShardError(f"{where}: {error}; delete the file, run `acfd faces`") from None
-        pictures["mask"] = (pictures["mask"] > 127).astype(np.uint8)
         return pictures | said | {"box": self.box(i), "landmarks": self.landmarks(i)}
 
     def box(self, i: int) -> np.ndarray:
@@ -195,33 +263,10 @@ class PairTable:
         return self._numbers(i, "box")
 
     def landmarks(self, i: int) -> np.ndarray:
-        """Landmarks of pair i alone, 5 x 2, without reading its pictures."""
+        """Landmarks of pair i, 5 x 2, x and y in pixels of the crop: left eye as seen, right eye,
+        nose, left and right mouth corner. Its pictures are not read."""
         return self._numbers(i, "landmarks").reshape(5, 2)
 
     def _numbers(self, i: int, name: str) -> np.ndarray:
-        column = self._batch(self._columns["shard"][i]).column(name)
-        return np.array(column[int(self._columns["row"][i])].as_py(), np.float32)
-
-    @cached_property
-    def _columns(self) -> dict[str, list]:
-        # plain lists: a row out of a DataFrame costs more than decoding its pictures
-        return {name: self.index[name].tolist() for name in INDEX_COLUMNS}
-
-    def _batch(self, shard: str) -> pa.RecordBatch:
-        if shard in self._batches:
-            return self._batches[shard]
-        path = self.folder / shard
-        if Path(shard).is_absolute() or ".." in Path(shard).parts:
-            raise ShardError(
-                f"{self.folder / INDEX}: names the shard {shard}, expected one in {self.folder}; "
-                "run `acfd faces` again"
-            )
-        try:
-            options = pa.ipc.IpcReadOptions(use_threads=False)
-            batch = pa.ipc.open_file(pa.memory_map(str(path)), options=options).get_batch(0)
-        except (OSError, ValueError) as error:
-            raise ShardError(
-                f"{path}: not a readable shard ({error}); delete it and run `acfd faces` again"
-            ) from None
-        self._batches[shard] = batch  # mapped, not read: it takes neither memory nor descriptor
-        return batch
+        batch, row = self._at(i)
+        return np.array(batch.column(name)[row].as_py(), np.float32)

@@ -92,14 +92,31 @@ def subplots(
     return fig, axes
 
 
+def panels(
+    n: int, columns: int, size: tuple[float, float], more: tuple[float, float] = (0, 0), **shared
+) -> tuple[Figure, np.ndarray]:
+    """A figure of n panels, `columns` beside each other at most, and its rows x columns axes, of
+    which those after the n-th are hidden.
+
+    size: width and height of a panel, more: of what stands around them; inches.
+    """
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    whole = (size[0] * columns + more[0], size[1] * rows + more[1])
+    fig, axes = subplots(rows, columns, whole, **shared)
+    for ax in axes.flat[n:]:
+        ax.set_axis_off()
+    return fig, axes
+
+
 def legend_below(fig: Figure, columns: int = 4) -> None:
     """One legend for all axes: each label once, below them."""
-    drawn = [ax.get_legend_handles_labels() for ax in fig.axes]
-    handles = {label: h for group in reversed(drawn) for h, label in zip(*group)}
-    order = dict.fromkeys(label for _, labels in drawn for label in labels)
-    handles = [handles[label] for label in order]
+    handles = {}
+    for ax in fig.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
     columns = min(columns, len(handles))
-    fig.legend(handles, order, loc="outside lower center", ncols=columns)
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
 
 
 def percent(table: pd.DataFrame, measure: str) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +124,16 @@ def percent(table: pd.DataFrame, measure: str) -> tuple[np.ndarray, np.ndarray]:
     middle = 100 * table[measure].to_numpy(dtype=float)
     ends = 100 * table[[f"{measure}_lo", f"{measure}_hi"]].to_numpy(dtype=float).T
     return middle, np.abs(ends - middle)
+
+
+def dots(ax, table: pd.DataFrame, measure: str, y: Sequence[float] | None = None, **style) -> None:
+    """A measure of each line of a table as a dot with its interval, in percent, at heights y (or
+    0, 1, ...). The first line is on top."""
+    middle, ends = percent(table, measure)
+    y = np.arange(len(table)) if y is None else y
+    ax.errorbar(middle, y, xerr=ends, **{"capsize": 3, "lw": 1.5} | style)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
 
 
 def row_names(ax, lines: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from acfd.figures import (
     REAL,
     bare,
     legend_below,
+    panels,
     subplots,
 )
 from acfd.figures.plots import real_and_forged
@@ -31,38 +32,18 @@ def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) 
     """
     groups = list(dict.fromkeys(g for line in lines for g in line))
     n = len(columns)
-    gap = 0.25  # of a picture, between groups
-    widths = [w for k in range(len(groups)) for w in [*([gap] if k else []), *([1] * n)]]
-    size = (1.28 * sum(widths) + 0.9, 1.48 * len(lines) + 0.75)
-    shape = {"gridspec_kw": {"width_ratios": widths}, "layout": "compressed"}
-    fig, axes = subplots(len(lines), len(widths), size, **shape)
-    bare(axes)
-    for row, (line, label) in enumerate(zip(lines, labels)):
-        axes[row, 0].set_ylabel(label)
-        for k, group in enumerate(groups):
-            block = axes[row, k * (n + 1) : k * (n + 1) + n]
-            if k:
-                axes[row, k * (n + 1) - 1].set_axis_off()
-            if group not in line:
-                for ax in block:
-                    ax.set_axis_off()
-                continue
-            face, mask, maps, title = line[group]
-            on_face(block, face, mask, maps)
-            block[0].set_xlabel(title, fontsize=8, loc="left")
-            if row == 0:
-                for ax, column in zip(block, columns):
-                    ax.set_title(column, fontsize=9)
+    size = (1.28 * n * len(groups) + 0.9, 1.48 * len(lines) + 0.75)
+    fig, axes = subplots(len(lines), n * len(groups), size, layout="compressed")
+    bare(axes, labels)
     for k, group in enumerate(groups):
-        middle = axes[0, k * (n + 1)]
-        middle.annotate(
-            group,
-            (0, 1),
-            (0, 22),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            weight="bold",
-        )
+        block = axes[:, k * n : (k + 1) * n]
+        for ax, column in zip(block[0], [f"{group}\n{columns[0]}", *columns[1:]]):
+            ax.set_title(column, fontsize=9)
+        for line, line_axes in zip(lines, block):
+            if group in line:
+                face, mask, maps, title = line[group]
+                on_face(line_axes, face, mask, maps)
+                line_axes[0].set_xlabel(title, fontsize=8, loc="left")
     attention_scale(fig, axes)
     return fig
 
@@ -72,13 +53,11 @@ def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> 
     in the order of the rows."""
     size = (1.5 * len(maps) + 1.3, 1.55 * len(labels) + 0.4)
     fig, axes = subplots(len(labels), len(maps), size, layout="compressed")
-    bare(axes)
+    bare(axes, list(labels.values()))
     for column, (method, of) in zip(axes.T, maps.items()):
         for ax, name in zip(column, labels):
             ax.imshow(of[name], cmap=HEAT, vmin=0, vmax=1, interpolation="none")
         column[0].set_title("real" if method == "original" else method, fontsize=10)
-    for ax, label in zip(axes[:, 0], labels.values()):
-        ax.set_ylabel(label)
     attention_scale(fig, axes)
     return fig
 
@@ -120,58 +99,45 @@ def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -
 def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str]) -> Figure:
     """|C| of real and forged faces, a row a branch, a column a state, with r- and r+.
 
-    stored: one run's lines of extract.store. names: "high", "low" -> words. Where two radii lie
-    far from the norms, the axis still reaches them.
+    stored: one run's lines of scores.features.store. names: "high", "low" -> words. The axis
+    reaches radii that lie far from the norms.
     """
-    states = list(stored["state"].unique())
-    fig, axes = subplots(len(names), len(states), (9.5, 4.6), sharex=True)
+    states = stored["state"].unique()
+    fig, axes = subplots(len(names), len(states), (9.5, 4.9), sharex=True)
     top = max(stored["norm"].max(), *radii) * 1.05
-    bins = np.linspace(0, top, 56)
     for line, (quality, name) in zip(axes, names.items()):
         for ax, state in zip(line, states):
             part = stored[(stored["quality"] == quality) & (stored["state"] == state)]
-            real_and_forged(ax, part, "norm", bins)
+            real_and_forged(ax, part, "norm", np.linspace(0, top, 56))
             for radius, sign, colour in zip(radii, ("$r^-$", "$r^+$"), (REAL, FORGED)):
-                ax.axvline(radius, color=colour, lw=1.4, ls="--")
-                where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-                way = -1 if 2 * radius > top else 1  # away from the nearer edge
-                align = {"xytext": (3 * way, -12), "ha": "right" if way < 0 else "left"}
-                ax.annotate(sign, (radius, 1), color=colour, **where, **align)
-            ax.set_title(f"{name}, {state} training")
-            ax.set_xlim(0, top)
-    fig.supxlabel("norm of the feature, |C|", fontsize=10)
+                ax.axvline(radius, color=colour, lw=1.4, ls="--", label=sign)
+            ax.set(title=f"{name}, {state} training", xlim=(0, top))
+    for ax in axes[-1]:
+        ax.set_xlabel("norm of the feature, |C|")
     fig.supylabel("percent of the class", fontsize=10)
-    handles, words = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, words, loc="outside upper right", ncols=2)
+    legend_below(fig)
     return fig
 
 
-def embedding(panels: dict[str, pd.DataFrame], names: dict[str, str], most: int = 60) -> Figure:
+def embedding(parts: dict[str, pd.DataFrame], names: dict[str, str], most: int = 60) -> Figure:
     """Paired features in their plane: a line joins the two qualities of one face.
 
-    panels: title -> one run's lines of extract.store in one state. names: "high", "low" -> words.
-    most: faces drawn a panel, evenly chosen, half of them real.
+    parts: title -> one run's lines of scores.features.store in one state. names: "high", "low" ->
+    words. most: faces drawn a panel, evenly chosen, half of them real.
     """
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    fig, axes = subplots(rows, columns, (4.9 * columns, 4.2 * rows + 0.5))
-    for ax, (title, part) in zip(axes.flat, panels.items()):
+    fig, axes = panels(len(parts), 2, (4.9, 4.2), (0, 0.5))
+    for ax, (title, part) in zip(axes.flat, parts.items()):
         high, low = (part[part["quality"] == q].reset_index(drop=True) for q in names)
         shown = _some(high["label"].to_numpy(), most)
         ends = np.stack([table.loc[shown, ["x", "y"]] for table in (high, low)])
         ax.plot(*ends.transpose(2, 0, 1), color=QUIET, lw=0.7, alpha=0.6, zorder=1)
         for label, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
             of = high.loc[shown, "label"].to_numpy() == label
-            for at, name, face in (
-                (ends[0], names["high"], colour),
-                (ends[1], names["low"], "white"),
-            ):
+            for at, name, face in zip(ends, names.values(), (colour, "white")):
                 style = {"s": 30, "facecolor": face, "edgecolor": colour, "lw": 1.1, "zorder": 2}
                 ax.scatter(*at[of].T, **style, label=f"{word}, {name}")
         ax.set(title=title, xticks=[], yticks=[])
         ax.set_aspect("equal", adjustable="datalim")
-    for ax in axes.flat[len(panels) :]:
-        ax.set_axis_off()
     legend_below(fig)
     return fig
 

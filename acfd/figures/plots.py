@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import cycle
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -19,9 +17,10 @@ from acfd.figures import (
     FORGED,
     QUIET,
     REAL,
+    dots,
     legend_below,
     palette,
-    percent,
+    panels,
     row_names,
     subplots,
 )
@@ -43,7 +42,7 @@ def forest(table: pd.DataFrame, panels: Sequence[tuple[str, str | None, str]] = 
     fig, axes = subplots(1, len(panels), size, sharex=True, sharey=True)
     printed = [paper for _, paper, _ in panels if paper and first[paper].notna().any()]
     for ax, (measure, paper, title) in zip(axes[0], panels):
-        dots(ax, table, measure)
+        by_compression(ax, table, measure)
         ax.set(title=title)
         if measure == "acc":
             always = 100 * first["always_forged"].iloc[0]
@@ -57,17 +56,15 @@ def forest(table: pd.DataFrame, panels: Sequence[tuple[str, str | None, str]] = 
     return fig
 
 
-def dots(ax, table: pd.DataFrame, measure: str) -> None:
+def by_compression(ax, table: pd.DataFrame, measure: str) -> None:
     """A measure of every row, a height a row, with its interval; a colour a compression."""
     groups = list(table.groupby("compression", sort=False))
     for i, (compression, part) in enumerate(groups):
         y = np.arange(len(part)) + (i - (len(groups) - 1) / 2) * 0.28
-        middle, ends = percent(part, measure)
-        style = {"fmt": "os"[i % 2], "color": [FORGED, REAL][i % 2], "markersize": 6 - i}
-        ax.errorbar(middle, y, xerr=ends, capsize=3, lw=1.5, label=compression, **style)
+        style = {"fmt": "os"[i], "color": [FORGED, REAL][i], "markersize": 6 - i}
+        dots(ax, part, measure, y, label=compression, **style)
     ax.axvline(50, color=QUIET, lw=1, ls=":")
-    ax.set(xlabel="percent", ylim=(len(part) - 0.5, -0.5))
-    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="percent")
 
 
 def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
@@ -77,25 +74,24 @@ def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
     goes from the lowest to the highest. A row that was validated once has no curve.
     """
     gained = rising(history)
-    rows = [row for row in titles if np.isfinite(gained[row])]
-    history = history[history["row"].isin(rows)]
-    names = {row: titles[row] + mark(gained[row]) for row in rows}
+    names = {row: titles[row] + mark(gained[row]) for row in titles if np.isfinite(gained[row])}
+    history = history[history["row"].isin(names)]
     shown = history.assign(title=history["row"].map(names), auc=100 * history["val_auc"])
     fig, axes = subplots(1, 1, (9.5, 4.8))
-    style = {"hue_order": list(names.values()), "palette": palette(len(rows))}
-    marks = {"style": "title", "style_order": style["hue_order"], "dashes": False, "markers": True}
-    data = {"data": shown, "x": "step", "y": "auc", "hue": "title", "ax": axes[0, 0]}
-    if rows:
-        sns.lineplot(**data, **style, **marks, markersize=6, errorbar=("pi", 100))
     ax = axes[0, 0]
+    if names:
+        order = list(names.values())
+        colours = {"hue": "title", "hue_order": order, "palette": palette(len(order))}
+        marks = {"style": "title", "style_order": order, "dashes": False, "markers": True}
+        band = {"markersize": 6, "errorbar": ("pi", 100)}
+        sns.lineplot(shown, x="step", y="auc", ax=ax, **colours, **marks, **band)
+        sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
     ends = history.groupby("row")["step"].max()
     if ends.max() > 4 * ends.min():
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:g}")
     ax.axhline(50, color=QUIET, lw=1, ls=":")
     ax.set(xlabel="optimiser steps", ylabel="validation AUC, percent")
-    if rows:
-        sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
     return fig
 
 
@@ -117,22 +113,21 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
 
     course: from tables.method.smoothed; ends: from tables.method.ends, whose radii are dashed.
     """
-    columns = ["hinge_real", "hinge_forged"]
-    course = course.assign(**100 * course[columns])
-    titles = list(dict.fromkeys(course["title"]))
-    colours = dict(zip(titles, palette(len(titles))))
+    hinges = ["hinge_real", "hinge_forged"]
+    course = course.assign(**100 * course[hinges])
+    titles = course["title"].unique()
+    style = {"hue": "title", "palette": dict(zip(titles, palette(len(titles)))), "errorbar": None}
     fig, axes = subplots(3, 3, (12, 8.4))
     for ax, (column, title, radius) in zip(axes.flat, METHOD):
-        style = {"hue": "title", "palette": colours, "legend": column == "norm_real", "lw": 1.4}
-        sns.lineplot(course, x="step", y=column, **style, errorbar=None, ax=ax)
-        for value in dict.fromkeys(ends[radius]) if radius else ():
+        sns.lineplot(course, x="step", y=column, ax=ax, lw=1.4, legend=ax is axes[0, 0], **style)
+        for value in ends[radius].unique() if radius else ():
             sign = {"radius_real": "$r^-$", "radius_fake": "$r^+$"}[radius]
             ax.axhline(value, color="black", lw=1.2, ls="--")
             at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
             ax.annotate(f"{sign} = {value:g}", (1, value), (-2, 3), ha="right", **at)
         ax.set_title(title, fontsize=9.5)
         ax.set(xlabel="", ylabel="")
-        if column.startswith("hinge"):
+        if column in hinges:
             ax.set_ylim(-4, 104)
         if column.startswith("attention"):
             ax.set_ylim(-0.03, 1.03)
@@ -140,43 +135,26 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     axes[0, 0].get_legend().remove()
     for ax in axes[-1]:
         ax.set_xlabel("training step (running means)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    legend_below(fig, 3)
     return fig
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Validation loss, validation AUC and mean attention by step; a colour a row.
-
-    history: the history.csv of the runs, one after another, with the columns row (its title) and
-    seed. Seeds are thin lines; the thick one is their mean, as far as all of them went.
-    """
+    """Validation loss, validation AUC and mean attention by step, of one run's history.csv."""
+    shown = {
+        "Validation loss": ["val_loss"],
+        "Validation AUC": ["val_auc"],
+        "Mean attention": ["attention_inside", "attention_outside"],
+    }
     fig, axes = subplots(1, 3, (12, 4.2))
-    panels = [
-        ("Validation loss", {"val_loss": "-"}),
-        ("Validation AUC", {"val_auc": "-"}),
-        ("Mean attention", {"attention_inside": "-", "attention_outside": "--"}),
-    ]
-    for colour, (title, runs) in zip(cycle(COLOURS), history.groupby("row", sort=False)):
-        for ax, (_, columns) in zip(axes[0], panels):
-            for column, dash in columns.items():
-                seeds = runs.pivot_table(index="step", columns="seed", values=column)
-                if seeds.empty:
-                    continue
-                if seeds.shape[1] > 1:
-                    ax.plot(seeds, color=colour, ls=dash, lw=0.7, alpha=0.55)
-                mean = seeds.dropna().mean(axis=1)
-                marker = "o" if len(mean) <= 12 else None
-                ax.plot(mean, color=colour, ls=dash, marker=marker, ms=3.5, label=title)
-    for ax, (title, _) in zip(axes[0], panels):
+    for ax, (title, columns) in zip(axes[0], shown.items()):
+        for column, dash in zip(columns, ("-", "--")):
+            word = column.removeprefix("attention_")
+            ax.plot(history["step"], history[column], ls=dash, marker="o", ms=3.5, label=word)
         ax.set(title=title, xlabel="step")
-        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes[0, 1].axhline(0.5, color=QUIET, lw=1, ls=":")
     axes[0, 2].set_ylim(-0.03, 1.03)
-    keys = [plt.Line2D([], [], color="black", ls=d) for d in ("-", "--")]
-    axes[0, 2].legend(keys, ["inside the mask", "outside"], loc="best")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)))
+    axes[0, 2].legend(title="of the mask")
     return fig
 
 
@@ -186,19 +164,13 @@ def collapse(steps: pd.DataFrame) -> Figure:
     steps: columns run (the panel's title, such as "Eq. 5 as printed"), step, inside, outside.
     """
     runs = list(steps.groupby("run", sort=False))
-    columns = min(len(runs), 4)
-    lines = -(-len(runs) // columns)
-    size = (4.2 * columns, 3.6) if lines == 1 else (3.2 * columns, 2.4 * lines + 0.3)
-    fig, axes = subplots(lines, columns, size, sharey=True)
-    for ax in axes.flat[len(runs) :]:
-        ax.set_axis_off()
+    fig, axes = panels(len(runs), 4, (3.4, 2.6), (0, 0.3), sharey=True)
     for ax, (title, run) in zip(axes.flat, runs):
         ax.plot(run["step"], run["inside"], color=FORGED, label="inside the mask")
         ax.plot(run["step"], run["outside"], color=REAL, ls="--", label="outside")
-        ax.set_title(title, fontsize=11 if lines == 1 else 8.5)
+        ax.set_title(title, fontsize=9)
         ax.set(xlabel="step", ylim=(-0.03, 1.03))
-    for ax in axes[:, 0]:
-        ax.set_ylabel("mean attention")
+    fig.supylabel("mean attention", fontsize=10)
     axes[0, 0].legend(loc="upper right")
     return fig
 
@@ -213,27 +185,18 @@ def real_and_forged(ax: Axes, samples: pd.DataFrame, column: str, bins: np.ndarr
         ax.hist(values, bins, weights=share, histtype="step", color=colour, lw=1.2)
 
 
-def score_histograms(samples: pd.DataFrame, threshold: float = 0.5) -> Figure:
-    """How real and forged frames score, a panel a title.
-
-    samples: columns title (or one panel without it), label, score.
-    """
-    groups = list(samples.groupby("title", sort=False)) if "title" in samples else [("", samples)]
-    columns = min(3, len(groups))
-    lines = -(-len(groups) // columns)
-    size = (3.6 * columns + 0.5, 2.5 * lines + 0.7)
-    fig, axes = subplots(lines, columns, size, sharex=True)
-    bins = np.linspace(0, 1, 26)
+def score_histograms(samples: pd.DataFrame) -> Figure:
+    """How real and forged frames score, a panel a title. samples: columns title, label, score."""
+    groups = list(samples.groupby("title", sort=False))
+    fig, axes = panels(len(groups), 3, (3.6, 2.5), (0.5, 0.7), sharex=True)
     for ax, (title, group) in zip(axes.flat, groups):
-        real_and_forged(ax, group, "score", bins)
-        ax.axvline(threshold, color="black", lw=1, ls=":")
+        real_and_forged(ax, group, "score", np.linspace(0, 1, 26))
+        ax.axvline(0.5, color="black", lw=1, ls=":")
         ax.set_title(title)
-    for ax in axes.flat[len(groups) :]:
-        ax.set_axis_off()
-    fig.supxlabel("score (probability of forged)", fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("score (probability of forged)")
     fig.supylabel("percent of the class", fontsize=10)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper right", ncols=2)
+    legend_below(fig)
     return fig
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acfd.figures import COLOURS, QUIET, legend_below, montage, percent, subplots
+from acfd.figures import COLOURS, QUIET, dots, legend_below, montage, panels, percent, subplots
 from acfd.media.degrade import FAMILIES, label
 from acfd.results.curves import ALL
 from acfd.results.table import REAL
@@ -46,13 +46,10 @@ def family(curves: pd.DataFrame, name: str) -> Figure:
     each can be seen.
     """
     part = curves[curves["family"] == name]
-    rows = list(part.groupby("row", sort=False))
-    levels = part.loc[part["row"] == rows[0][0], "level"]
     fig, axes = subplots(1, len(PANELS), (11, 4.3), sharex=True, sharey=True)
     for ax, (measure, title) in zip(axes[0], PANELS):
-        _lines(ax, rows, measure, 0.5)
+        _lines(ax, part, measure, 0.5)
         ax.set(title=title, xlabel=FAMILIES[name].unit)
-        ax.set_xticks(range(len(levels)), [_level(v) for v in levels])
     axes[0, 0].set_ylabel("percent")
     legend_below(fig, 3)
     fig.suptitle(FAMILIES[name].title, fontsize=12)
@@ -62,18 +59,12 @@ def family(curves: pd.DataFrame, name: str) -> Figure:
 def overview(curves: pd.DataFrame, measure: str = "auc") -> Figure:
     """One measure over every family, a panel each, without intervals."""
     groups = list(curves.groupby("family", sort=False))
-    columns = min(5, len(groups))
-    lines = -(-len(groups) // columns)
-    fig, axes = subplots(lines, columns, (2.6 * columns + 0.4, 2.5 * lines + 0.8), sharey=True)
+    fig, axes = panels(len(groups), 5, (2.6, 2.5), (0.4, 0.8), sharey=True)
     for ax, (name, part) in zip(axes.flat, groups):
-        rows = list(part.groupby("row", sort=False))
-        _lines(ax, rows, measure, 0, bars=False)
-        levels = rows[0][1]["level"]
+        _lines(ax, part, measure, 0, bars=False)
         ax.set_title(FAMILIES[name].title, fontsize=10)
         ax.set_xlabel(FAMILIES[name].unit, fontsize=9)
-        ax.set_xticks(range(len(levels)), [_level(v) for v in levels], fontsize=7.5)
-    for ax in axes.flat[len(groups) :]:
-        ax.set_axis_off()
+        ax.tick_params("x", labelsize=7.5)
     for ax in axes[:, 0]:
         ax.set_ylabel(f"{dict(PANELS)[measure]}, percent")
     legend_below(fig, 3)
@@ -86,59 +77,51 @@ def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
 
     table: from curves.areas.
     """
-    every = table[table["family"] == ALL]
+    every = table[table["family"] == ALL].reset_index(drop=True)
     reference = every["reference"].iloc[0]
     title = every.loc[every["row"] == reference, "title"].iloc[0]
-    names = list(dict.fromkeys(table["family"]))
-    size = (11.5, max(3.2, 1.6 + 0.42 * len(names)))
-    fig, axes = subplots(1, 2, size, width_ratios=[1, 1.6])
+    names = table["family"].unique()
     looks = dict(zip(every["row"], LOOKS))
-    y = np.arange(len(every))
-    middle, ends = percent(every, measure)
+    fig, axes = subplots(1, 2, (11.5, max(3.2, 1.6 + 0.42 * len(names))), width_ratios=[1, 1.6])
+    area, gap = axes[0]
     for i, row in enumerate(every["row"]):
-        style = dict(zip(("color", "marker"), looks.get(row, (QUIET, "o"))))
-        axes[0, 0].errorbar(middle[i], y[i], xerr=ends[:, i : i + 1], capsize=3, lw=1.5, **style)
-    axes[0, 0].set_yticks(y, every["title"])
-    axes[0, 0].set(title="Area, mean over families", xlabel=f"{dict(PANELS)[measure]}, percent")
-    axes[0, 0].set_ylim(len(y) - 0.5, -0.5)
-    axes[0, 0].axvline(50, color=QUIET, lw=1, ls=":")
+        colour, marker = looks.get(row, (QUIET, "o"))
+        dots(area, every.iloc[[i]], measure, [i], color=colour, marker=marker)
+    area.set(title="Area, mean over families", xlabel=f"{dict(PANELS)[measure]}, percent")
+    area.set_yticks(every.index, every["title"])
+    area.set_ylim(len(every) - 0.5, -0.5)
+    area.axvline(50, color=QUIET, lw=1, ls=":")
     others = [row for row in looks if row != reference]
     for k, row in enumerate(others):
-        part = table[table["row"] == row].set_index("family").loc[names]
-        at = np.arange(len(names)) + (k - (len(others) - 1) / 2) * 0.7 / max(1, len(others))
-        middle, ends = percent(part, f"diff_{measure}")
+        part = table[table["row"] == row]
+        at = np.arange(len(names)) + (k - (len(others) - 1) / 2) * 0.7 / len(others)
         colour, marker = looks[row]
         style = {"color": colour, "marker": marker, "ms": 4.5, "ls": "", "capsize": 0, "lw": 1.4}
-        axes[0, 1].errorbar(middle, at, xerr=ends, **style, label=part["title"].iloc[0])
-    axes[0, 1].axvline(0, color="black", lw=1)
+        dots(gap, part, f"diff_{measure}", at, label=part["title"].iloc[0], **style)
+    gap.axvline(0, color="black", lw=1)
+    gap.axhspan(-0.5, 0.5, color="#f2f2f2", zorder=0)
     rest = "; grey rows: see the table" if len(every) > len(LOOKS) else ""
+    gap.set(title=f"Area, difference to “{title}”", xlabel="points" + rest)
     words = ["all families" if n == ALL else FAMILIES[n].title for n in names]
-    axes[0, 1].set_yticks(range(len(names)), words)
-    axes[0, 1].axhspan(-0.5, 0.5, color="#f2f2f2", zorder=0)
-    axes[0, 1].set(title=f"Area, difference to “{title}”", xlabel="points" + rest)
-    axes[0, 1].set_ylim(len(names) - 0.5, -0.5)
-    for ax in axes[0]:
-        ax.grid(axis="y", visible=False)
+    gap.set_yticks(range(len(names)), words)
     legend_below(fig, 3)
     return fig
 
 
-def _lines(ax, rows: list, measure: str, spread: float, bars: bool = True) -> None:
-    rest = rows[len(LOOKS) :]
-    for k, (_, line) in enumerate(rest):
+def _lines(ax, part: pd.DataFrame, measure: str, spread: float, bars: bool = True) -> None:
+    rows = [of for _, of in part.groupby("row", sort=False)]
+    named, rest = rows[: len(LOOKS)], rows[len(LOOKS) :]
+    for k, line in enumerate(rest):
         word = f"{len(rest)} more" if k == 0 else None
         ax.plot(line["position"], percent(line, measure)[0], color=QUIET, lw=0.8, label=word)
-    named = rows[: len(LOOKS)]
-    for k, ((_, line), (colour, marker)) in enumerate(zip(named, LOOKS)):
+    for k, (line, (colour, marker)) in enumerate(zip(named, LOOKS)):
         x = line["position"].to_numpy() + (k - (len(named) - 1) / 2) * spread / len(named)
         middle, ends = percent(line, measure)
         style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.6}
         ax.plot(x, middle, **style, label=line["title"].iloc[0])
         if bars:
             ax.errorbar(x, middle, yerr=ends, ls="", color=colour, lw=0.9, alpha=0.45)
+    levels = ["none" if np.isnan(level) else f"{level:g}" for level in rows[0]["level"]]
+    ax.set_xticks(range(len(levels)), levels)
     ax.axhline(50, color=QUIET, lw=1, ls=":")
     ax.grid(axis="x", visible=False)
-
-
-def _level(level: float) -> str:
-    return "none" if np.isnan(level) else f"{level:g}"

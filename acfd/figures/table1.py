@@ -11,8 +11,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from acfd import figures
-from acfd.figures import COLOURS, FORGED, QUIET, REAL, percent, plots, row_names, subplots
+from acfd.figures import (
+    COLOURS,
+    FORGED,
+    QUIET,
+    REAL,
+    dots,
+    legend_below,
+    percent,
+    plots,
+    row_names,
+    subplots,
+)
 from acfd.results.table1 import ALL
 
 MARKERS = "osD^vP*X<>"  # 10, and 7 colours: the first 70 rows look all different
@@ -34,14 +44,13 @@ def forest(table: pd.DataFrame) -> Figure:
 def by_method(table: pd.DataFrame) -> Figure:
     """AUC of every row, a panel a manipulation."""
     groups = list(table[table["method"] != ALL].groupby("method", sort=False))
-    rows = table["row"].nunique()
-    size = (2 + 2.7 * len(groups), 1.5 + 0.42 * rows)
+    size = (2 + 2.7 * len(groups), 1.5 + 0.42 * table["row"].nunique())
     fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
     for ax, (method, part) in zip(axes[0], groups):
-        plots.dots(ax, part, "auc")
+        plots.by_compression(ax, part, "auc")
         ax.set(title=method, xlabel="AUC, percent")
     row_names(axes[0, 0], part[part["compression"] == part["compression"].iloc[0]])
-    figures.legend_below(fig)
+    legend_below(fig)
     return fig
 
 
@@ -66,7 +75,7 @@ def cost(table: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel(f"AUC at {low['compression'].iloc[0]}, percent")
-    figures.legend_below(fig, columns=3)
+    legend_below(fig, columns=3)
     return fig
 
 
@@ -75,36 +84,35 @@ def compression(drops: pd.DataFrame) -> Figure:
 
     drops: from table1.compression. Hollow: a quality that the row never saw in training.
     """
-    high, low = drops[["high", "low"]].iloc[0]
     rows = np.arange(len(drops))
-    size = (10.5, 1.6 + 0.6 * len(drops))
-    fig, axes = subplots(1, 2, size, sharey=True, width_ratios=[3, 2])
-    ends_at = {}
-    for name, quality, marker, colour, y in (
-        ("high", high, "s", REAL, rows - 0.15),
-        ("low", low, "o", FORGED, rows + 0.15),
-    ):
-        middle, ends = percent(drops, f"auc_{name}")
-        style = {"fmt": "none", "ecolor": colour, "capsize": 3, "lw": 1.5}
-        axes[0, 0].errorbar(middle, y, xerr=ends, **style)
-        for i, seen in enumerate(drops["trained_on"].str.split(" \\+ ")):
-            face = colour if quality in seen else "white"
-            axes[0, 0].plot(middle[i], y[i], marker, mfc=face, mec=colour, ms=8, mew=1.6, zorder=3)
-        axes[0, 0].plot([], [], marker, color=colour, ms=8, label=quality)
-        ends_at[name] = middle, y
-    axes[0, 0].plot([], [], "o", mfc="white", mec="black", ms=8, label="never seen in training")
-    (x0, y0), (x1, y1) = ends_at.values()
-    axes[0, 0].plot([x0, x1], [y0, y1], color=QUIET, lw=2.2, zorder=2.5)
-    middle, ends = percent(drops, "drop_auc")
-    axes[0, 1].errorbar(middle, rows, xerr=ends, fmt="o", color="black", capsize=3, lw=1.5)
-    axes[0, 1].axvline(0, color=QUIET, lw=1, ls=":")
-    axes[0, 0].set(title=f"AUC, {high} to {low}", xlabel="percent")
-    axes[0, 1].set(title="Lost to compression", xlabel="points of AUC")
-    for ax in axes[0]:
-        ax.set_ylim(len(drops) - 0.5, -0.5)
-        ax.grid(axis="y", visible=False)
-    row_names(axes[0, 0], drops)
-    figures.legend_below(fig)
+    fig, axes = subplots(1, 2, (10.5, 1.6 + 0.6 * len(drops)), sharey=True, width_ratios=[3, 2])
+    ends, lost = axes[0]
+    heights = {"high": rows - 0.15, "low": rows + 0.15}
+    values = [100 * drops[f"auc_{name}"] for name in heights]
+    ends.plot(values, list(heights.values()), color=QUIET, lw=2.2, zorder=1)
+    for (name, y), marker, colour in zip(heights.items(), "so", (REAL, FORGED)):
+        quality = drops[name].iloc[0]
+        seen = drops["trained_on"].str.split(" \\+ ").map(lambda of, quality=quality: quality in of)
+        style = {"color": colour, "ms": 8, "mew": 1.6}
+        for there, face in ((seen, colour), (~seen, "white")):
+            dots(
+                ends,
+                drops,
+                f"auc_{name}",
+                np.where(there, y, np.nan),
+                fmt=marker,
+                mfc=face,
+                **style,
+            )
+        ends.plot([], [], marker, label=quality, **style)
+    ends.plot([], [], "o", mfc="white", mec="black", ms=8, label="never seen in training")
+    dots(lost, drops, "drop_auc", fmt="o", color="black")
+    lost.axvline(0, color=QUIET, lw=1, ls=":")
+    high, low = drops[["high", "low"]].iloc[0]
+    ends.set(title=f"AUC, {high} to {low}", xlabel="percent")
+    lost.set(title="Lost to compression", xlabel="points of AUC")
+    row_names(ends, drops)
+    legend_below(fig)
     return fig
 
 
@@ -118,15 +126,10 @@ def left_out(table: pd.DataFrame) -> Figure:
     fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
     for ax, (quality, part) in zip(axes[0], groups):
         rows = np.arange(len(part))
-        series = [("auc", FORGED, "o", "never saw it", 0.14)]
-        series += [("seen_auc", REAL, "s", "trained on it", -0.14)]
-        for measure, colour, marker, label, shift in series:
-            middle, ends = percent(part, measure)
-            style = {"fmt": marker, "color": colour, "capsize": 3, "lw": 1.5, "label": label}
-            ax.errorbar(middle, rows + shift, xerr=ends, **style)
+        dots(ax, part, "auc", rows + 0.14, fmt="o", color=FORGED, label="never saw it")
+        dots(ax, part, "seen_auc", rows - 0.14, fmt="s", color=REAL, label="trained on it")
         ax.axvline(50, color=QUIET, lw=1, ls=":")
-        ax.set(title=quality, xlabel="AUC, percent", ylim=(len(part) - 0.5, -0.5))
-        ax.grid(axis="y", visible=False)
+        ax.set(title=quality, xlabel="AUC, percent")
     row_names(axes[0, 0], part.assign(title=part["title"] + "\non " + part["method"]))
-    figures.legend_below(fig)
+    legend_below(fig)
     return fig

@@ -5,8 +5,6 @@ Images are uint8 H x W x 3 RGB.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
@@ -19,22 +17,20 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _table(curve: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
-    return cv2.LUT(image, to_uint8(curve(np.arange(256, dtype=np.float32))))
+LEVELS = np.arange(256, dtype=np.float32)  # what is done to each is a table for all pixels
 
 
-def _shift(image, rng, red, green, blue):
-    offset = np.float32([red, green, blue])
-    return cv2.LUT(image, to_uint8(np.arange(256)[:, None] + offset)[None])
+def _shift(image, rng, *rgb):
+    return cv2.LUT(image, to_uint8(np.arange(256)[:, None] + np.float32(rgb))[None])
 
 
 def _contrast(image, rng, gain):
     middle = float(image.mean())
-    return _table(lambda v: (v - middle) * gain + middle, image)
+    return cv2.LUT(image, to_uint8((LEVELS - middle) * gain + middle))
 
 
 def _gamma(image, rng, power):
-    return _table(lambda v: 255 * (v / 255) ** power, image)
+    return cv2.LUT(image, to_uint8(255 * (LEVELS / 255) ** power))
 
 
 def _saturation(image, rng, gain):
@@ -54,7 +50,7 @@ def _blur(image, rng, sigma):
 
 
 def _sharpen(image, rng, amount, sigma):
-    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), sigma), -amount, 0)
+    return cv2.addWeighted(image, 1 + amount, _blur(image, rng, sigma), -amount, 0)
 
 
 def _smooth(image, rng, strength):
@@ -73,25 +69,13 @@ def _noise(image, rng, sigma, grain):
     return to_uint8(image + noise)
 
 
-DEGRADATIONS: dict[str, Callable] = {
-    "shift": _shift,
-    "contrast": _contrast,
-    "gamma": _gamma,
-    "saturation": _saturation,
-    "rescale": _rescale,
-    "blur": _blur,
-    "sharpen": _sharpen,
-    "smooth": _smooth,
-    "jpeg": _jpeg,
-    "noise": _noise,
-}
+_ALL = (_shift, _contrast, _gamma, _saturation, _rescale, _blur, _sharpen, _smooth, _jpeg, _noise)
+DEGRADATIONS = {step.__name__[1:]: step for step in _ALL}  # by name: shift, contrast, ...
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator, recipe: Recipe | None = None):
-    """Apply a recipe's degradations in order; None: draw one by `random_recipe`. Same shape.
-
-    Only noise takes anything from `rng` if the recipe is given. Raises KeyError for an unknown one.
-    """
+    """Apply a recipe's degradations in order; None: draw one by `random_recipe`. Only noise takes
+    anything from `rng` if the recipe is given."""
     for name, *values in random_recipe(rng) if recipe is None else recipe:
         image = DEGRADATIONS[name](image, rng, *values)
     return image

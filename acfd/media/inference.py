@@ -12,7 +12,7 @@ def core() -> ov.Core:
     """Shared and never let go.
 
     Each Core's CPU plugin installs a stack for signal handlers and, when it goes, the one it found:
-    after two that overlapped, the process is left with one that is freed, and the next signal with
-    a handler (a child ends, while a DataLoader with workers was used) kills it. Seen with 2026.4.
+    two that overlap leave one that is freed, and the next signal kills the process. Seen with
+    2026.4.
     """
     return ov.Core()

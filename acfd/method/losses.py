@@ -1,4 +1,10 @@
-"""Every term of the paper's loss (Eq. 1 to 6), each a pure function; one place weighs them.
+"""The paper's losses, Eq. 1 to 6, each term a pure function; `two_branch` weighs them.
+
+Eq. 1   L = L_Cls + 0.001 L_Gan + 1 L_AT + 0.1 L_Dis
+Eq. 2   L_Gan: `order_critic` for the critic, `order_confusion` for the two heads
+Eq. 3, 4   V' = V * M, the gate of a branch: `model.Branch`
+Eq. 5   L_AT: `attention_transfer` + `attention_supervision`
+Eq. 6   L_Dis: `metric_hinge` of either branch + `metric_transfer`
 
 Shapes: B pairs; logits B x 2; V B x 728 x s x s; attention maps M and masks B x 1 x s x s in
 [0, 1] with 1 = forged; pooled features C B x 2048; labels B, integer, 0 = real and 1 = forged.
@@ -7,10 +13,13 @@ Shapes: B pairs; logits B x 2; V B x 728 x s x s; attention maps M and masks B x
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Critic = Callable[[Tensor, Tensor], Tensor]  # first and second V -> B scores of this order
 
 
 def classification(logits: Tensor, label: Tensor) -> Tensor:
@@ -18,45 +27,76 @@ def classification(logits: Tensor, label: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), label)
 
 
-def attention_supervision(
-    logits: Tensor, target: Tensor, kind: str, reduction: str = "mean"
+def order_critic(
+    critic: Critic,
+    v_high: Tensor,
+    v_low: Tensor,
+    penalty: float,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """M_H against the mask, second term of Eq. 5; M_H = sigmoid(logits), B x 1 x s x s.
+    """The critic's loss, Eq. 2 read as WGAN-GP: -E D[H, L] + E D[L, H] + penalty * GP.
 
-    kind: "l1", as printed. Most of the target is zero, so a zero map is its optimum, and it gets
-    there (the collapse). "bce", binary cross-entropy: its gradient at the logits is M - target,
-    which does not vanish as M goes to zero.
-    reduction: "mean" over pixels, or "sum" over pixels; always the mean over the batch.
+    GP interpolates between the two orders of the same pair, at a point drawn from `generator` (on
+    the CPU, so that every device draws alike), and asks for a gradient of norm 1 there. V is a
+    constant here.
     """
-    if kind == "l1":
-        pixels = (torch.sigmoid(logits) - target).abs()
-    elif kind == "bce":
-        pixels = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-    else:
-        raise ValueError(f"loss.attention is {kind!r}, expected l1 or bce")
-    return _reduce(pixels, reduction)
+    v_high, v_low = v_high.detach().float(), v_low.detach().float()
+    distance = critic(v_low, v_high).mean() - critic(v_high, v_low).mean()
+    at = torch.rand(len(v_high), 1, 1, 1, generator=generator).to(v_high)
+    first = torch.lerp(v_high, v_low, at).requires_grad_()
+    second = torch.lerp(v_low, v_high, at).requires_grad_()
+    gradients = torch.autograd.grad(critic(first, second).sum(), (first, second), create_graph=True)
+    squares = sum(g.square().sum(dim=(1, 2, 3)) for g in gradients)
+    # the small constant keeps the square root's own gradient finite at a zero gradient
+    return distance + penalty * ((squares + 1e-12).sqrt() - 1).square().mean()
+
+
+def order_confusion(critic: Critic, v_high: Tensor, v_low: Tensor) -> Tensor:
+    """L_Gan, Eq. 2 for the two heads: E D[H, L] - E D[L, H], which they make small."""
+    v_high, v_low = v_high.float(), v_low.float()
+    return critic(v_high, v_low).mean() - critic(v_low, v_high).mean()
 
 
 def attention_transfer(
-    m_high: Tensor, m_low: Tensor, kind: str, reduction: str = "mean", moves_high: bool = False
+    m_high: Tensor,
+    m_low: Tensor,
+    kind: Literal["l1", "l2"],
+    reduction: Literal["mean", "sum"] = "mean",
+    moves_high: bool = False,
 ) -> Tensor:
-    """M_L against M_H, first term of Eq. 5: attention goes from high quality to low.
+    """|M_H - M_L|, first term of Eq. 5: attention goes from high quality to low.
 
-    kind: "l1", Eq. 5; "l2", as in the authors' released code: squared differences of the maps, each
-    scaled to a Euclidean length of one.
+    kind: "l1", as printed; "l2", as in the authors' released code: squared differences of the maps,
+    each scaled to a Euclidean length of one.
+    reduction: over pixels; over the batch it is the mean.
     moves_high: whether the term also moves M_H, which knows more; if not, M_H is a constant here.
     """
     if not moves_high:
         m_high = m_high.detach()
     if kind == "l1":
-        pixels = (m_high - m_low).abs()
-    elif kind == "l2":
-        exact = torch.promote_types(m_low.dtype, torch.float32)
-        high, low = (F.normalize(m.to(exact).flatten(1), dim=1) for m in (m_high, m_low))
-        pixels = (high - low).square()
-    else:
-        raise ValueError(f"loss.transfer is {kind!r}, expected l1 or l2")
-    return _reduce(pixels, reduction)
+        return _reduced((m_high - m_low).abs(), reduction)
+    exact = torch.promote_types(m_low.dtype, torch.float32)
+    high, low = (F.normalize(m.to(exact).flatten(1), dim=1) for m in (m_high, m_low))
+    return _reduced((high - low).square(), reduction)
+
+
+def attention_supervision(
+    logits: Tensor,
+    target: Tensor,
+    kind: Literal["l1", "bce"],
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """|M_H - M_gt|, second term of Eq. 5; M_H = sigmoid(logits), B x 1 x s x s.
+
+    kind: "l1", as printed. Most of the target is zero, so a zero map is its optimum, and it gets
+    there (the collapse). "bce", binary cross-entropy: its gradient at the logits is M - target,
+    which does not vanish as M goes to zero.
+    reduction: over pixels; over the batch it is the mean.
+    """
+    if kind == "l1":
+        return _reduced((torch.sigmoid(logits) - target).abs(), reduction)
+    pixels = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    return _reduced(pixels, reduction)
 
 
 def metric_hinge(c: Tensor, label: Tensor, radius_real: float, radius_fake: float) -> Tensor:
@@ -69,8 +109,10 @@ def metric_hinge(c: Tensor, label: Tensor, radius_real: float, radius_fake: floa
     return hinge.clamp_min(0).mean()
 
 
-def metric_transfer(c_high: Tensor, c_low: Tensor, reduction: str = "norm") -> Tensor:
-    """Last term of Eq. 6: |C_h - C_l|, mean over the batch.
+def metric_transfer(
+    c_high: Tensor, c_low: Tensor, reduction: Literal["norm", "mean", "sum"] = "norm"
+) -> Tensor:
+    """|C_h - C_l|, last term of Eq. 6, mean over the batch.
 
     norm: the Euclidean one, which |C| is in the same equation; mean, sum: of the absolute
     differences over the features. With 2048 of them, mean is about 50 times weaker than norm.
@@ -78,7 +120,7 @@ def metric_transfer(c_high: Tensor, c_low: Tensor, reduction: str = "norm") -> T
     difference = c_high - c_low
     if reduction == "norm":
         return torch.linalg.vector_norm(difference.float(), dim=1).mean()
-    return _reduce(difference.abs(), reduction)
+    return _reduced(difference.abs(), reduction)
 
 
 def logit_distillation(high: Tensor, low: Tensor, temperature: float) -> Tensor:
@@ -100,41 +142,5 @@ def feature_distillation(c_high: Tensor, c_low: Tensor) -> Tensor:
     return (1 - F.cosine_similarity(c_high.detach().float(), c_low.float())).mean()
 
 
-def order_critic(
-    critic: Callable[[Tensor, Tensor], Tensor],
-    v_high: Tensor,
-    v_low: Tensor,
-    penalty: float,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """The critic's loss, Eq. 2 read as WGAN-GP: -E D[H, L] + E D[L, H] + penalty * GP.
-
-    critic(first, second) -> B scores of the concatenation in that order. GP interpolates between
-    the two orders of the same pair, at a point drawn from `generator` (on the CPU, so that every
-    device draws alike), and asks for a gradient of norm 1 there. V is a constant here.
-    """
-    v_high, v_low = v_high.detach().float(), v_low.detach().float()
-    distance = critic(v_low, v_high).mean() - critic(v_high, v_low).mean()
-    at = torch.rand(len(v_high), 1, 1, 1, generator=generator).to(v_high)
-    first = torch.lerp(v_high, v_low, at).requires_grad_()
-    second = torch.lerp(v_low, v_high, at).requires_grad_()
-    gradients = torch.autograd.grad(critic(first, second).sum(), (first, second), create_graph=True)
-    squares = sum(g.square().sum(dim=(1, 2, 3)) for g in gradients)
-    # the small constant keeps the square root's own gradient finite at a zero gradient
-    return distance + penalty * ((squares + 1e-12).sqrt() - 1).square().mean()
-
-
-def order_confusion(
-    critic: Callable[[Tensor, Tensor], Tensor], v_high: Tensor, v_low: Tensor
-) -> Tensor:
-    """L_Gan for the two heads, Eq. 2: E D[H, L] - E D[L, H], which they make small."""
-    v_high, v_low = v_high.float(), v_low.float()
-    return critic(v_high, v_low).mean() - critic(v_low, v_high).mean()
-
-
-def _reduce(values: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return values.mean()
-    if reduction == "sum":
-        return values.flatten(1).sum(dim=1).mean()
-    raise ValueError(f"reduction is {reduction!r}, expected mean or sum")
+def _reduced(values: Tensor, reduction: Literal["mean", "sum"]) -> Tensor:
+    return values.mean() if reduction == "mean" else values.flatten(1).sum(dim=1).mean()

@@ -1,8 +1,7 @@
 """A system = network + losses as one row of a table has them; what `runs.train.fit` trains.
 
-`fit` knows a system by this interface alone: `net`, `critic`, `inputs`, `terms`, `loss`,
-`critic_loss`, `groups`, `deployed`, `judged`, `map_is_mask`. The paper's is method/two_branch.py,
-those it is compared with are in acfd/baselines/; `acfd.registry` has every name.
+The paper's is two_branch.py, those it is compared with are in acfd/baselines/; `acfd.registry` has
+every name.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.method.model import Output, attention_means, attention_target
+from acfd.method.model import Output, attention_target
 from acfd.params import Params
 
 
@@ -32,13 +30,14 @@ class System:
     def __init__(self, params: Params, net: nn.Module):
         self.params = params
         self.net = net
-        self.weights = {}
+        self.weights: dict[str, float] = {}  # of every loss term
 
     @classmethod
     def network(cls, params: Params, weights: str | None, seed: int) -> nn.Module:
-        """A fresh network; its forward takes `inputs` and returns one Output for each.
+        """A fresh network, its new layers drawn from torch's generator, which the caller seeds.
 
-        weights: as in `backbone.imagenet_weights`; None: a state is loaded next.
+        Its forward takes `inputs` and returns one Output for each. weights: as in
+        `backbone.imagenet_weights`. seed: of layers that draw by themselves in training.
         """
         raise NotImplementedError
 
@@ -51,13 +50,11 @@ class System:
         raise NotImplementedError
 
     def loss(self, terms: dict[str, Tensor]) -> Tensor:
-        """Eq. 1: the weighted sum of the terms. A term without a weight is an error."""
-        missing = set(terms) - set(self.weights)
-        if missing:
-            raise ValueError(f"no weight for the loss terms {sorted(missing)}")
+        """Eq. 1: the weighted sum of the terms."""
         return sum(self.weights[name] * term for name, term in terms.items())
 
     def critic_loss(self, outputs: tuple[Output, ...], generator: torch.Generator) -> Tensor:
+        """What `critic`, if there is one, makes small."""
         raise NotImplementedError
 
     def monitored(self, outputs: tuple[Output, ...], batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -92,23 +89,13 @@ class System:
         return "low"
 
 
-class ClassifierSystem(System):
-    """L_Cls alone, on one quality or on both as independent images.
-
-    Its `network` is a `model.OneBranch` around any branch that has an `fc`.
-    """
-
-    def __init__(self, params: Params, net: nn.Module):
-        super().__init__(params, net)
-        self.weights = {"cls": params.loss.cls}
-
-    @property
-    def judged(self):
-        return "low" if "low" in self.params.train.qualities else "high"
-
-    def inputs(self, batch):
-        return tuple(batch[quality] for quality in self.params.train.qualities)
-
-    def terms(self, outputs, batch):
-        parts = [F.cross_entropy(o.logits.float(), batch["label"]) for o in outputs]
-        return {"cls": torch.stack(parts).mean()}
+def attention_means(m: Tensor, target: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Mean of M over forged cells (weighed by the target) and over the rest of forged faces, and
+    over real faces; NaN of none. m, target: B x 1 x s x s, label: B."""
+    m, forged = m.detach().float(), label == 1
+    seen, share = m[forged], target[forged]
+    return {
+        "attention_inside": (seen * share).sum() / share.sum(),
+        "attention_outside": (seen * (1 - share)).sum() / (1 - share).sum(),
+        "attention_real": m[~forged].mean(),
+    }

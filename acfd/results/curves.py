@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 
 from acfd.media.degrade import NONE
-from acfd.results.metrics import PIXELS
 from acfd.params import Params
 from acfd.paths import Paths
+from acfd.results.metrics import PIXELS
 from acfd.results.table import (
     Draws,
     TableError,
-    columns,
-    compared,
     correct,
     histories,
     mark,
+    read,
     rising,
+    rounded,
 )
 
 SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is known by
@@ -45,45 +45,25 @@ def load(params: Params, paths: Paths) -> pd.DataFrame:
     for row in rows:
         for seed in params.study.seeds:
             path = paths.robustness(row, seed)
-            if not path.exists():
-                raise TableError(
-                    f"{path}: no such file; the stage `robustness` makes it from the run "
-                    f"{row}-s{seed}: run `dvc repro`"
-                )
-            run = pd.read_parquet(path)
-            lacking = {*SAMPLE, *FACTS, "row", "seed", "score"} - set(run)
-            if lacking or not np.isfinite(run["score"]).all():
-                what = f"no column {', '.join(sorted(lacking))}" if lacking else "scores not finite"
-                raise TableError(f"{path}: {what}; make it again with the stage `robustness`")
-            run = run.sort_values(SAMPLE, ignore_index=True)
-            facts = run[[*SAMPLE, *FACTS]]
-            if runs and not facts.equals(runs[0][[*SAMPLE, *FACTS]]):
+            run = read(path, [*SAMPLE, *FACTS, "row", "seed", "score"], "robustness")
+            run = run.sort_values(SAMPLE, ignore_index=True).assign(rising=gained[row])
+            if not np.isfinite(run["score"]).all():
+                raise TableError(f"{path}: scores that are not finite; train {row}-s{seed} again")
+            known = [*SAMPLE, *FACTS]
+            if runs and not run[known].equals(runs[0][known]):
                 raise TableError(
                     f"{path}: {len(run)} scores, not of the same copies as the {len(runs[0])} of "
-                    f"{paths.robustness(params.robustness.rows[0], params.study.seeds[0])}; score "
-                    "both again: `dvc repro` the stage `robustness`"
+                    f"{rows[0]}-s{params.study.seeds[0]}; score both again: `dvc repro` the stage "
+                    "`robustness`"
                 )
-            runs.append(run.assign(rising=gained[row]))
+            runs.append(run)
     return pd.concat(runs, ignore_index=True)
 
 
 def families(params: Params, scores: pd.DataFrame) -> dict[str, list[float]]:
-    """Levels of each family that params name and that could be made here, in their order.
-
-    Raises TableError if a level is missing from a family that was scored.
-    """
-    scored = set(zip(scores["family"], scores["level"]))
-    found = {}
-    for family, levels in params.robustness.levels:
-        lacking = [level for level in levels if (family, level) not in scored]
-        if lacking and family in set(scores["family"]):
-            raise TableError(
-                f"{family}: no scores at {', '.join(f'{v:g}' for v in lacking)}, which "
-                "robustness.levels names; run `dvc repro` the stages `copies` and `robustness`"
-            )
-        if levels and not lacking:
-            found[family] = [float(v) for v in levels]
-    return found
+    """Levels of each family that params name and that could be made here, in their order."""
+    made = set(scores["family"])
+    return {f: [float(v) for v in levels] for f, levels in params.robustness.levels if f in made}
 
 
 def resampled(params: Params, scores: pd.DataFrame) -> tuple[Draws, Replicates]:
@@ -96,7 +76,7 @@ def resampled(params: Params, scores: pd.DataFrame) -> tuple[Draws, Replicates]:
     found = {}
     for at, part in groups:
         measured = draws.measure(part)
-        found[at] = {m: measured[m] for m in MEASURES}
+        found[at] = {m: measured[m] for m in MEASURES}  # the others would fill the memory
     return draws, found
 
 
@@ -119,14 +99,14 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
     said = {"seeds": " ".join(map(str, draws.seeds)), "units": draws.units}
     said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
     gained, lines = scores.groupby("row")["rising"].first(), []
-    marked = {row: title(params, row) + mark(gained[row]) for row in params.robustness.rows}
     for row in params.robustness.rows:
+        marked = title(params, row) + mark(gained[row])
         for family, levels in families(params, scores).items():
             for position, at in enumerate(_points(family, levels)):
-                line = {"row": row, "title": marked[row], "family": family}
+                line = {"row": row, "title": marked, "family": family}
                 line |= {"position": position, "level": at[1] if position else np.nan}
                 for m in MEASURES:
-                    line |= columns(m, draws.summary(found[row, *at][m]))
+                    line |= draws.columns(m, found[row, *at][m])
                 lines.append(line | said)
     return pd.DataFrame(lines)
 
@@ -152,30 +132,26 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
             area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
     said = {"reference": r.reference, "seeds": " ".join(map(str, draws.seeds))}
     said |= {"units": draws.units, "resamples": r.bootstrap, "confidence": r.confidence}
-    gained = scores.groupby("row")["rising"].first()
-    lines: dict[str, list[dict]] = {}
+    gained, lines = scores.groupby("row")["rising"].first(), []
     for row in r.rows:
         for family in (ALL, *shapes):
             line = {"row": row, "title": title(params, row), "family": family}
             line |= {"rising": gained[row]}
             for m in MEASURES:
                 own, reference = area[row, family, m], area[r.reference, family, m]
-                line |= columns(m, draws.summary(own))
-                line |= compared(f"diff_{m}", draws.difference(own, reference))
-            lines.setdefault(family, []).append(line | said)
-    for of_family in lines.values():
+                line |= draws.columns(m, own)
+                line |= draws.compared(f"diff_{m}", own, reference)
+            lines.append(line | said)
+    for family in (ALL, *shapes):
+        of_family = [line for line in lines if line["family"] == family]
         correct(of_family, *(f"diff_{m}" for m in MEASURES))
-    return pd.DataFrame([line for of_row in zip(*lines.values()) for line in of_row])
+    return pd.DataFrame(lines)
 
 
-def to_json(areas: pd.DataFrame) -> dict:
-    """For `dvc metrics show`: row -> its area and difference over all families, to 4 digits."""
-    every = areas[areas["family"] == ALL].set_index("row")
-    names = [d + m + end for d in ("", "diff_") for m in MEASURES for end in ("", "_lo", "_hi")]
-    return {
-        row: {n: round(float(line[n]), 4) for n in names if np.isfinite(line[n])}
-        for row, line in every.iterrows()
-    }
+def row_metrics(areas: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Row -> what `dvc metrics show` has of it: areas over all families, to 4 digits."""
+    names = ["auc", "auc_lo", "auc_hi", "balanced_acc", "diff_auc", "diff_auc_lo", "diff_auc_hi"]
+    return rounded(areas[areas["family"] == ALL], names)
 
 
 def _points(family: str, levels: list[float]) -> list[tuple[str, float]]:

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from acfd.results import metrics
+from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.faces.shards import PairTable
-from acfd.results.table import Draws, columns
+from acfd.results import metrics
 from acfd.results.method import cell
+from acfd.results.table import Draws, read_runs
 
 SAMPLE = ["split", "method", "video", "frame"]
 
@@ -133,21 +133,17 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
         counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
         for branch in ("high", "low") if compression == params.data.high else ("low",):
             m = unpack(of[f"{branch}_branch"], side)
-            on = _share(total((m * mask).sum((1, 2)) * forged), inside)
-            off = _share(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
-            real = _share(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
+            on = metrics.ratio(total((m * mask).sum((1, 2)) * forged), inside)
+            off = metrics.ratio(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
+            real = metrics.ratio(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
             line = {"compression": compression, "branch": branch}
             line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
-            iou = _share(counts[0], sum(counts)) if branch == "low" else on * np.nan
-            for name, values, most in (("ratio", _share(on, real), np.inf), ("iou", iou, 1)):
+            iou = metrics.ratio(counts[0], sum(counts)) if branch == "low" else on * np.nan
+            for name, values, most in (("ratio", metrics.ratio(on, real), np.inf), ("iou", iou, 1)):
                 known = values if np.isfinite(values[0]) else None
-                line |= columns(name, draws.summary(known, (0, most)))
+                line |= draws.columns(name, known, (0, most))
             lines.append(line | {"units": draws.units})
     return pd.DataFrame(lines)
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def pictures(table: PairTable, faces: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -178,20 +174,11 @@ def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataF
     """Mean attention of these rows' training batches by step, as plots.collapse takes it: run
     (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
     the high-quality branch)."""
-    parts = []
-    for row in rows:
-        steps = pd.read_parquet(paths.steps(row, seed))
-        steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
-        factorial = row in params.attention.factorial
-        steps = steps.assign(run=cell(params, row) if factorial else params.rows[row].title)
-        parts.append(steps[["run", "step", "inside", "outside"]])
-    return pd.concat(parts, ignore_index=True)
-
-
-def rows_with_course(paths: Paths, rows: list[str], seed: int) -> list[str]:
-    """Those of the rows whose training says how high the map is on forged pixels."""
-    names = {row: pq.read_schema(paths.steps(row, seed)).names for row in rows}
-    return [row for row in rows if "attention_inside" in names[row]]
+    steps = read_runs(paths.steps, rows, [seed], ["step", "attention_inside"])
+    steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
+    factorial = params.attention.factorial
+    titles = {r: cell(params, r) if r in factorial else params.rows[r].title for r in rows}
+    return steps.assign(run=steps["row"].map(titles))[["run", "step", "inside", "outside"]]
 
 
 def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np.ndarray]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from acfd.results.table import CONVERGED, DAGGER, UNKNOWN, mark, row_title
+from acfd.media.degrade import FAMILIES
 from acfd.results import table1 as t1
+from acfd.results.table import CONVERGED, DAGGER, row_title
 
 HOLM = " *"  # behind a difference that stands the correction for being one of several
 # What was published of FaceForensics++: AUC of an Xception by (trained on, tested at), in percent;
@@ -21,68 +22,110 @@ def table2(table: pd.DataFrame) -> str:
     is behind the slash."""
     low = _low(table)
     reference = title_of(low, low["reference"].iloc[0])
-    head = ["Row", "Paper ACC / AUC", "Balanced ACC", "AUC", f"AUC, difference to “{reference}”"]
-    head += ["AUC, difference to the row above", "PBCA / empty map"]
-    lines = []
-    for _, line in low.iterrows():
-        cells = [row_title(line), _paper(line)]
-        cells += [percent(line, m) for m in ("balanced_acc", "auc")]
-        cells += [difference(line, name) for name in ("diff_auc", "diff_above_auc")]
+
+    def pbca(line: pd.Series) -> str:
         empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
-        lines.append([*cells, percent(line, "pbca") + empty])
-    return grid(head, lines) + not_converged(low)
+        return percent(line, "pbca") + empty
+
+    columns = {
+        "Paper ACC / AUC": _paper,
+        "Balanced ACC": "balanced_acc",
+        "AUC": "auc",
+        f"AUC, difference to “{reference}”": gap("diff_auc"),
+        "AUC, difference to the row above": gap("diff_above_auc"),
+        "PBCA / empty map": pbca,
+    }
+    return by_line(low, columns)
 
 
 def table1(table: pd.DataFrame) -> str:
     """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
     low = _low(table[table["method"] == t1.ALL])
     reference = title_of(low, low["reference"].iloc[0])
-    head = ["Row", "Paper ACC / AUC", "ACC", "Balanced ACC", f"AUC, {low['compression'].iloc[0]}"]
-    head += [f"AUC, difference to “{reference}”", "Training", "Parameters"]
-    lines = []
-    for _, line in low.iterrows():
-        cells = [row_title(line), _paper(line)]
-        cells += [percent(line, m) for m in ("acc", "balanced_acc", "auc")]
-        cells += [difference(line, "diff_auc"), duration(line["train_seconds"])]
-        lines.append([*cells, _count(line["parameters"])])
-    return grid(head, lines) + not_converged(low)
+    columns = {
+        "Paper ACC / AUC": _paper,
+        "ACC": "acc",
+        "Balanced ACC": "balanced_acc",
+        f"AUC, {low['compression'].iloc[0]}": "auc",
+        f"AUC, difference to “{reference}”": gap("diff_auc"),
+        "Training": lambda line: duration(line["train_seconds"]),
+        "Parameters": lambda line: _count(line["parameters"]),
+    }
+    return by_line(low, columns)
 
 
 def methods(table: pd.DataFrame) -> str:
     """AUC of Table 1's rows at low quality, a column a manipulation, in percent with intervals."""
     low = _low(table[table["method"] != t1.ALL])
-    names = list(dict.fromkeys(low["method"]))
-    lines = []
-    for _, of_row in low.groupby("row", sort=False):
-        of = of_row.set_index("method")
-        cells = [percent(of.loc[name], "auc") for name in names]
-        lines.append([row_title(of_row.iloc[0]), *cells])
-    return grid(["Row", *names], lines) + not_converged(low)
+    return by_group(low, "method", {name: name for name in low["method"].unique()})
 
 
 def compression(drops: pd.DataFrame) -> str:
     """AUC at both qualities and what is lost between them, in percent with intervals."""
     first = drops.iloc[0]
-    head = ["Row", "Trained on", f"AUC, {first['high']}", f"AUC, {first['low']}", "Lost"]
-    reference = first["reference"]
-    compared = reference in set(drops["row"])
-    head += [f"Lost, difference to “{title_of(drops, reference)}”"] if compared else []
-    lines = []
-    for _, line in drops.iterrows():
-        cells = [row_title(line), line["trained_on"]]
-        cells += [percent(line, m) for m in ("auc_high", "auc_low", "drop_auc")]
-        lines.append(cells + ([difference(line, "diff_drop_auc")] if compared else []))
-    return grid(head, lines) + not_converged(drops)
+    columns = {
+        "Trained on": lambda line: line["trained_on"],
+        f"AUC, {first['high']}": "auc_high",
+        f"AUC, {first['low']}": "auc_low",
+        "Lost": "drop_auc",
+    }
+    if first["reference"] in set(drops["row"]):
+        reference = title_of(drops, first["reference"])
+        columns[f"Lost, difference to “{reference}”"] = gap("diff_drop_auc")
+    return by_line(drops, columns)
 
 
 def left_out(table: pd.DataFrame) -> str:
     """AUC on manipulations that a row never saw, beside that of the row that did."""
-    head = ["Row", "Never saw", "Tested at", "AUC", "AUC of the row that saw it", "Difference"]
+    columns = {
+        "Never saw": lambda line: line["method"],
+        "Tested at": lambda line: line["compression"],
+        "AUC": "auc",
+        "AUC of the row that saw it": "seen_auc",
+        "Difference": gap("diff_auc"),
+    }
+    return by_line(table, columns)
+
+
+def areas(table: pd.DataFrame) -> str:
+    """Area under each system's robustness curves, the mean over all families, in percent."""
+    reference = title_of(table, table["reference"].iloc[0])
+    columns = {}
+    for m, name in (("auc", "AUC"), ("balanced_acc", "Balanced ACC")):
+        columns[name] = m
+        columns[f"{name}, difference to “{reference}”"] = f"diff_{m}"
+    return by_line(table[table["family"] == t1.ALL], columns)
+
+
+def areas_by_family(table: pd.DataFrame) -> str:
+    """Area under the curves of AUC, a column a family of degradations, in percent."""
+    families = [f for f in table["family"].unique() if f != t1.ALL]
+    return by_group(table, "family", {f: FAMILIES[f].title for f in families})
+
+
+def by_line(table: pd.DataFrame, columns: dict[str, str | Callable[[pd.Series], str]]) -> str:
+    """A line a line of the table: its title, then a column each of `columns`: head -> a measure, or
+    what a line's cell is."""
     lines = []
     for _, line in table.iterrows():
-        cells = [row_title(line), line["method"], line["compression"], percent(line, "auc")]
-        lines.append([*cells, percent(line, "seen_auc"), difference(line, "diff_auc")])
-    return grid(head, lines) + not_converged(table)
+        cells = [percent(line, c) if isinstance(c, str) else c(line) for c in columns.values()]
+        lines.append([row_title(line), *cells])
+    return grid(["Row", *columns], lines) + not_converged(table)
+
+
+def by_group(table: pd.DataFrame, column: str, heads: dict[str, str]) -> str:
+    """AUC, a line a row and a column each value of `column` that heads has: value -> head."""
+    lines = []
+    for _, of_row in table.groupby("row", sort=False):
+        of = of_row.set_index(column)
+        cells = [percent(of.loc[value], "auc") for value in heads]
+        lines.append([row_title(of_row.iloc[0]), *cells])
+    return grid(["Row", *heads.values()], lines) + not_converged(table)
+
+
+def gap(name: str) -> Callable[[pd.Series], str]:
+    """The cell of a difference, for `by_line`."""
+    return lambda line: difference(line, name)
 
 
 def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
@@ -115,11 +158,8 @@ def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
 
 
 def not_converged(table: pd.DataFrame) -> str:
-    """What stands below a table some of whose rows have a dagger, a paragraph of its own; "" else.
-
-    table: has `rising` (tables made by older versions have not).
-    """
-    if "rising" not in table or table["rising"].map(mark).eq("").all():
+    """A paragraph below a table some of whose rows have a dagger; "" for another."""
+    if not (table["rising"] > CONVERGED).any():
         return ""
     return (
         f"\n\n{DAGGER.strip()} not converged: over the last quarter of its steps its validation "
@@ -127,29 +167,29 @@ def not_converged(table: pd.DataFrame) -> str:
     )
 
 
-def table1_caption(table: pd.DataFrame, facts: dict) -> str:
-    """What stands below Table 1; facts: those of metrics/study.json."""
+def table1_caption(table: pd.DataFrame) -> str:
+    """What stands below Table 1."""
     low = _low(table[table["method"] == t1.ALL])
     seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
-    if "machine" in low:
-        names = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
-        facts = {"machine": " and ".join(names), "seconds": seconds}
-    elif "machine" in facts:
-        facts = facts | {"seconds": seconds}
+    machines = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
     share = f"{100 * low['always_forged'].iloc[0]:.0f} %"
-    said = f"{caption(low, facts)} Saying “forged” always has an ACC of {share}."
+    said = caption(low, {"machine": " and ".join(machines), "seconds": seconds})
+    said += f" Saying “forged” always has an ACC of {share}."
     for _, line in low[low["headline"].notna()].iterrows():
         name = line["headline"]
         other = title_of(low, line["reference" if name == "diff_auc" else "ours"])
         said += (
             f" Named beforehand: “{line['title']}” against “{other}”, AUC "
-            f"{percent(line, name, '{:+.1f}')}, p = {line[f'{name}_p']:.3f}, not corrected."
+            f"{percent(line, name)}, p = {line[f'{name}_p']:.3f}, not corrected."
         )
     return said
 
 
 def caption(table: pd.DataFrame, study: dict) -> str:
-    """What stands below a table: how its intervals were made, and how long the training took."""
+    """What stands below a table: how its intervals were made, and how long the training took.
+
+    study: seconds and machine, as metrics/study.json has them.
+    """
     line = table.iloc[0]
     seeds = line["seeds"].split()
     if len(seeds) == 1:
@@ -162,10 +202,7 @@ def caption(table: pd.DataFrame, study: dict) -> str:
         f"{line['compression']}); {covers}.{HOLM}: a difference with p < "
         f"{1 - line['confidence']:.2g} after Holm's correction for the rows of its column."
     )
-    if "machine" in study and "seconds" in study:
-        where = "" if study["machine"] == UNKNOWN else f" on {study['machine']}"
-        said += f" Training took {duration(study['seconds'])} in all{where}."
-    return said
+    return f"{said} Training took {duration(study['seconds'])} in all on {study['machine']}."
 
 
 def _low(table: pd.DataFrame) -> pd.DataFrame:
@@ -192,10 +229,12 @@ def _paper(line: pd.Series) -> str:
     return " / ".join("–" if pd.isna(value) else f"{value:.2f}" for value in said)
 
 
-def percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
-    """A measure of a table's line with its interval, such as 70.0 (56.8 to 82.8)."""
+def percent(line: pd.Series, name: str) -> str:
+    """A measure of a table's line with its interval, such as 70.0 (56.8 to 82.8); a difference has
+    signs."""
     if pd.isna(line[name]):
         return "–"
+    form = "{:+.1f}" if name.startswith("diff_") else "{:.1f}"
     value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
     return f"{value} ({low} to {high})"
 
@@ -203,7 +242,7 @@ def percent(line: pd.Series, name: str, form: str = "{:.1f}") -> str:
 def difference(line: pd.Series, name: str) -> str:
     """A difference with its interval, and HOLM if it stands the correction."""
     holds = line[f"{name}_p_holm"] < 1 - line["confidence"]
-    return percent(line, name, "{:+.1f}") + (HOLM if holds else "")
+    return percent(line, name) + (HOLM if holds else "")
 
 
 def _count(number: float) -> str:

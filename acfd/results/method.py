@@ -1,5 +1,5 @@
 """Does the method do what it says? What was watched at every training step of two-branch rows
-(acfd.method.two_branch), reduced to lines and to sentences. From the files in results/<preset>/steps alone.
+(acfd.method.two_branch), reduced to lines and to sentences. From results/<preset>/steps alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pandas as pd
 
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.results.table import TableError, histories, load_run_info, mark, rising
+from acfd.results.table import histories, load_run_info, mark, read_runs, rising
 
 WATCHED = ["norm_real", "norm_forged", "hinge_real", "hinge_forged"]
 WATCHED += ["pair_distance", "other_distance"]
@@ -35,28 +35,15 @@ def course(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
     """What was watched of these rows by step: columns row, title, seed, step, `ratio` (distance of
     a face's two qualities by that to other faces) and WATCHED, NaN where a row has no such thing.
 
-    A title has a dagger if its row is not converged. Raises TableError for a file that is missing
-    or does not say what is watched of two branches.
+    A title has a dagger if its row is not converged. Raises TableError for a file that is missing,
+    or of a row that has no two branches.
     """
-    gained, parts = rising(histories(paths, rows, params.study.seeds)), []
-    for row in rows:
-        title = params.rows[row].title + mark(gained[row])
-        for seed in params.study.seeds:
-            path = paths.steps(row, seed)
-            if not path.exists():
-                raise TableError(f"{path}: no such file; the stage `score` makes it: `dvc repro`")
-            steps = pd.read_parquet(path)
-            if "norm_real" not in steps:
-                raise TableError(
-                    f"{path}: no column norm_real; only rows of two branches, trained by this "
-                    f"version, have it. Train {row} again, or do not ask for it"
-                )
-            steps = steps.reindex(columns=["step", *WATCHED]).astype(float)
-            steps.insert(0, "row", row)
-            steps.insert(1, "title", title)
-            steps.insert(2, "seed", seed)
-            parts.append(steps.assign(ratio=steps["pair_distance"] / steps["other_distance"]))
-    return pd.concat(parts, ignore_index=True)
+    gained = rising(histories(paths, rows, params.study.seeds))
+    titles = {row: params.rows[row].title + mark(gained[row]) for row in rows}
+    steps = read_runs(paths.steps, rows, params.study.seeds, ["step", "norm_real"])
+    found = steps[["row", "seed"]].join(steps.reindex(columns=["step", *WATCHED]).astype(float))
+    found.insert(1, "title", found["row"].map(titles))
+    return found.assign(ratio=found["pair_distance"] / found["other_distance"])
 
 
 def smoothed(course: pd.DataFrame) -> pd.DataFrame:
@@ -90,23 +77,26 @@ def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
 def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
     """What each panel of plots.method shows, in numbers of `ends`: column -> a sentence."""
     table = ends(params, course)
-    loss = {row: params.for_row(row).loss for row in table["row"]}
-    metric, plain = _parts(table, [row for row in table["row"] if loss[row].dis > 0])
+    metric = table["row"].map(lambda row: params.for_row(row).loss.dis > 0)
+    groups = {word: table[of] for word, of in (("with", metric), ("without", ~metric)) if of.any()}
+
+    def beside(name: str, times: int = 1) -> str:
+        return ", ".join(f"{span(times * of[name])} {word} L_Dis" for word, of in groups.items())
+
     said = {}
     for kind, sign, radius in (("real", "r-", "radius_real"), ("forged", "r+", "radius_fake")):
         said[f"norm_{kind}"] = (
-            f"|C| of {kind} faces ends at {_beside(metric, plain, f'norm_{kind}')}; {sign} is "
+            f"|C| of {kind} faces ends at {beside(f'norm_{kind}')}; {sign} is "
             f"{span(table[radius])}."
         )
         said[f"hinge_{kind}"] = (
             f"Hinges of {kind} faces that are met in the end, percent: "
-            f"{_beside(100 * metric[WATCHED], 100 * plain[WATCHED], f'hinge_{kind}')}."
+            f"{beside(f'hinge_{kind}', 100)}."
         )
-    grew = metric if len(metric) else plain
-    what = "with" if len(metric) else "without"
+    what, grew = next(iter(groups.items()))
     said["ratio"] = (
         "The distance of a face's two qualities, by that to other faces, ends at "
-        f"{_beside(metric, plain, 'ratio')}; in itself, {what} L_Dis, it begins at "
+        f"{beside('ratio')}; in itself, {what} L_Dis, it begins at "
         f"{span(grew['pair_distance_first'])} and ends at {span(grew['pair_distance'])}."
     )
     mapped = table[table["attention_inside"].notna()]
@@ -138,11 +128,10 @@ def collapse(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.Dat
     table = ends(params, course(params, paths, rows))
     lines = []
     for line in table[columns].to_dict("records"):
-        p = params.for_row(line["row"])
-        line["title"] = cell(params, line["row"])
-        line |= {name: of(p) for name, of in FACTORS.items()}
-        collapsed = load_run_info(paths, line["row"], seed)["collapsed"]
-        lines.append(line | {"collapsed": collapsed})
+        row = line["row"]
+        line["title"] = cell(params, row)
+        line |= {name: of(params.for_row(row)) for name, of in FACTORS.items()}
+        lines.append(line | {"collapsed": load_run_info(paths, row, seed)["collapsed"]})
     return pd.DataFrame(lines)
 
 
@@ -156,12 +145,9 @@ def collapse_said(table: pd.DataFrame) -> str:
     """Which of `collapse` collapsed, by each factor's levels."""
     if not len(table):
         return "No rows: `attention.factorial` is empty in this preset."
-    parts = [
-        f"{level} {int(of['collapsed'].sum())} of {len(of)}"
-        for factor in FACTORS
-        for level, of in table.groupby(factor, sort=False)
-    ]
-    every = f"{int(table['collapsed'].sum())} of {len(table)}"
+    levels = [level for factor in FACTORS for level in table.groupby(factor, sort=False)]
+    parts = [f"{level} {of['collapsed'].sum()} of {len(of)}" for level, of in levels]
+    every = f"{table['collapsed'].sum()} of {len(table)}"
     return f"Collapsed: {every} runs. By what they have: {'; '.join(parts)}."
 
 
@@ -171,16 +157,6 @@ def span(values: pd.Series) -> str:
     if not len(values) or not np.isfinite(values).any():
         return "–"
     return " to ".join(dict.fromkeys(words))
-
-
-def _parts(table: pd.DataFrame, rows: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    chosen = table["row"].isin(rows)
-    return table[chosen], table[~chosen]
-
-
-def _beside(metric: pd.DataFrame, plain: pd.DataFrame, name: str) -> str:
-    parts = [(metric, "with"), (plain, "without")]
-    return ", ".join(f"{span(of[name])} {word} L_Dis" for of, word in parts if len(of))
 
 
 def _won(course: pd.DataFrame, judged: pd.DataFrame) -> str:

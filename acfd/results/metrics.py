@@ -37,42 +37,23 @@ class Interval:
     p: float
     left_out: int
 
+    def columns(self, name: str) -> dict[str, float]:
+        """As columns of a table."""
+        return {name: self.value, f"{name}_lo": self.low, f"{name}_hi": self.high}
 
-def accuracy(label, score, threshold: float = 0.5) -> float:
-    """Share of samples on the right side, at the prior that they come in. Forged: score >= 0.5.
+
+def balanced_accuracy(label, score) -> float:
+    """Mean of the shares of real and of forged samples that are on the right side of 0.5.
 
     label: n of 0 (real) or 1 (forged); score: n, higher is more forged. Here and below MetricError
-    is raised for no samples, unequal lengths, other labels, non-finite scores and a single class.
+    is raised for a single class.
     """
-    return float(_accuracies(label, score, None, None, threshold)[0][0])
-
-
-def balanced_accuracy(label, score, threshold: float = 0.5) -> float:
-    """Mean of the shares of real and of forged samples that are on the right side."""
-    return float(_accuracies(label, score, None, None, threshold)[1][0])
+    return float(_accuracies(*_alone(label, score), 0.5)[1][0])
 
 
 def auc(label, score) -> float:
     """Area under the ROC curve: P(forged scores above real), ties count half."""
-    return float(_auc(label, score, None, None)[0])
-
-
-def eer(label, score) -> float:
-    """Equal error rate: where the ROC curve, straight between its points, has FPR = FNR."""
-    return float(_eer(label, score, None, None)[0])
-
-
-def pbca(samples: pd.DataFrame) -> float:
-    """Pixel-wise binary classification accuracy of the attention map, pooled over forged faces.
-
-    samples: columns label, tp, fp, fn, tn (pixels of the map's grid).
-    """
-    return float(_pixels(samples, None)[0][0])
-
-
-def iou(samples: pd.DataFrame) -> float:
-    """Intersection over union of attention map and mask, pooled over forged faces."""
-    return float(_pixels(samples, None)[1][0])
+    return float(_auc(*_alone(label, score))[0])
 
 
 def choose_threshold(val: pd.DataFrame) -> float:
@@ -80,7 +61,7 @@ def choose_threshold(val: pd.DataFrame) -> float:
 
     Candidates lie midway between neighbouring scores; of equally good ones the nearest to 0.5.
     """
-    label, score = _check(val["label"], val["score"])
+    label, score = _checked(val["label"], val["score"])
     values = np.unique(score)
     candidates = np.concatenate([[0.5, 0.0], (values[1:] + values[:-1]) / 2])
     real, forged = np.sort(score[~label]), np.sort(score[label])
@@ -92,21 +73,10 @@ def choose_threshold(val: pd.DataFrame) -> float:
 
 
 def videos(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row a video, its score the mean of its frames'; a video is (method, video).
-
-    samples: one run at one compression. Raises MetricError if a frame comes twice, which is how a
-    mixture of runs or compressions shows.
-    """
-    twice = samples.duplicated(["method", "video", "frame"])
-    if twice.any():
-        method, video, frame = samples.loc[twice, ["method", "video", "frame"]].iloc[0]
-        raise MetricError(
-            f"{method} {video}: frame {frame} comes twice; select one run and one compression "
-            "before forming videos"
-        )
-    same = [c for c in ("label", "target", "source", "unit") if c in samples]
+    """label, unit and mean score of each video, a video being (method, video), of one run at one
+    compression."""
     groups = samples.groupby(["method", "video"], sort=True, observed=True)
-    return groups.agg({"score": "mean"} | dict.fromkeys(same, "first")).reset_index()
+    return groups.agg({"score": "mean", "label": "first", "unit": "first"}).reset_index()
 
 
 def identity_units(samples: pd.DataFrame) -> np.ndarray:
@@ -115,15 +85,13 @@ def identity_units(samples: pd.DataFrame) -> np.ndarray:
     samples: columns label, target, source. The official splits make every unit a pair of people;
     where fakes join more than two, all of them become one unit. A person in no fake is alone.
     """
-    target = samples["target"].astype(str).to_numpy()
-    source = samples["source"].astype("object").where(samples["source"].notna(), "").to_numpy()
+    target, source = (samples[c].to_numpy(str) for c in ("target", "source"))
     fake = samples["label"].to_numpy() == 1
     if (source[fake] == "").any():
         row = samples[fake & (source == "")].iloc[0]
         raise MetricError(f"{row['method']} {row['video']}: a fake without source; expected its id")
-    people = np.unique(np.concatenate([target, source[fake].astype(str)]))
-    a = np.searchsorted(people, target[fake])
-    b = np.searchsorted(people, source[fake].astype(str))
+    people = np.unique(np.concatenate([target, source[fake]]))
+    a, b = (np.searchsorted(people, who[fake]) for who in (target, source))
     joined = coo_array((np.ones(a.size), (a, b)), shape=(people.size, people.size))
     part = connected_components(joined, directed=False)[1][np.searchsorted(people, target)]
     return np.unique(part, return_inverse=True)[1]
@@ -132,13 +100,10 @@ def identity_units(samples: pd.DataFrame) -> np.ndarray:
 def resample(units: int, times: int, seed: int = 0) -> np.ndarray:
     """Weights (times + 1) x units: row 0 all ones, the others draws of the units with replacement.
 
-    Raises MetricError for fewer than two units, which cannot be resampled.
+    Raises MetricError for fewer than two units.
     """
     if units < 2:
-        raise MetricError(
-            f"{units} pair(s) of identities; an interval needs at least 2, so at least 4 people "
-            "in the split"
-        )
+        raise MetricError(f"{units} pair(s) of people in the split; an interval needs at least 2")
     drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), times)
     return np.vstack([np.ones(units), drawn])
 
@@ -149,23 +114,25 @@ def measure(
     """Every metric in every resample: R numbers each, the first of them the estimate.
 
     samples: one run at one compression, with the column unit. balanced_acc_val is there if a
-    threshold from validation is given (it is held fixed); pbca, iou and pbca_empty (the PBCA of a
-    map that is zero everywhere) if the run has maps and the forgeries have masks. A resample that
-    has lost a class is NaN; `interval` leaves it out and counts it.
+    threshold from validation is given (it is held fixed); pbca (share of the attention map's cells
+    that are judged right), iou (of map and mask) and pbca_empty (the PBCA of a map that is zero
+    everywhere) if the run has maps and the forgeries have masks. A resample that has lost a class
+    is NaN; `interval` leaves it out and counts it.
     """
-    frame = [samples[c].to_numpy() for c in ("label", "score", "unit")]
-    by_video = videos(samples)
-    video = [by_video[c].to_numpy() for c in ("label", "score", "unit")]
+    frame, video = (
+        [of[c].to_numpy() for c in ("label", "score", "unit")] + [weights]
+        for of in (samples, videos(samples))
+    )
     out = {}
-    out["acc"], out["balanced_acc"] = _accuracies(*frame, weights, 0.5)
+    out["acc"], out["balanced_acc"] = _accuracies(*frame, 0.5)
     if val_threshold is not None:
-        out["balanced_acc_val"] = _accuracies(*frame, weights, val_threshold)[1]
-    out["auc"] = _auc(*frame, weights)
-    out["eer"] = _eer(*frame, weights)
-    out["video_balanced_acc"] = _accuracies(*video, weights, 0.5)[1]
-    out["video_auc"] = _auc(*video, weights)
+        out["balanced_acc_val"] = _accuracies(*frame, val_threshold)[1]
+    out["auc"] = _auc(*frame)
+    out["eer"] = _eer(*frame)
+    out["video_balanced_acc"] = _accuracies(*video, 0.5)[1]
+    out["video_auc"] = _auc(*video)
     # real faces are compared with an empty mask: they have pixels even where no forgery has a mask
-    if samples.loc[samples["label"] == 1, PIXELS].to_numpy().any():
+    if samples.loc[samples["label"] == 1, PIXELS].any(axis=None):
         out["pbca"], out["iou"], out["pbca_empty"] = _pixels(samples, weights)
     return out
 
@@ -182,10 +149,8 @@ def interval(
     seeds were trained, by the estimates' variance over seeds / S. Each has its own Student's t,
     with units - 1 and S - 1 degrees of freedom, and the half-widths add as squares (Howe, JASA
     1974; Zou and Donner, Statistics in Medicine 2008). One variance with Welch and Satterthwaite's
-    degrees of freedom covers too little with 3 seeds. One seed alone says nothing of other seeds:
-    the interval is then of people only, for that one training run.
+    degrees of freedom covers too little with 3 seeds. Of one seed the interval is of people only.
 
-    Where nothing varies, the interval has no width: that says the test was too easy or too small.
     Raises MetricError if the estimate is undefined or half of the resamples or more are.
     """
     replicates = np.atleast_2d(replicates)
@@ -224,54 +189,41 @@ def holm(p: np.ndarray) -> np.ndarray:
     return raised
 
 
-def _check(label, score) -> tuple[np.ndarray, np.ndarray]:
-    label, score = np.asarray(label), np.asarray(score, dtype=np.float64)
-    if label.shape != score.shape or label.ndim != 1:
-        raise MetricError(f"labels {label.shape} and scores {score.shape} must be equally long")
-    if label.size == 0:
-        raise MetricError("no samples")
-    if not np.isin(label, (0, 1)).all():
-        raise MetricError(f"labels must be 0 (real) or 1 (forged), found {np.unique(label)[:5]}")
-    bad = int((~np.isfinite(score)).sum())
-    if bad:
-        raise MetricError(f"{bad} of {score.size} scores are not finite")
-    label = label.astype(bool)
+def _checked(label, score) -> tuple[np.ndarray, np.ndarray]:
+    label, score = np.asarray(label, dtype=bool), np.asarray(score, dtype=np.float64)
     if label.all() or not label.any():
-        raise MetricError(
-            f"all {label.size} samples are {'forged' if label[0] else 'real'}; both are needed"
-        )
+        raise MetricError(f"{label.sum()} of {label.size} samples are forged; both are needed")
     return label, score
 
 
-def _units(size: int, unit, weights) -> tuple[np.ndarray, np.ndarray]:
-    """Without units, all samples are one unit, taken as it is."""
-    return (np.zeros(size, int), np.ones((1, 1))) if unit is None else (unit, weights)
+def _alone(label, score) -> tuple:
+    """Arguments of the metrics below for samples that are all one unit, taken as it is."""
+    return label, score, np.zeros(len(label), int), np.ones((1, 1))
 
 
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b, NaN where b is 0."""
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
 
 
 def _accuracies(label, score, unit, weights, threshold) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and balanced accuracy, R each."""
-    label, score = _check(label, score)
-    unit, weights = _units(label.size, unit, weights)
+    label, score = _checked(label, score)
 
     def total(samples):
         return weights @ np.bincount(unit[samples], minlength=weights.shape[1])
 
     forged, real = total(label), total(~label)
     tp, tn = total(label & (score >= threshold)), total(~label & (score < threshold))
-    balanced = (_ratio(tp, forged) + _ratio(tn, real)) / 2
-    acc = _ratio(tp + tn, forged + real)
+    balanced = (ratio(tp, forged) + ratio(tn, real)) / 2
+    acc = ratio(tp + tn, forged + real)
     return np.where(np.isnan(balanced), np.nan, acc), balanced
 
 
 def _auc(label, score, unit, weights) -> np.ndarray:
     """AUC, R: a quadratic form, since the won comparisons of unit u's fakes with unit v's reals
     count as often as u times v is drawn."""
-    label, score = _check(label, score)
-    unit, weights = _units(label.size, unit, weights)
+    label, score = _checked(label, score)
     n = weights.shape[1]
     forged = score[label]
     order = np.argsort(forged)  # sorted queries are several times faster
@@ -284,14 +236,13 @@ def _auc(label, score, unit, weights) -> np.ndarray:
     pairs = (weights @ np.bincount(unit[label], minlength=n)) * (
         weights @ np.bincount(unit[~label], minlength=n)
     )
-    return _ratio(((weights @ wins) * weights).sum(1), pairs)
+    return ratio(((weights @ wins) * weights).sum(1), pairs)
 
 
 def _eer(label, score, unit, weights) -> np.ndarray:
     """EER, R: FNR - FPR rises with the threshold, so its zero is bisected in all resamples at once,
     on counts that are cumulated over the sorted scores a unit."""
-    label, score = _check(label, score)
-    unit, weights = _units(label.size, unit, weights)
+    label, score = _checked(label, score)
     values, rank = np.unique(score, return_inverse=True)
     shape = (values.size + 1, weights.shape[1])
     below = np.zeros((2, *shape), dtype=np.int32)  # class, threshold, unit: samples below threshold
@@ -300,8 +251,8 @@ def _eer(label, score, unit, weights) -> np.ndarray:
     real, forged = weights @ below[0, -1], weights @ below[1, -1]
 
     def errors(k):
-        fnr = _ratio((weights * below[1, k]).sum(1), forged)
-        return fnr, 1 - _ratio((weights * below[0, k]).sum(1), real)
+        fnr = ratio((weights * below[1, k]).sum(1), forged)
+        return fnr, 1 - ratio((weights * below[0, k]).sum(1), real)
 
     left, right = np.zeros(len(weights), int), np.full(len(weights), values.size)
     while (right - left > 1).any():
@@ -310,21 +261,14 @@ def _eer(label, score, unit, weights) -> np.ndarray:
         low = fnr <= fpr
         left, right = np.where(low, middle, left), np.where(low, right, middle)
     (fnr, fpr), (fnr_next, fpr_next) = errors(left), errors(right)
-    step = _ratio(fpr - fnr, (fpr - fnr) + (fnr_next - fpr_next))
+    step = ratio(fpr - fnr, (fpr - fnr) + (fnr_next - fpr_next))
     return fnr + step * (fnr_next - fnr)
 
 
 def _pixels(samples: pd.DataFrame, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """PBCA, IoU, and the PBCA of an empty map, R each."""
+    """PBCA, IoU, and the PBCA of an empty map, R each, pooled over forged faces."""
     forged = samples[samples["label"] == 1]
-    counts = forged[PIXELS].to_numpy(np.float64)
-    unit = None if weights is None else forged["unit"].to_numpy()
-    unit, weights = _units(len(forged), unit, weights)
-    n = weights.shape[1]
-    tp, fp, fn, tn = (weights @ np.bincount(unit, c, minlength=n) for c in counts.T)
-    if not counts.sum():
-        raise MetricError("no pixels: no forged face has an attention map (tp, fp, fn, tn all 0)")
-    if not counts[:, :3].sum():
-        raise MetricError("IoU is undefined: no pixel is forged in any mask or attention map")
+    unit, n = forged["unit"].to_numpy(), weights.shape[1]
+    tp, fp, fn, tn = (weights @ np.bincount(unit, forged[c], minlength=n) for c in PIXELS)
     total = tp + fp + fn + tn
-    return _ratio(tp + tn, total), _ratio(tp, tp + fp + fn), _ratio(fp + tn, total)
+    return ratio(tp + tn, total), ratio(tp, tp + fp + fn), ratio(fp + tn, total)

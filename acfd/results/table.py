@@ -14,19 +14,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from acfd.results import metrics
 from acfd.params import Params
-from acfd.sections import Table
 from acfd.paths import Paths, atomic, digest_of
+from acfd.results import metrics
+from acfd.results.metrics import Interval
+from acfd.sections import Table
 
 SAMPLE = ["split", "compression", "method", "video", "frame"]  # what a sample is known by
 REAL = "original"  # as in acfd.videos.ffpp
 COLUMNS = [*SAMPLE, "row", "seed", "target", "source", "label", "score", *metrics.PIXELS]
+MEASURES = ["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"]
+MEASURES += ["video_balanced_acc", "video_auc"]
 DIFFERENCES = ["balanced_acc", "auc"]
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
 TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
-UNKNOWN = "unknown machines"  # of runs whose summary does not say
 DAGGER = " †"  # behind the title of a row that is not converged
 CONVERGED = 0.01  # the most that validation AUC may still rise over the last quarter of the steps
 
@@ -35,104 +37,89 @@ class TableError(ValueError):
     """Score files or a README that a table cannot be made from; says which, and what to do."""
 
 
+def read(path: Path, columns: Iterable[str], stage: str = "score") -> pd.DataFrame:
+    """A file that a stage makes, Parquet or CSV; TableError if it or one of its columns is not
+    there."""
+    if not path.exists():
+        raise TableError(f"{path}: no such file; the stage `{stage}` makes it: run `dvc repro`")
+    found = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    if lacking := [c for c in columns if c not in found]:
+        raise TableError(
+            f"{path}: no column {', '.join(lacking)}; make it again with the stage `{stage}`"
+        )
+    return found
+
+
 def load_rows(
-    paths: Paths, rows: Iterable[str], seeds: list[int], methods: Iterable[str]
-) -> dict[str, pd.DataFrame]:
-    """Row -> its scores (`load_scores`) of the real samples and of these methods' forgeries.
+    params: Params, paths: Paths, rows: Iterable[str], methods: Iterable[str]
+) -> dict[str, dict[str, pd.DataFrame]]:
+    """Compression, the low one first -> row -> its scores (`load_scores`) of the real samples and
+    of these methods' forgeries.
 
     Raises TableError, besides what `load_scores` does, for rows that were not scored on the same
-    samples, and for a split and compression that lack real samples or a method's forgeries.
+    samples, and for a split that lacks real samples or a method's forgeries.
     """
-    wanted, loaded = {REAL, *methods}, {}
+    wanted, loaded, seed = {REAL, *methods}, {}, params.study.seeds[0]
     for row in rows:
-        scores = load_scores(paths, row, seeds)
+        scores = load_scores(paths, row, params.study.seeds)
         loaded[row] = scores[scores["method"].isin(wanted)]
         first = next(iter(loaded))
-        one = [loaded[r][loaded[r]["seed"] == seeds[0]] for r in (first, row)]
-        same_samples(*one, f"{first}-s{seeds[0]}", f"{row}-s{seeds[0]}")
-    for place, part in loaded[first].groupby(["split", "compression"]):
-        lacking = wanted - set(part["method"])
-        if lacking:
+        one = [loaded[r][loaded[r]["seed"] == seed] for r in (first, row)]
+        same_samples(*one, f"{first}-s{seed}", f"{row}-s{seed}")
+    for split, part in loaded[first].groupby("split"):
+        if lacking := wanted - set(part["method"]):
             raise TableError(
-                f"{paths.scores(first, seeds[0])}: nothing of {', '.join(sorted(lacking))} in "
-                f"{' '.join(place)}; score.methods of every row compared must name it"
+                f"{paths.scores(first, seed)}: nothing of {', '.join(sorted(lacking))} in "
+                f"{split}; score.methods of every row compared must name it"
             )
-    return loaded
+    return {
+        compression: {row: s[s["compression"] == compression] for row, s in loaded.items()}
+        for compression in (params.data.low, params.data.high)
+    }
 
 
 def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
     """The score files of one row's runs, one after another, each sorted by sample (SAMPLE).
 
-    Raises TableError for a file that is missing, lacks columns, is another run's or not the one
-    that the run's summary is of, holds a sample twice or a score that is not finite, and for seeds
-    that were not scored on the same samples.
+    Raises TableError for a file that is missing, lacks columns, is not the one that the run's
+    summary is of, holds a sample twice or a score that is not finite, and for seeds that were not
+    scored on the same samples.
     """
-    runs = [_load_run(paths.scores(row, seed), row, seed) for seed in seeds]
-    for seed in seeds:
-        path, summary = paths.scores(row, seed), paths.summary(row, seed)
-        said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
-        if said not in (None, found := digest_of(path)):
-            raise TableError(
-                f"{path}: its digest is {found}, {summary} is of the scores {said}; the two are "
-                "not of one run: make both again with the stage `score`, or get both from git"
-            )
+    runs = [_load_run(paths, row, seed) for seed in seeds]
     for seed, run in zip(seeds[1:], runs[1:]):
         same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
     return pd.concat(runs, ignore_index=True)
 
 
-def _load_run(path: Path, row: str, seed: int) -> pd.DataFrame:
-    if not path.exists():
+def _load_run(paths: Paths, row: str, seed: int) -> pd.DataFrame:
+    path, summary = paths.scores(row, seed), paths.summary(row, seed)
+    run = read(path, COLUMNS)
+    said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
+    if said not in (None, found := digest_of(path)):
         raise TableError(
-            f"{path}: no such file; the stage `score` makes it from the run {row}-s{seed}: run "
-            "`dvc repro`"
+            f"{path}: its digest is {found}, {summary} is of the scores {said}; the two are "
+            "not of one run: make both again with the stage `score`, or get both from git"
         )
-    run = pd.read_parquet(path)
-    missing = [c for c in COLUMNS if c not in run]
-    if missing:
-        raise TableError(
-            f"{path}: no column {', '.join(missing)}; found {', '.join(run.columns)}; "
-            "make it again with the stage `score`"
-        )
-    if run.empty:
-        raise TableError(f"{path}: no scores; look at the stage `score`, then make it again")
-    found = run[["row", "seed"]].drop_duplicates().astype(str).agg("-s".join, axis=1).tolist()
-    if found != [f"{row}-s{seed}"]:
-        raise TableError(f"{path}: scores of {', '.join(found)}, expected {row}-s{seed}")
-    for column in ("split", "compression", "method", "video", "target"):
-        run[column] = run[column].astype(str)
-    run["source"] = run["source"].astype("object").where(run["source"].notna(), "").astype(str)
-    twice = run.duplicated(SAMPLE)
-    if twice.any():
-        raise TableError(
-            f"{path}: {int(twice.sum())} samples come twice, the first {_name(run[twice])}; "
-            "make it again with the stage `score`"
-        )
-    bad = ~np.isfinite(run["score"])
-    if bad.any():
-        raise TableError(
-            f"{path}: {int(bad.sum())} scores are not finite, the first of {_name(run[bad])}; the "
-            f"run {row}-s{seed} has diverged"
-        )
+    for wrong, what in (
+        (run.duplicated(SAMPLE), "come twice"),
+        (~np.isfinite(run["score"]), "have no finite score"),
+    ):
+        if wrong.any():
+            raise TableError(f"{path}: {wrong.sum()} samples {what}, first {_name(run[wrong])}")
     return run.sort_values(SAMPLE, ignore_index=True)
 
 
 def same_samples(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: str) -> None:
     """Raises TableError unless two runs' scores, each sorted by SAMPLE, are of the same samples."""
     facts = [*SAMPLE, "target", "source", "label"]
-    a, b = a[facts].reset_index(drop=True), b[facts].reset_index(drop=True)
-    if a.shape == b.shape and (a.to_numpy() == b.to_numpy()).all():
+    a, b = (run[facts].reset_index(drop=True) for run in (a, b))
+    if a.equals(b):
         return
-    both = a.merge(b, on=facts, how="outer", indicator=True)
-    only = {side: both[both["_merge"] == side] for side in ("left_only", "right_only")}
-    said = [
-        f"{len(rows)} only in {name} (the first: {_name(rows)})"
-        for name, rows in zip((name_a, name_b), only.values())
-        if len(rows)
-    ]
+    both = a.merge(b, on=facts, how="outer", indicator="of")
+    alone = both[both["of"] != "both"]
     raise TableError(
-        f"scores of {name_a} and {name_b} are not of the same samples: {'; '.join(said)}. "
-        "Score both on the same faces: `dvc repro` the stage `score`"
+        f"scores of {name_a} and {name_b} are not of the same samples: {len(alone)} are of one "
+        f"alone, first {_name(alone)}. Score both on the same faces: `dvc repro` the stage `score`"
     )
 
 
@@ -143,17 +130,7 @@ def _name(rows: pd.DataFrame) -> str:
 
 def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     """What the stage `score` says of a run: collapsed, kept_epoch, epochs, seconds, ..."""
-    path = paths.summary(row, seed)
-    try:
-        info = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise TableError(f"{path}: no such file; the stage `score` makes it: `dvc repro`") from None
-    if not isinstance(info.get("collapsed"), bool):
-        raise TableError(
-            f"{path}: collapsed is {info.get('collapsed')!r}, expected true or false; make it "
-            "again with the stage `score`"
-        )
-    return info
+    return json.loads(paths.summary(row, seed).read_text())
 
 
 @dataclass(frozen=True)
@@ -170,9 +147,6 @@ class Draws:
     def of(cls, scores: pd.DataFrame, seeds: list[int], setting: Table) -> Draws:
         """scores: one row's at one compression, or those of any other row that is compared."""
         test = scores[(scores["split"] == "test") & (scores["seed"] == seeds[0])]
-        if test.empty:
-            where = ", ".join(scores["compression"].unique())
-            raise TableError(f"no test scores at {where}; make them again with the stage `score`")
         unit = metrics.identity_units(test)
         weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
         return cls(seeds, unit, weights, setting.confidence)
@@ -198,27 +172,24 @@ class Draws:
             found.append(metrics.measure(test, self.weights, threshold))
         return {m: np.stack([f[m] for f in found]) for m in found[0]}
 
-    def summary(self, values: np.ndarray | None, bounds=(0, 1)) -> metrics.Interval:
-        """Mean over seeds of S x R values, with its interval; all NaN for None."""
+    def columns(self, name: str, values: np.ndarray | None, bounds=(0, 1)) -> dict[str, float]:
+        """Their interval as columns of a table: name, name_lo, name_hi."""
+        return self.interval(values, bounds).columns(name)
+
+    def compared(
+        self, name: str, values: np.ndarray, to: np.ndarray | None, bounds=(-1, 1)
+    ) -> dict[str, float]:
+        """The paired difference of two rows' values: `columns`, name_p, and name_p_holm, which
+        `correct` fills in; NaN for a row to itself, or to none."""
+        gap = None if to is None or values is to else values - to
+        found = self.interval(gap, bounds)
+        return found.columns(name) | {f"{name}_p": found.p, f"{name}_p_holm": np.nan}
+
+    def interval(self, values: np.ndarray | None, bounds=(0, 1)) -> Interval:
+        """Of the mean over seeds of S x R values; all NaN for None."""
         if values is None:
-            return metrics.Interval(np.nan, np.nan, np.nan, np.nan, 0)
+            return Interval(np.nan, np.nan, np.nan, np.nan, 0)
         return metrics.interval(values, self.units, self.confidence, bounds)
-
-    def difference(self, values: np.ndarray | None, to: np.ndarray | None, bounds=(-1, 1)):
-        """Interval of two rows' difference, paired; all NaN for a row to itself, or to none."""
-        none = values is None or to is None or values is to
-        return self.summary(None if none else values - to, bounds)
-
-
-def columns(name: str, found: metrics.Interval) -> dict[str, float]:
-    """An interval as columns of a table: name, name_lo, name_hi."""
-    return {name: found.value, f"{name}_lo": found.low, f"{name}_hi": found.high}
-
-
-def compared(name: str, found: metrics.Interval) -> dict[str, float]:
-    """A difference as columns of a table: its interval, name_p, and name_p_holm, which `correct`
-    fills in."""
-    return columns(name, found) | {f"{name}_p": found.p, f"{name}_p_holm": np.nan}
 
 
 def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[dict]:
@@ -241,27 +212,18 @@ def first_columns(params: Params, paths: Paths, row: str, compression: str, draw
     return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
 
 
-def histories(paths: Paths, rows: Iterable[str], seeds: list[int]) -> pd.DataFrame:
-    """The history of every run of these rows, a line a validation, with row and seed before it.
+def read_runs(file, rows: Iterable[str], seeds: list[int], columns: Iterable[str]) -> pd.DataFrame:
+    """A file of every run of these rows, `file` (row, seed) -> its path, one after another, with
+    row and seed before them."""
+    runs = {(row, seed): read(file(row, seed), columns) for row in rows for seed in seeds}
+    return (
+        pd.concat(runs, names=["row", "seed"]).reset_index(["row", "seed"]).reset_index(drop=True)
+    )
 
-    Raises TableError for a file that is missing, is empty, or lacks step or val_auc.
-    """
-    parts = []
-    for row in rows:
-        for seed in seeds:
-            path = paths.history(row, seed)
-            if not path.exists():
-                raise TableError(f"{path}: no such file; the stage `score` makes it: `dvc repro`")
-            part = pd.read_csv(path)
-            if lacking := {"epoch", "step", "val_auc"} - set(part):
-                raise TableError(
-                    f"{path}: no column {', '.join(sorted(lacking))}; found {', '.join(part)}; "
-                    "make it again with the stage `score`"
-                )
-            part.insert(0, "row", row)
-            part.insert(1, "seed", seed)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+
+def histories(paths: Paths, rows: Iterable[str], seeds: list[int]) -> pd.DataFrame:
+    """The history of every run of these rows, a line a validation, with row and seed before it."""
+    return read_runs(paths.history, rows, seeds, ["epoch", "step", "val_auc"])
 
 
 def rising(history: pd.DataFrame) -> dict[str, float]:
@@ -285,15 +247,13 @@ def mark(gained: float) -> str:
 
 def paper_columns(params: Params, row: str) -> dict[str, float]:
     """paper_acc and paper_auc, percent; NaN where the paper has no such row or number."""
-    paper = params.rows[row].paper
-    said = {m: getattr(paper, m, None) for m in ("acc", "auc")}
+    said = {m: getattr(params.rows[row].paper, m, None) for m in ("acc", "auc")}
     return {f"paper_{m}": np.nan if v is None else v for m, v in said.items()}
 
 
 def machines(infos: Iterable[dict]) -> str:
-    """What trained these runs (`load_run_info`), joined: each machine once, UNKNOWN last."""
-    names = dict.fromkeys(info.get("machine", UNKNOWN) for info in infos)
-    return " and ".join(sorted(names, key=lambda name: name == UNKNOWN))
+    """What trained these runs (`load_run_info`), joined, each machine once."""
+    return " and ".join(dict.fromkeys(info["machine"] for info in infos))
 
 
 def measured(
@@ -305,21 +265,21 @@ def measured(
     replicates: row -> what `Draws.measure` found; names: measures, NaN where they are not among
     these; others: how a difference's columns begin -> the row that it is to.
     """
-    found = {m: draws.summary(replicates[row].get(m)) for m in names}
+    found = {m: draws.interval(replicates[row].get(m)) for m in names}
     line = {}
     for m in names:
-        line |= columns(m, found[m])
+        line |= found[m].columns(m)
     for name, other in others.items():
         for m in DIFFERENCES:
-            difference = draws.difference(replicates[row][m], replicates[other][m])
-            line |= compared(f"{name}_{m}", difference)
+            line |= draws.compared(f"{name}_{m}", replicates[row][m], replicates[other][m])
     return line | {"left_out": max(f.left_out for f in found.values())}
 
 
-def last_columns(setting: Table, left_out: int) -> dict:
-    """What a line of Table 1 or 2 ends with."""
+def last_columns(setting: Table, left_out: int | None = None) -> dict:
+    """What a line of a table ends with."""
     line = {"reference": setting.reference, "resamples": setting.bootstrap}
-    return line | {"confidence": setting.confidence, "left_out": left_out}
+    line |= {"confidence": setting.confidence}
+    return line if left_out is None else line | {"left_out": left_out}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -332,11 +292,27 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
 
 
-def to_json(table: pd.DataFrame) -> dict:
-    """For `dvc metrics show`: the low quality, row -> acc, acc_lo, acc_hi, ..., to 4 digits."""
-    names = [m + end for m in ("acc", "balanced_acc", "auc", "eer") for end in ("", "_lo", "_hi")]
+def row_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Row -> what `dvc metrics show` has of it: the low quality alone, to 4 digits."""
     low = table[table["compression"] == table["compression"].iloc[0]]
-    return {line["row"]: {n: round(float(line[n]), 4) for n in names} for _, line in low.iterrows()}
+    return rounded(low, ["auc", "auc_lo", "auc_hi", "balanced_acc", "eer"])
+
+
+def rounded(lines: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
+    """Row -> these columns to 4 digits, without those that are NaN."""
+    return {
+        line["row"]: {n: round(float(line[n]), 4) for n in names if pd.notna(line[n])}
+        for _, line in lines.iterrows()
+    }
+
+
+def write_metrics(found: dict[str, dict[str, float]], folder: Path) -> None:
+    """<row>.json each, and no other: `dvc metrics show` has a line a file."""
+    for old in set(folder.glob("*.json")) - {folder / f"{row}.json" for row in found}:
+        old.unlink()
+    for row, measures in found.items():
+        with atomic(folder / f"{row}.json") as f:
+            f.write_text(json.dumps(measures, indent=1, allow_nan=False) + "\n")
 
 
 def row_title(line: pd.Series) -> str:

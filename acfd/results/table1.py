@@ -6,8 +6,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from acfd.params import Params
+from acfd.paths import Paths
 from acfd.results.table import (
+    DIFFERENCES,
+    MEASURES,
     REAL,
+    Draws,
+    correct,
     first_columns,
     last_columns,
     load_rows,
@@ -15,18 +21,11 @@ from acfd.results.table import (
     machines,
     measured,
     paper_columns,
-    same_samples,
-    to_json,
+    rounded,
+    row_metrics,
 )
-from acfd.params import Params
-from acfd.paths import Paths
-from acfd.results.table import DIFFERENCES, Draws, TableError, columns, compared, correct
 
 ALL = "all"  # the line of every manipulation together
-MEASURES = [
-    *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
-    *["video_balanced_acc", "video_auc"],
-]
 COSTS = {  # column of the table -> key of metrics/runs/<run>.json
     "parameters": "deployed_parameters",
     "train_seconds": "seconds",
@@ -65,14 +64,10 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     images_per_second are means over seeds, machine is what trained. paper_acc and paper_auc
     (percent) stand where the paper has the number: all manipulations at low quality. `left_out`
     counts the resamples that lost a class.
-
-    Raises TableError for what `tables.load_rows` does, and for samples that are not there at both
-    qualities.
     """
     setting, methods = params.table1, params.data.methods
-    parts = _both_qualities(params, paths, setting.rows, methods)
     lines = []
-    for compression, part in parts.items():
+    for compression, part in load_rows(params, paths, setting.rows, methods).items():
         draws = Draws.of(part[setting.reference], params.study.seeds, setting)
         for method in (ALL, *methods):
             lines += _lines(params, paths, compression, method, part, draws)
@@ -83,13 +78,14 @@ def _lines(params, paths, compression: str, method: str, part: dict, draws: Draw
     setting = params.table1
     only = None if method == ALL else method
     replicates = {row: draws.measure(scores, only) for row, scores in part.items()}
-    test = next(iter(part.values()))
+    test = part[setting.reference]
     test = test[(test["split"] == "test") & (test["seed"] == params.study.seeds[0])]
     label = test.loc[test["method"].isin([REAL, method]) | (method == ALL), "label"]
     first = compression == params.data.low and method == ALL
     others = {"diff": setting.reference, "diff_ours": setting.ours}
-    named = next(name for name, other in others.items() if other == setting.headline[1])
-    lines, spare = [], None
+    row_named, other_named = setting.headline
+    named = next(f"{name}_auc" for name, other in others.items() if other == other_named)
+    lines = []
     for row in setting.rows:
         line = first_columns(params, paths, row, compression, draws)
         line |= {"method": method, "trained_on": trained_on(params, row)}
@@ -97,14 +93,12 @@ def _lines(params, paths, compression: str, method: str, part: dict, draws: Draw
         line |= measured(draws, replicates, row, MEASURES, others)
         paper = paper_columns(params, row)
         line |= paper if first else dict.fromkeys(paper, np.nan)
-        line |= costs(params, paths, row) | {"ours": setting.ours, "headline": None}
-        line |= last_columns(setting, line.pop("left_out"))
-        if first and row == setting.headline[0]:
-            spare = line
-            spare["headline"] = f"{named}_auc"
-        lines.append(line)
+        line |= costs(params, paths, row) | {"ours": setting.ours}
+        line |= {"headline": named if first and row == row_named else None}
+        lines.append(line | last_columns(setting, line.pop("left_out")))
+    spare = next((line for line in lines if line["headline"]), None)
     for name in (f"{d}_{m}" for d in others for m in DIFFERENCES):
-        correct(lines, name, spare=spare if name == f"{named}_auc" else None)
+        correct(lines, name, spare=spare if name == named else None)
     return lines
 
 
@@ -119,26 +113,27 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
     setting, seeds = params.table1, params.study.seeds
     if not setting.compression:
         return pd.DataFrame(columns=COMPRESSION)
-    parts = _both_qualities(params, paths, setting.compression, params.data.methods)
-    low, high = params.data.low, params.data.high
+    parts = load_rows(params, paths, setting.compression, params.data.methods)
+    low, high = parts
     draws = Draws.of(parts[low][setting.compression[0]], seeds, setting)
     found = {
-        row: [draws.measure(parts[quality][row]) for quality in (high, low)]
+        row: {"high": draws.measure(parts[high][row]), "low": draws.measure(parts[low][row])}
         for row in setting.compression
     }
-    drops = {row: {m: at[0][m] - at[1][m] for m in DIFFERENCES} for row, at in found.items()}
+    drops = {
+        row: {m: at["high"][m] - at["low"][m] for m in DIFFERENCES} for row, at in found.items()
+    }
     lines = []
     for row in setting.compression:
         line = first_columns(params, paths, row, low, draws)
         line |= {"trained_on": trained_on(params, row), "high": high, "low": low}
         for m in DIFFERENCES:
-            for quality, measures in zip(("high", "low"), found[row]):
-                line |= columns(f"{m}_{quality}", draws.summary(measures[m]))
+            for quality, measures in found[row].items():
+                line |= draws.columns(f"{m}_{quality}", measures[m])
             to = drops.get(setting.reference, {}).get(m)
-            line |= columns(f"drop_{m}", draws.summary(drops[row][m], (-1, 1)))
-            line |= compared(f"diff_drop_{m}", draws.difference(drops[row][m], to, (-2, 2)))
-        line |= {"reference": setting.reference, "resamples": setting.bootstrap}
-        lines.append(line | {"confidence": setting.confidence})
+            line |= draws.columns(f"drop_{m}", drops[row][m], (-1, 1))
+            line |= draws.compared(f"diff_drop_{m}", drops[row][m], to, (-2, 2))
+        lines.append(line | last_columns(setting))
     correct(lines, *(f"diff_drop_{m}" for m in DIFFERENCES))
     return pd.DataFrame(lines, columns=COMPRESSION)
 
@@ -158,8 +153,8 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
         unseen = [m for m in p.score.methods if m not in p.train.methods]
         for method in unseen:
             seen = _seen(params, row, method)
-            parts = _both_qualities(params, paths, [row, *([seen] if seen else [])], [method])
-            for quality, part in parts.items():
+            rows = [row, seen] if seen else [row]
+            for quality, part in load_rows(params, paths, rows, [method]).items():
                 draws = Draws.of(part[row], seeds, setting)
                 line = first_columns(params, paths, row, quality, draws)
                 line |= {"method": method, "seen_row": seen}
@@ -167,35 +162,26 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
                 mine = draws.measure(part[row])
                 its = draws.measure(part[seen]) if seen else {}
                 for m in DIFFERENCES:
-                    line |= columns(m, draws.summary(mine[m]))
-                    line |= columns(f"seen_{m}", draws.summary(its.get(m)))
-                    line |= compared(f"diff_{m}", draws.difference(mine[m], its.get(m)))
-                line |= {"resamples": setting.bootstrap, "confidence": setting.confidence}
-                lines.append(line)
+                    line |= draws.columns(m, mine[m])
+                    line |= draws.columns(f"seen_{m}", its.get(m))
+                    line |= draws.compared(f"diff_{m}", mine[m], its.get(m))
+                lines.append(line | last_columns(setting))
     correct(lines, *(f"diff_{m}" for m in DIFFERENCES))
     return pd.DataFrame(lines, columns=LEFT_OUT)
 
 
 def _seen(params: Params, row: str, method: str) -> str | None:
-    """The row of Table 1 that differs from `row` least: same system, and trained on the method.
-
-    Of several the one that is trained on the same qualities, then the one that others are compared
-    with.
-    """
-    setting = params.table1
-    p = params.for_row(row)
+    """The row of Table 1 with the same system that was trained on the method: of several the one
+    that saw the same qualities, then the one that others are compared with."""
+    setting, mine = params.table1, params.for_row(row).train
 
     def far(other: str) -> tuple[bool, bool]:
-        same = params.for_row(other).train.qualities == p.train.qualities
+        same = params.for_row(other).train.qualities == mine.qualities
         return not same, other not in (setting.reference, setting.ours)
 
-    same_system = [
-        r
-        for r in setting.rows
-        if params.rows[r].system == params.rows[row].system
-        and method in params.for_row(r).train.methods
-    ]
-    return min(same_system, key=far, default=None)
+    alike = [r for r in setting.rows if params.rows[r].system == params.rows[row].system]
+    saw = [r for r in alike if method in params.for_row(r).train.methods]
+    return min(saw, key=far, default=None)
 
 
 def trained_on(params: Params, row: str) -> str:
@@ -207,50 +193,16 @@ def trained_on(params: Params, row: str) -> str:
 
 
 def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
-    """COSTS of a row, the mean over its seeds, and the machine that trained it.
-
-    Raises TableError if a run does not say one of COSTS.
-    """
+    """COSTS of a row, the mean over its seeds, and the machine that trained it."""
     runs = [load_run_info(paths, row, seed) for seed in params.study.seeds]
-    for seed, run in zip(params.study.seeds, runs):
-        missing = [key for key in COSTS.values() if key not in run]
-        if missing:
-            raise TableError(
-                f"{paths.metrics / 'runs' / f'{row}-s{seed}.json'}: no {', '.join(missing)}; make "
-                "it again with the stage `score`"
-            )
     means = {name: float(np.mean([run[key] for run in runs])) for name, key in COSTS.items()}
     return means | {"machine": machines(runs)}
 
 
-def to_json(table: pd.DataFrame, drops: pd.DataFrame) -> dict:
-    """For `dvc metrics show`: row -> its measures at low quality as `tables.to_json` has them, and
-    what compression costs it (drop_auc) where that was asked."""
-    found = to_json(table[table["method"] == ALL])
-    for _, line in drops.iterrows():
-        drop = {name: round(float(line[name]), 4) for name in (f"drop_auc{e}" for e in INTERVAL)}
-        found.setdefault(line["row"], {}).update(drop)
+def metrics(table: pd.DataFrame, drops: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Row -> its measures over all manipulations as `row_metrics` has them, and what compression
+    costs it (drop_auc) where that was asked."""
+    found = row_metrics(table[table["method"] == ALL])
+    for row, drop in rounded(drops, ["drop_auc"]).items():
+        found.setdefault(row, {}).update(drop)
     return found
-
-
-def _both_qualities(params: Params, paths: Paths, rows, methods) -> dict[str, dict]:
-    """Compression -> row -> scores, the low quality first; the same samples at both."""
-    seeds = params.study.seeds
-    loaded = load_rows(paths, rows, seeds, methods)
-    name, scores = next(iter(loaded.items()))
-    scores = scores[scores["seed"] == seeds[0]]
-    at = {}
-    for compression in (params.data.low, params.data.high):
-        at[compression] = scores[scores["compression"] == compression]
-        if at[compression].empty:
-            found = ", ".join(sorted(scores["compression"].unique()))
-            raise TableError(
-                f"{paths.scores(name, seeds[0])}: no scores at {compression}, found {found}; make "
-                "it again with the stage `score`"
-            )
-    alike = [part.assign(compression="") for part in at.values()]
-    same_samples(*alike, *(f"{name}-s{seeds[0]} at {compression}" for compression in at))
-    return {
-        compression: {r: s[s["compression"] == compression] for r, s in loaded.items()}
-        for compression in at
-    }

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from acfd.results import table
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.results.table import DIFFERENCES, Draws, TableError
+from acfd.results import table
+from acfd.results.table import DIFFERENCES, Draws
 
-MEASURES = [
-    *["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"],
-    *["video_balanced_acc", "video_auc", "pbca", "iou", "pbca_empty"],
-]
+MEASURES = [*table.MEASURES, "pbca", "iou", "pbca_empty"]
 
 
 def table2(params: Params, paths: Paths) -> pd.DataFrame:
@@ -21,27 +18,17 @@ def table2(params: Params, paths: Paths) -> pd.DataFrame:
     Every measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo,
     m_hi; diff_m is the paired difference to params.table2.reference (empty in that row itself),
     diff_above_m that to the row above: what its loss adds. Of a difference there are further
-    diff_m_p and diff_m_p_holm, corrected over the rows of a compression. pbca_empty is the PBCA of
-    a map that is zero everywhere.
+    diff_m_p and diff_m_p_holm, corrected over the rows of a compression.
     Empty (NaN) are further: balanced_acc_val if validation was not scored, pbca and iou without a
     map, paper_acc and paper_auc (percent) where the paper has no such row. `collapsed` counts the
     seeds whose attention map collapsed; `left_out` the resamples that lost a class.
     Test samples are the real ones and those of the methods that the reference row is trained on.
     """
-    setting, seeds = params.table2, params.study.seeds
-    methods = params.for_row(setting.reference).train.methods
-    loaded = table.load_rows(paths, setting.rows, seeds, methods)
-    present = set(loaded[setting.reference]["compression"])
-    if params.data.low not in present:
-        raise TableError(
-            f"{paths.scores(setting.reference, seeds[0])}: no scores at {params.data.low}, found "
-            f"{', '.join(sorted(present))}; make it again with the stage `score`"
-        )
+    methods = params.for_row(params.table2.reference).train.methods
+    loaded = table.load_rows(params, paths, params.table2.rows, methods)
     lines = []
-    for compression in (params.data.low, params.data.high):
-        if compression in present:
-            part = {r: s[s["compression"] == compression] for r, s in loaded.items()}
-            lines += _lines(params, paths, compression, part)
+    for compression, part in loaded.items():
+        lines += _lines(params, paths, compression, part)
     return pd.DataFrame(lines)
 
 

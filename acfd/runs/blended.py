@@ -9,8 +9,6 @@ two histories within one picture tells the classes apart.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import cv2
 import numpy as np
 
@@ -31,10 +29,10 @@ CRF = {"high": (15, 29), "low": (30, 44)}
 QUALITY = {"high": (75, 97), "low": (15, 50)}  # of JPEG and WebP
 CODED_SIDE = 180  # pixels, up to which a crop is enlarged before it is compressed
 MIN_SCALE, MAX_SCALE = 0.9, 1.8
-DOWNSCALE = 0.35  # least size against the crop's own in `Fresh.degrade`
+DOWNSCALE = 0.35  # least size against the crop's own in `Blended.degrade`
 
 
-class Fresh:
+class Blended:
     """Makes pairs out of the real rows of one split, and degrades pairs further.
 
     What is made follows from `rng` alone. A pair is as PairTable.read gives it: high, low
@@ -42,27 +40,11 @@ class Fresh:
     """
 
     def __init__(self, table: PairTable, rows: np.ndarray, params: Params):
-        """rows: of the table, all real. Raises ValueError if there are none, or one is forged."""
+        """rows: of the table, all real."""
         self.table = table
         self.rows = np.asarray(rows)
+        self.people = table.index["target"].to_numpy()[self.rows].astype(str)
         self.threshold = params.faces.mask_threshold
-        if len(self.rows) == 0:
-            raise ValueError(
-                f"{table.folder}: no real faces to make pairs from (augment.blend, augment.degrade)"
-                "; see left_out.csv there for what was left out and why"
-            )
-        if table.index["label"].to_numpy()[self.rows].any():
-            raise ValueError(
-                f"{table.folder}: some rows to make pairs from are forged, only real ones will do"
-            )
-
-    def __getstate__(self) -> dict:
-        return {k: v for k, v in self.__dict__.items() if k != "_people"}
-
-    @cached_property
-    def _people(self) -> np.ndarray:
-        """The person of each of `rows`."""
-        return self.table.index["target"].to_numpy()[self.rows].astype(str)
 
     def forged(self, pair: dict, row: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """A forgery of a real pair: high, low; mask (S x S uint8, 0 or 1), soft (S x S uint8).
@@ -118,18 +100,12 @@ class Fresh:
         if kind == "other":
             found = self._nearest(pair["target"], points, rng)
         elif kind == "frame":
-            frames = self.rows[(self._people == pair["target"]) & (self.rows != row)]
+            frames = self.rows[(self.people == pair["target"]) & (self.rows != row)]
             found = int(rng.choice(frames)) if len(frames) else None
         source = pair["high"]
         if found is not None:
             fit = fitted(self.table.landmarks(found), points, affine=rng.random() < 0.5)
-            source = cv2.warpAffine(
-                self.table.read(found)["high"],
-                fit,
-                source.shape[1::-1],
-                flags=cv2.INTER_CUBIC,
-                borderMode=cv2.BORDER_REFLECT,
-            )
+            source = _moved(self.table.read(found)["high"], fit, cv2.INTER_CUBIC)
         if kind != "other" and rng.random() < 0.5:
             unit = blend.unit(points)
             shifts = unit * rng.uniform(0, EXPRESSION) * rng.standard_normal((5, 2))
@@ -140,7 +116,7 @@ class Fresh:
     def _nearest(self, person: str, points: np.ndarray, rng) -> int | None:
         """Of a few rows of other people, the one whose landmarks lie most alike."""
         drawn = rng.integers(len(self.rows), size=CANDIDATES)
-        rows = self.rows[drawn[self._people[drawn] != person]]
+        rows = self.rows[drawn[self.people[drawn] != person]]
         if len(rows) == 0:
             return None
         wanted = _shape(points)
@@ -189,6 +165,11 @@ def fitted(source: np.ndarray, target: np.ndarray, affine: bool) -> np.ndarray:
     return np.array([[a, -b, dx], [b, a, dy]])
 
 
+def _moved(image: np.ndarray, fit: np.ndarray, way=cv2.INTER_LINEAR, border=cv2.BORDER_REFLECT):
+    """Taken through a 2 x 3; the size stays."""
+    return cv2.warpAffine(image, fit, image.shape[1::-1], flags=way, borderMode=border)
+
+
 def _shape(points: np.ndarray) -> np.ndarray:
     """Landmarks (... x 5 x 2) without place and size: what is left is pose and whose face it is."""
     points = points - points.mean(axis=-2, keepdims=True)
@@ -217,9 +198,7 @@ def _resampled(image: np.ndarray, landmarks: np.ndarray, rng) -> np.ndarray:
     moved = np.abs(corners @ misfit[:, :2].T + misfit[:, 2] - corners).max()
     middle, zoom = np.array([width, height]) / 2, 1 + 2 * moved / min(height, width)
     misfit = np.c_[zoom * misfit[:, :2], zoom * (misfit[:, 2] - middle) + middle]
-    return cv2.warpAffine(
-        image, misfit, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    return _moved(image, misfit)
 
 
 def _coded_scale(side: int, rng) -> float:
@@ -231,19 +210,12 @@ def _coded_scale(side: int, rng) -> float:
 
 def _clip(picture: np.ndarray, rng) -> list[np.ndarray]:
     """One to three frames, the picture itself the last, so that inter coding shows in it."""
-    count, (height, width) = int(rng.integers(1, 4)), picture.shape[:2]
-    step = rng.normal(0, 0.7, 2)
-    frames = [
-        cv2.warpAffine(
-            picture,
-            np.float64([[1, 0, step[0] * back], [0, 1, step[1] * back]]),
-            (width, height),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for back in range(count - 1, 0, -1)
-    ]
-    return [*frames, picture]
+    count, step = int(rng.integers(1, 4)), rng.normal(0, 0.7, 2)
+    frames = [picture]
+    for back in range(1, count):
+        shift = np.c_[np.eye(2), step * back]
+        frames.insert(0, _moved(picture, shift, border=cv2.BORDER_REPLICATE))
+    return frames
 
 
 def _further(rng) -> artefacts.Recipe:
@@ -251,12 +223,13 @@ def _further(rng) -> artefacts.Recipe:
     recipe: list[tuple] = []
     if rng.random() < 0.4:
         recipe.append(("shift", *rng.uniform(-14, 14, 3).tolist()))
-    if rng.random() < 0.4:
-        recipe.append(("contrast", float(np.exp(rng.uniform(-0.3, 0.25)))))
-    if rng.random() < 0.3:
-        recipe.append(("gamma", float(np.exp(rng.uniform(-0.3, 0.3)))))
-    if rng.random() < 0.3:
-        recipe.append(("saturation", float(np.exp(rng.uniform(-0.6, 0.3)))))
+    for name, chance, least, most in (
+        ("contrast", 0.4, -0.3, 0.25),
+        ("gamma", 0.3, -0.3, 0.3),
+        ("saturation", 0.3, -0.6, 0.3),
+    ):
+        if rng.random() < chance:
+            recipe.append((name, float(np.exp(rng.uniform(least, most)))))
     finish = rng.random()
     if finish < 0.2:
         recipe.append(("blur", float(rng.uniform(0.3, 1.0))))

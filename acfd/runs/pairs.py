@@ -16,10 +16,9 @@ from acfd.faces.shards import PairTable
 from acfd.sections import Augment
 
 if TYPE_CHECKING:  # a run that makes nothing afresh does not depend on that module
-    from acfd.runs.blended import Fresh
+    from acfd.runs.blended import Blended
 
-
-# How an item is had: as it lies in its shard, or made afresh from a real row (see `fresh`).
+# How an item is had: as it lies in its shard, or made afresh from a real row (see `blended`).
 STORED, REAL_AFRESH, FORGED_AFRESH = 0, 1, 2
 At = tuple[int, int, int, int]  # epoch, position in it, row, how
 
@@ -29,21 +28,20 @@ class Pairs(Dataset):
 
     An item draws its augmentation from (seed, epoch, position) alone: not from which process
     loads it, nor from what was loaded before. So a resumed run sees what an unbroken one does.
-    augment: None leaves the crops as they are. fresh: what makes and degrades pairs anew, for
+    augment: None leaves the crops as they are. blended: what makes and degrades pairs anew, for
     augment.blend and augment.degrade.
     """
 
     def __init__(
-        self, table: PairTable, augment: Augment | None, seed: int, fresh: Fresh | None = None
+        self, table: PairTable, augment: Augment | None, seed: int, blended: Blended | None = None
     ):
         self.table = table
         self.seed = seed
-        self.fresh = fresh
-        self.degrade = augment.degrade if augment and fresh else 0.0
-        self.transform = None if augment is None else _transform(augment, self._size())
-
-    def _size(self) -> int:
-        return self.table.read(0)["high"].shape[0]
+        self.blended = blended
+        self.degrade = augment.degrade if augment and blended else 0.0
+        self.transform = None
+        if augment is not None:
+            self.transform = _transform(augment, size=len(table.read(0)["high"]))
 
     def __len__(self) -> int:
         return len(self.table.index)
@@ -51,12 +49,12 @@ class Pairs(Dataset):
     def __getitem__(self, at: At) -> dict[str, Tensor | int]:
         """high, low: 3 x S x S uint8; mask: 1 x S x S uint8; label; row.
 
-        With `fresh` also soft, 1 x S x S uint8: the blending weight, 255 = all forged.
+        With `blended` also soft, 1 x S x S uint8: the blending weight, 255 = all forged.
         """
         epoch, position, row, how = at
         pair = self.table.read(row)
         label = int(pair["label"])
-        if self.fresh is not None:
+        if self.blended is not None:
             rng = np.random.default_rng(mix(self.seed, epoch, position, 1))
             label = int(how == FORGED_AFRESH) if how else label
             pair = self._afresh(pair, row, how, rng)
@@ -71,11 +69,11 @@ class Pairs(Dataset):
 
     def _afresh(self, pair: dict, row: int, how: int, rng: np.random.Generator) -> dict:
         if how == FORGED_AFRESH:
-            pair = self.fresh.forged(pair, row, rng)
+            pair = self.blended.forged(pair, row, rng)
         elif how == REAL_AFRESH:
-            pair = self.fresh.real(pair, rng)
+            pair = self.blended.real(pair, rng)
         if rng.random() < self.degrade:
-            pair = pair | self.fresh.degrade(pair, rng)
+            pair = pair | self.blended.degrade(pair, rng)
         return {"soft": 255 * pair["mask"]} | pair
 
 
@@ -124,11 +122,6 @@ class BalancedBatches:
         self.blend = blend
         if blend == 1:
             self.rows[1] = self.rows[0]
-        if min(map(len, self.rows)) == 0:
-            found = "real" if len(self.rows[1]) == 0 else "forged"
-            raise ValueError(f"the training faces are all {found}: a balanced batch needs both")
-        if batch % (2 * world):
-            raise ValueError(f"train.batch {batch} does not divide by 2 x {world} processes")
         self.half, self.seed, self.rank, self.world = batch // 2, seed, rank, world
         self.steps = steps or max(1, max(map(len, self.rows)) // self.half)
         self.epoch = self.start = 0
@@ -175,17 +168,10 @@ class InOrder:
 
     how: a way for all of them, or several, one batch list after the other.
     rank, world: with several processes each takes every world-th batch. The batches are those of
-    one process, so what is computed of them is the same to the bit; `ranks.gather` joins them.
+    one process, so what is computed of them is the same to the bit; `distributed.gather` joins it.
     """
 
-    def __init__(
-        self,
-        rows: np.ndarray,
-        batch: int,
-        how: tuple[int, ...] = (STORED,),
-        rank: int = 0,
-        world: int = 1,
-    ):
+    def __init__(self, rows: np.ndarray, batch: int, how=(STORED,), rank: int = 0, world: int = 1):
         self.rows, self.batch = [(int(row), h) for h in how for row in rows], batch
         self.starts = range(rank * batch, len(self.rows), world * batch)
 

@@ -21,8 +21,9 @@ from acfd.method.system import System
 from acfd.params import Params
 from acfd.paths import Paths, atomic, digest_of
 from acfd.runs import pairs
-from acfd.runs.state import load_weights
-from acfd.runs.train import Callback, History, TrainingError, fit, make_fabric
+from acfd.runs.distributed import make_fabric
+from acfd.runs.loop import History, TrainingError, load_weights
+from acfd.runs.train import Callback, fit
 from acfd.videos import recipes
 
 # What of run.json's params a trained run keeps, whatever params.yaml says today.
@@ -43,6 +44,7 @@ def make_system(params: Params, row: str, seed: int, *, weights: str | None = ""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = cls.network(p, p.model.weights if weights == "" else weights, seed)
+        torch.manual_seed(seed)  # a critic starts alike, whatever the network has drawn
         return cls(p, net)
 
 
@@ -92,15 +94,7 @@ def run(
     if system.fit is not None and fabric.world_size > 1:
         raise TrainingError(f"row {row} is not trained by gradients: run it in one process")
     history = (system.fit or partial(fit, system))(
-        data,
-        batches,
-        validation,
-        p,
-        seed,
-        scratch,
-        fabric=fabric,
-        callbacks=callbacks,
-        progress=progress,
+        data, batches, validation, p, seed, scratch, fabric, callbacks, progress
     )
     folder = paths.run(row, seed)
     if fabric.global_rank == 0:
@@ -120,22 +114,22 @@ def training_data(table: PairTable, p: Params, seed: int, rank: int = 0, world: 
     rows, labels = subset(table, "train", p.train.methods)
     checked, checked_labels = _spread(*subset(table, "val", p.train.methods), p.train.val_pairs)
     real, checked_real = rows[labels == 0], checked[checked_labels == 0]
-    fresh, fresh_val = None, None
+    blended, blended_val = None, None
     if p.augment.blend or p.augment.degrade:
-        from acfd.runs.blended import Fresh
+        from acfd.runs.blended import Blended
 
-        fresh, fresh_val = Fresh(table, real, p), Fresh(table, checked_real, p)
+        blended, blended_val = Blended(table, real, p), Blended(table, checked_real, p)
     t = p.train
     batches = pairs.BalancedBatches(
         labels, t.batch, t.epoch_steps, seed, rank, world, p.augment.blend
     )
     batches.rows = [rows[r] for r in batches.rows]
-    checks = pairs.InOrder(checked, p.score.batch, rank=rank, world=world)
+    how = (pairs.STORED,)
     if p.augment.blend == 1:
-        how = (pairs.REAL_AFRESH, pairs.FORGED_AFRESH)
-        checks = pairs.InOrder(checked_real, p.score.batch, how, rank, world)
-    data = pairs.Pairs(table, p.augment, seed, fresh)
-    return data, batches, (pairs.Pairs(table, None, seed, fresh_val), checks)
+        checked, how = checked_real, (pairs.REAL_AFRESH, pairs.FORGED_AFRESH)
+    checks = pairs.InOrder(checked, p.score.batch, how, rank, world)
+    data = pairs.Pairs(table, p.augment, seed, blended)
+    return data, batches, (pairs.Pairs(table, None, seed, blended_val), checks)
 
 
 def _spread(rows: np.ndarray, labels: np.ndarray, most: int):
@@ -152,15 +146,8 @@ def _spread(rows: np.ndarray, labels: np.ndarray, most: int):
 
 
 def _write(folder: Path, system: System, history: History, p: Params, row, seed, key):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, records in (("history.csv", history.epochs), ("steps.csv", history.steps)):
-        with atomic(folder / name) as f:
-            pd.DataFrame(records).to_csv(f, index=False)
     maps = [r | {"side": len(r["map"]), "map": r["map"].numpy().tobytes()} for r in history.maps]
-    with atomic(folder / "maps.parquet") as f:
-        pd.DataFrame(maps, columns=["epoch", "face", "side", "map"]).to_parquet(f, index=False)
-    with atomic(folder / "model.safetensors") as f:
-        save_model(system.net, str(f))
+    maps = pd.DataFrame(maps, columns=["epoch", "face", "side", "map"])
     said = {
         "row": row,
         "title": p.rows[row].title,
@@ -179,6 +166,13 @@ def _write(folder: Path, system: System, history: History, p: Params, row, seed,
         "versions": {"acfd": acfd.__version__, "torch": torch.__version__},
         "params": p.model_dump(mode="json"),
     }
+    for name, records in (("history.csv", history.epochs), ("steps.csv", history.steps)):
+        with atomic(folder / name) as f:
+            pd.DataFrame(records).to_csv(f, index=False)
+    with atomic(folder / "maps.parquet") as f:
+        maps.to_parquet(f, index=False)
+    with atomic(folder / "model.safetensors") as f:
+        save_model(system.net, str(f))
     with atomic(folder / "run.json") as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from acfd.method.system import System
 from acfd.params import Params
 from acfd.runs import distributed, pairs
-from acfd.runs.distributed import make_fabric
-from acfd.runs.state import History, Loop, TrainingError, load_weights
+from acfd.runs.loop import History, Loop, TrainingError, load_weights
+from acfd.sections import Train
 
 # Mean of M on forged pixels below which V' = V * M has vanished, whatever else M shows.
 VANISHED = 0.05
@@ -21,7 +21,6 @@ VANISHED = 0.05
 # one passes through here, so this is reported and stops no run.
 FLAT_BELOW, FLAT_MARGIN = 0.1, 0.02
 TERMS = ("cls", "at", "dis", "gan", "kd", "fd")
-
 
 Callback = Callable[[History], None]
 
@@ -34,8 +33,7 @@ def fit(
     params: Params,
     seed: int,
     scratch: Path,
-    *,
-    fabric: Fabric | None = None,
+    fabric: Fabric,
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> History:
@@ -50,7 +48,6 @@ def fit(
     params.train.on_collapse is "stop".
     """
     t, c = params.train, params.compute
-    fabric = fabric or make_fabric(c)
     loop = Loop(system, params, fabric, scratch, t.most_epochs() * batches.steps)
     history, step, spent = loop.resume()
     pin = fabric.device.type == "cuda"
@@ -91,7 +88,14 @@ def fit(
             callback(history)
 
     if history.stopped == "collapsed":
-        raise TrainingError(_collapse_message(history))
+        last = history.epochs[-1]
+        raise TrainingError(
+            f"the attention map collapsed: after epoch {len(history.epochs)} its mean is "
+            f"{last['attention_inside']:.4f} on forged pixels and {last['attention_outside']:.4f} "
+            "on the rest, so what reaches the tail fades. Set loss.attention to bce, or lower "
+            "train.attention_lr_scale; to let such a run go on and be reported as collapsed, set "
+            "train.on_collapse to go_on."
+        )
     fabric.barrier()  # until process 0 has written the weights
     load_weights(system.net, loop.kept_file)
     return history
@@ -102,36 +106,25 @@ def terms_of(system: System) -> list[str]:
     return list(dict.fromkeys([*TERMS, *system.weights]))
 
 
-def _judge(history: History, t, form: str):
+def _judge(history: History, t: Train, form: str):
     """Stop or go on, by the last epoch; collapsed or not, by the one whose weights are kept (by the
-    last, before there is any).
-
-    form: model.attention_form; only of a plain product nothing is left when M is low everywhere.
-    """
+    last, before there is any). form: model.attention_form."""
     last, kept = history.epochs[-1], history.epochs[history.kept_epoch - 1]
-    vanished = form == "product" and last["attention_inside"] < VANISHED
-    history.collapsed = _shows_nothing(kept, form)
-    if vanished and t.on_collapse == "stop":
+    history.collapsed = _vanished(kept, form) or _flat(kept)
+    if _vanished(last, form) and t.on_collapse == "stop":
         history.stopped = "collapsed"
-    elif t.patience and history.stale >= t.patience:
+    elif t.patience and len(history.epochs) - history.best_epoch >= t.patience:
         history.stopped = f"validation loss did not fall for {t.patience} epochs"
     elif len(history.epochs) >= t.most_epochs():
         history.stopped = "all steps done"
 
 
-def _shows_nothing(epoch: dict, form: str) -> bool:
+# All comparisons are false for NaN: no map, no collapse.
+def _vanished(epoch: dict, form: str) -> bool:
+    """Only of a plain product nothing is left when M is low everywhere."""
+    return form == "product" and epoch["attention_inside"] < VANISHED
+
+
+def _flat(epoch: dict) -> bool:
     inside, outside = epoch["attention_inside"], epoch["attention_outside"]
-    # all comparisons are false for NaN: no map, no collapse
-    vanished = form == "product" and inside < VANISHED
-    return vanished or (inside < FLAT_BELOW and inside < outside + FLAT_MARGIN)
-
-
-def _collapse_message(history: History) -> str:
-    last = history.epochs[-1]
-    return (
-        f"the attention map collapsed: after epoch {len(history.epochs)} its mean is "
-        f"{last['attention_inside']:.4f} on forged pixels and {last['attention_outside']:.4f} on "
-        "the rest, so what reaches the tail fades. "
-        "Set loss.attention to bce, or lower train.attention_lr_scale; to let such a run go on "
-        "and be reported as collapsed, set train.on_collapse to go_on."
-    )
+    return inside < FLAT_BELOW and inside < outside + FLAT_MARGIN

@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from functools import partial
-from hashlib import file_digest
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -24,13 +22,13 @@ from tqdm import tqdm
 from acfd import sources
 from acfd.faces import shards
 from acfd.faces.crops import choose_frames, resize
-from acfd.faces.parallel import spread
-from acfd.faces.shards import PairTable
+from acfd.faces.parallel import one_thread, spread
+from acfd.faces.shards import PairTable, Shards
 from acfd.media import degrade
 from acfd.media.degrade import NONE
 from acfd.media.video import probe, read_frames
 from acfd.params import Params, digest
-from acfd.paths import Paths, atomic, full_disk
+from acfd.paths import Paths, atomic, digest_of
 from acfd.sections import Robustness
 from acfd.videos.ffpp import REAL, Clip, Tree
 
@@ -38,8 +36,7 @@ if TYPE_CHECKING:
     from acfd.videos import FileSet
 
 RAW = "raw"
-CLIP = ["method", "video", "target", "source", "split"]
-INDEX_COLUMNS = [*CLIP, "label", "frame", "family", "level", "shard", "row"]
+INDEX_COLUMNS = [*shards.CLIP, "frame", "family", "level", "shard", "row"]
 SCHEMA = pa.schema(
     [
         ("family", pa.string()),
@@ -54,12 +51,10 @@ Step = tuple[str, float]  # family, level
 
 
 class CopiesError(ValueError):
-    """Copies that cannot be made or read; the message says of what, and what to do."""
+    """Copies that cannot be made; the message says of what, and what to do."""
 
 
-def make(
-    params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool = True
-) -> pd.DataFrame:
+def make(params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool = True) -> Copies:
     """Make the copies that params.robustness asks for, as params.compute says.
 
     Writes below paths.copies a shard a video, index.parquet, and made.json: the compression that
@@ -73,36 +68,29 @@ def make(
     known = {(clip.method, clip.video): clip for clip in tree.clips(params.data.methods)}
     groups = chosen.groupby(["label", "method", "video"], sort=True)
     clips = {known[at[1:]]: group for at, group in groups}
-    made_of = RAW
-    if not all(tree.video_path(clip, RAW).is_file() for clip in clips):
-        made_of = params.data.high
+    raw = all(tree.video_path(clip, RAW).is_file() for clip in clips)
+    made_of = RAW if raw else params.data.high
     lacking = {f: why for f, why in degrade.missing().items() if getattr(r.levels, f)}
     wanted = [step for step in steps(r) if step[0] not in lacking]
     (out / shards.INDEX).unlink(missing_ok=True)  # until all is done, an index would be wrong
-    _remove_stale(out, {shards.shard_name(clip) for clip in clips})
+    shards.remove_stale(out, clips)
     items = []
     for clip, group in clips.items():
-        read = [table.read(i) for i in group.index]
-        boxes = {int(pair["frame"]): pair["box"].tolist() for pair in read}
+        boxes = {int(frame): table.box(i).tolist() for i, frame in group["frame"].items()}
         items.append((clip, tree.video_path(clip, made_of), boxes))
     task = partial(_make_clip, wanted, r.window, params.faces.size, out)
-    done = {}
-    with tqdm(total=len(items), desc="copies", unit="video", disable=not progress) as bar:
-        for clip, order in spread(task, items, params.compute):
-            done[clip] = order
-            bar.update()
+    done = spread(task, items, params.compute)
+    bar = tqdm(done, total=len(items), desc="copies", unit="video", disable=not progress)
+    made = dict(bar)
     rows = []
     for clip in clips:  # whichever process was done first
-        said = [getattr(clip, c) for c in (*CLIP, "label")]
-        name = shards.shard_name(clip)
-        for row, (family, level, frame) in enumerate(done[clip]):
-            rows.append((*said, frame, family, level, name, row))
-    index = pd.DataFrame(rows, columns=INDEX_COLUMNS)
-    index = index.astype({"label": "int8", "frame": "int32", "row": "int32"})
+        said = shards.about(clip) | {"shard": shards.shard_name(clip)}
+        rows += [said | at | {"row": row} for row, at in enumerate(made[clip])]
+    index = pd.DataFrame(rows)[INDEX_COLUMNS]
     with atomic(out / NOTE) as path:
         path.write_text(json.dumps({"made_of": made_of, "left_out": lacking}, indent=1) + "\n")
-    shards.write_index(out, index)
-    return index
+    shards.write_index(out, index.astype({"label": "int8", "frame": "int32", "row": "int32"}))
+    return Copies(out)
 
 
 def steps(r: Robustness) -> list[Step]:
@@ -151,33 +139,26 @@ def window(frame: int, count: int, length: int) -> range:
 
 def _make_clip(
     wanted: list[Step], length: int, size: int, out: Path, item: tuple[Clip, Path, dict]
-) -> tuple[Clip, list[tuple[str, float, int]]]:
-    """One video to its shard, on one thread; returns (family, level, frame) of its rows.
+) -> tuple[Clip, list[dict]]:
+    """One video to its shard, on one thread; returns family, level and frame of its rows.
 
     item: the clip, its file, and frame number -> box of the faces that are tested.
     """
     clip, path, boxes = item
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with path.open("rb") as file:
-            source = file_digest(file, "sha256").hexdigest()
-        key = digest([sources.made_by("copies"), source, str(clip), boxes, length, size])
+    with one_thread(f"making degraded copies of {clip}: {path}"):
+        key = digest([sources.made_by("copies"), digest_of(path), str(clip), boxes, length, size])
         shard = out / shards.shard_name(clip)
-        crops = _stored(shard, key)
-        order = [(family, level, frame) for family, level in wanted for frame in boxes]
+        found = shards.read_shard(shard, SCHEMA)
+        rows = found[2].to_pylist() if found and found[0] == key else []
+        crops = {(row["family"], row["level"], row["frame"]): row["crop"] for row in rows}
+        order = [(*step, frame) for step in wanted for frame in boxes]
         if list(crops) != order:
             for frame, box in boxes.items():
                 lacking = [step for step in wanted if (*step, frame) not in crops]
                 for step, face in _faces(path, clip, frame, box, lacking, length, size):
                     crops[*step, frame] = shards.encode_png(face)
             write_shard(shard, key, {at: crops[at] for at in order})
-        return clip, order
-    except Exception as error:
-        error.add_note(f"while making degraded copies of {clip}: {path}")
-        raise
-    finally:
-        cv2.setNumThreads(threads)
+    return clip, [dict(zip(SCHEMA.names, at)) for at in order]
 
 
 def _faces(
@@ -200,77 +181,29 @@ def _faces(
         yield (family, level), cut(done[0], box, frames[at].shape[1], size)
 
 
-def _key(shard: Path) -> str:
-    """What a shard was made of; "" if it is not there or not ours."""
-    try:
-        with pa.memory_map(str(shard)) as file:
-            metadata = pa.ipc.open_file(file).schema.metadata or {}
-    except (FileNotFoundError, ValueError, OSError):
-        return ""
-    return metadata.get(b"key", b"").decode()
-
-
-def _stored(shard: Path, key: str) -> dict[tuple, bytes]:
-    """Rows of a shard that was made with this key; none if it was not."""
-    if _key(shard) != key:
-        return {}
-    with pa.memory_map(str(shard)) as file:
-        columns = pa.ipc.open_file(file).get_batch(0).to_pydict()
-    at = zip(columns["family"], columns["level"], columns["frame"])
-    return dict(zip(at, columns["crop"]))
-
-
 def write_shard(shard: Path, key: str, crops: dict[tuple, bytes]) -> None:
     """Write a video's copies, (family, level, frame) -> PNG, whole or not at all; key: what of."""
-    schema = SCHEMA.with_metadata({"key": key})
-    columns = [*zip(*crops), list(crops.values())]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, schema)]
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    with full_disk(shard), atomic(shard) as temporary:
-        temporary.write_bytes(sink.getvalue())
+    rows = [dict(zip(SCHEMA.names, (*at, crop))) for at, crop in crops.items()]
+    shards.write(shard, SCHEMA, rows, key)
 
 
-def _remove_stale(out: Path, wanted: set[str]) -> None:
-    for path in out.glob(f"*/*{shards.SUFFIX}"):
-        if f"{path.parent.name}/{path.name}" not in wanted:
-            path.unlink()
-
-
-class Copies:
-    """Random access to the copies of a folder; item i is the crop, 3 x S x S uint8 RGB.
+class Copies(Shards):
+    """The copies of a folder; item i is the crop, 3 x S x S uint8 RGB.
 
     A map-style data set as torch's loaders take it, without torch for those who only look.
     """
 
-    def __init__(self, folder: Path):
-        """Raises CopiesError if there is no index: the copies were not made to the end."""
-        self.folder = Path(folder)
-        if not (self.folder / shards.INDEX).is_file():
-            raise CopiesError(
-                f"{self.folder / shards.INDEX}: no such file; make the copies first (`acfd copies` "
-                "or `dvc repro`)"
-            )
-        self.index = pd.read_parquet(self.folder / shards.INDEX)
-        self.note = json.loads((self.folder / NOTE).read_text())
+    command = "copies"
+
+    @cached_property
+    def note(self) -> dict:
+        """made_of, left_out: see `make`."""
+        return json.loads((self.folder / NOTE).read_text())
 
     def keys(self) -> list[str]:
         """What each shard was made of, in order."""
-        return [_key(self.folder / shard) for shard in self.index["shard"].unique()]
-
-    def __len__(self) -> int:
-        return len(self.index)
+        names = self.index["shard"].unique()
+        return [self._batch(shard).schema.metadata[b"key"].decode() for shard in names]
 
     def __getitem__(self, i: int) -> np.ndarray:
-        at = self.index.iloc[i]
-        path = self.folder / at["shard"]
-        try:
-            with pa.memory_map(str(path)) as file:
-                batch = pa.ipc.open_file(file).get_batch(0)
-                picture = shards.decode_png(batch.column("crop")[int(at["row"])].as_buffer())
-        except (OSError, ValueError, IndexError) as error:
-            raise CopiesError(
-                f"{path}, row {at['row']}: {error}; delete the file and run `acfd copies` again"
-            ) from None
-        return np.ascontiguousarray(picture.transpose(2, 0, 1))
+        return np.ascontiguousarray(self._picture(i, "crop").transpose(2, 0, 1))

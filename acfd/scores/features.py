@@ -46,10 +46,8 @@ def paired(high: np.ndarray, low: np.ndarray, person: np.ndarray) -> dict[str, d
     between = cdist(high, low)  # row: high, column: low
     own = between.diagonal()
     found = {}
-    for quality, distance, at in (
-        ("high", between, plane[: len(high)]),
-        ("low", between.T, plane[len(high) :]),
-    ):
+    halves = np.split(plane, 2)
+    for quality, distance, at in zip(QUALITIES, (between, between.T), halves):
         others = np.where(stranger, distance, np.nan)
         nearer = (others < own[:, None]).sum(axis=1) / stranger.sum(axis=1)
         found[quality] = {"x": at[:, 0], "y": at[:, 1], "own": own, "nearer": nearer}

@@ -20,17 +20,8 @@ from acfd.runs.run import load_run, subset
 # What a stored score says of the face that it is of
 FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 COUNTS = ["tp", "fp", "fn", "tn"]
-SUMMARY = [
-    "parameters",
-    "deployed_parameters",
-    "epochs",
-    "kept_epoch",
-    "val_loss",
-    "stopped",
-    "collapsed",
-    "machine",
-    "key",
-]
+SUMMARY = ["parameters", "deployed_parameters", "epochs", "kept_epoch", "val_loss", "stopped"]
+SUMMARY += ["collapsed", "machine", "key"]
 STEPS = 2000  # at most, that are kept of a run's course
 
 
@@ -59,10 +50,11 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     loader = pairs.loader(data, batches, params.compute.workers)
     shown = progress and rank == 0
     bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not shown, leave=False)
-    parts = []
+    parts, full = [], None
     for item in bar:
         about = table.index.loc[item["row"].numpy(), FROM_INDEX].reset_index(drop=True)
         batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
+        full = full or batch  # the last one may be small
         one = []
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
             found, kept = _judge(system, batch, quality, fabric)
@@ -88,7 +80,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
-    summary["images_per_second"] = round(_rate(system, batch[system.judged], fabric), 1)
+    summary["images_per_second"] = round(_rate(system, full[system.judged], fabric), 1)
     for what in (paths.scores, paths.history, paths.steps):
         summary[what.__name__] = digest_of(what(row, seed))
     with atomic(paths.summary(row, seed)) as f:
@@ -113,7 +105,8 @@ def _judge(system, batch: dict, quality: str, fabric) -> tuple[dict, dict]:
     with fabric.autocast():
         out = system.deployed(batch[quality])
         twin = getattr(system.net, "high", None) if quality == "high" else None
-        high = torch.sigmoid(twin.attention(twin.head(batch["high"]))) if _sees(twin) else None
+        seen = twin is not None and twin.attention is not None
+        high = torch.sigmoid(twin.attention(twin.head(batch["high"]))) if seen else None
     found = {
         "score": out.score.float().cpu().numpy().astype(np.float32),
         "norm": torch.linalg.vector_norm(out.feature.float(), dim=1).cpu().numpy(),
@@ -142,10 +135,6 @@ def _rate(system, images: torch.Tensor, fabric, rounds: int = 5) -> float:
             system.deployed(images).logits.float().cpu()  # waits for a GPU
         seconds.append(time.perf_counter() - began)
     return len(images) / min(seconds)
-
-
-def _sees(branch) -> bool:
-    return branch is not None and branch.attention is not None
 
 
 def _bytes(maps: torch.Tensor) -> list[bytes]:

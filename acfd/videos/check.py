@@ -1,8 +1,7 @@
 """What is there of a data set, and what is wrong with it, before hours of work.
 
-Every file is looked at: that it is there, that it is whole, and what its header promises. Whether
-all of it can be decoded is only seen by decoding it, which takes about as long as the extraction,
-so that is done for a sample of the clips, or for all of them if asked for.
+Every file is looked at: that it is there, that it is whole, and what its header promises. Decoding
+it takes about as long as the extraction, so a sample of the clips is decoded, or all if asked for.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from acfd import videos
-from acfd.media.headers import header
-from acfd.media.video import VideoError, VideoInfo, read_frames
+from acfd.media.video import VideoError, VideoInfo, header, read_frames
 from acfd.params import Params
 from acfd.videos import FileClip, FileSet
 from acfd.videos.ffpp import Clip, Tree, TreeError, download, mask_there
@@ -45,7 +43,7 @@ class Survey:
     clips: list[Clip]
     # by quality, "mask", or "stored" for what a quality is made of; None: there is no such file
     found: dict[Clip, dict[str, VideoInfo | VideoError | None]]
-    folders: pd.DataFrame  # a row a part and quality: expected, there, bytes, missing, bring
+    folders: pd.DataFrame  # a row a part and quality (what): expected, there, bytes, missing
     problems: pd.DataFrame  # video, method, kind, what
     notes: list[str]  # nothing that would be left out, but worth knowing
 
@@ -56,19 +54,14 @@ class Survey:
         names = set(zip(bad["method"], bad["video"]))
         return [c for c in self.clips if (c.method, c.video) not in names]
 
-    def frames(self, clip: Clip) -> int:
-        """Frames that all files of a sound clip have."""
-        return min(info.frames for info in self.found[clip].values())
-
     def index(self) -> pd.DataFrame:
         """One row a clip: who, split, label, frames, width, height, fps, bytes_high, bytes_low.
 
-        A video that is missing or unreadable has zeros there, and so have the bytes of a quality
-        that is made; `problems` says what is wrong.
+        Zeros stand for a video that is missing or unreadable, and for the bytes of a quality that
+        is made.
         """
         rows = []
-        for clip in self.clips:
-            infos = self.found[clip]
+        for clip, infos in self.found.items():
             row = {name: getattr(clip, name) for name in WHO}
             row |= {name: getattr(next(iter(infos.values())), name, 0) for name in HELD}
             for name, quality in (("bytes_high", self.high), ("bytes_low", self.low)):
@@ -78,9 +71,9 @@ class Survey:
 
     def demand(self) -> None:
         """Raises CheckError if some method, or the real videos, have no sound clip in a split."""
-        usable = {f"{clip.method} in {clip.split}" for clip in self.sound}
-        every = dict.fromkeys(f"{clip.method} in {clip.split}" for clip in self.clips)
-        if lacking := [part for part in every if part not in usable]:
+        usable = {(clip.method, clip.split) for clip in self.sound}
+        every = dict.fromkeys((clip.method, clip.split) for clip in self.clips)
+        if lacking := [" in ".join(part) for part in every if part not in usable]:
             raise CheckError(
                 f"{self.tree.root}: not one usable video of {', '.join(lacking)}; `acfd check` "
                 "says what is missing and which download brings it"
@@ -103,13 +96,14 @@ def survey(
     wanted: frames a video is to give (params.faces.frames); files of unlike length are a problem
     if fewer are left, else a note. decode: how many clips to decode to their end; None: all.
 
-    Raises TreeError for a root that is no such set, and for bad, missing or empty split files,
-    QualityError for a quality that cannot be had.
+    Raises TreeError for a root that is no such set, and for bad, missing or empty split files.
     """
-    official = isinstance(tree, Tree)
-    if official:
-        _check_root(Path(tree.root))
-    methods = list(methods)
+    official, methods = isinstance(tree, Tree), list(methods)
+    if official and not any(Path(tree.root).glob("*_sequences")):
+        raise TreeError(
+            f"data.root {tree.root}: no folder original_sequences or manipulated_sequences there. "
+            "Set data.root in params.yaml; docs/faceforensics.md says how to get FaceForensics++"
+        )
     clips = tree.clips(methods)
     if not clips:
         raise TreeError(f"{tree.root}: its split files name no video; expected pairs of ids")
@@ -125,14 +119,7 @@ def survey(
     said = [(clip, *line) for clip in clips for line in _judge(clip, found[clip], wanted)]
     problems = [(c.video, c.method, kind, what) for c, kind, what in said if kind != "note"]
     notes = [f"{clip}: {what}" for clip, kind, what in said if kind == "note"]
-    files = [(c.method, what, path) for c, of in zip(clips, paths) for what, path in of.items()]
-    folders = pd.DataFrame(files, columns=["part", "what", "path"])
-    folders["there"] = [path.is_file() for path in folders["path"]]
-    folders["bytes"] = [_size(path) for path in folders["path"]]
-    grouped = folders.groupby(["part", "what"], sort=False)
-    folders = grouped[["there", "bytes"]].sum().assign(expected=grouped.size()).reset_index()
-    folders["missing"] = folders["expected"] - folders["there"]
-    folders["bring"] = [_bring(tree, *which) for which in zip(folders["part"], folders["what"])]
+    folders = _folders(clips, paths)
     if official:
         masked = set(folders.loc[folders["what"] == "mask", "part"])
         notes += [
@@ -141,7 +128,6 @@ def survey(
             for method in methods
             if method not in masked
         ]
-        notes += _strays(Path(tree.root), paths)
     else:
         why = "passed over: no video or image that is known; convert it, or move it away"
         problems += [(file, method, "unknown", why) for file, method in tree.passed_over()]
@@ -150,7 +136,7 @@ def survey(
 
 
 def look(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, list[Clip]]:
-    """Problems, index and usable clips of the data set that params.data names, whichever it is.
+    """Problems, index and usable clips of the data set that params.data names.
 
     Raises TreeError or CheckError for one that cannot be studied.
     """
@@ -162,7 +148,7 @@ def look(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, list[Clip]]:
 
 def stored(tree: Tree | FileSet, clips: list[Clip], qualities: Iterable[str]) -> list[str]:
     """Those of the qualities that all these clips have files of, not made in extraction."""
-    there = [q for q in qualities if not _made(tree, q)]
+    there = [q for q in qualities if not tree.recipe(q)]
     return [q for q in there if all(tree.video_path(c, q).is_file() for c in clips)]
 
 
@@ -171,8 +157,10 @@ def report(found: Survey, most: int | None = None) -> str:
     folders = found.folders.assign(GiB=(found.folders["bytes"] / 2**30).round(2))
     columns = ["part", "what", "expected", "there", "missing", "GiB"]
     blocks = [folders[columns].to_string(index=False)]
-    if brings := [b for b in dict.fromkeys(folders[folders["missing"] > 0]["bring"]) if b]:
-        blocks.append("\n  ".join(["what is missing is brought by", *brings]))
+    lacking = folders[folders["missing"] > 0]
+    brings = [_bring(found.tree, *which) for which in zip(lacking["part"], lacking["what"])]
+    if any(brings):
+        blocks.append("\n  ".join(["what is missing is brought by", *filter(None, brings)]))
     by = ["method", "what"] if most else ["method", "what", "video"]
     alike = found.problems.groupby(by, sort=False)["video"].agg(["first", "size"])
     problems = [
@@ -188,25 +176,8 @@ def report(found: Survey, most: int | None = None) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _check_root(root: Path) -> None:
-    parts = ("original_sequences", "manipulated_sequences")
-    if any((root / part).is_dir() for part in parts):
-        return
-    near = [root.parent, *(sorted(root.iterdir()) if root.is_dir() else [])]
-    hint = next((f"; did you mean {p}?" for p in near if (p / parts[0]).is_dir()), "")
-    what = "has neither of them" if root.is_dir() else "is no folder"
-    raise TreeError(
-        f"data.root {root}: expected the folder with {' and '.join(parts)}, it {what}{hint}. Set "
-        "data.root in params.yaml; docs/faceforensics.md says how to get FaceForensics++"
-    )
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _made(tree: Tree | FileSet, quality: str) -> bool:
-    return isinstance(tree, FileSet) and tree.recipe(quality) is not None
 
 
 def _bring(tree: Tree | FileSet, method: str, what: str) -> str:
@@ -216,12 +187,11 @@ def _bring(tree: Tree | FileSet, method: str, what: str) -> str:
 
 
 def _paths(tree: Tree | FileSet, clip: Clip, high: str, low: str) -> dict[str, Path]:
-    paths = {"stored" if _made(tree, q) else q: tree.video_path(clip, q) for q in (high, low)}
+    paths = {"stored" if tree.recipe(q) else q: tree.video_path(clip, q) for q in (high, low)}
     if "stored" in paths and len(set(paths.values())) < len(paths):
         del paths["stored"]  # one quality is as stored
-    if mask := mask_there(tree, clip):
-        paths["mask"] = mask
-    return paths
+    mask = mask_there(tree, clip)
+    return paths | ({"mask": mask} if mask else {})
 
 
 def _look(paths: dict[str, Path], decode: bool) -> dict[str, VideoInfo | VideoError | None]:
@@ -237,14 +207,25 @@ def _look(paths: dict[str, Path], decode: bool) -> dict[str, VideoInfo | VideoEr
     return found
 
 
+def _folders(clips: list[Clip], paths: list[dict[str, Path]]) -> pd.DataFrame:
+    files = pd.DataFrame(
+        [(c.method, what, path) for c, of in zip(clips, paths) for what, path in of.items()],
+        columns=["part", "what", "path"],
+    )
+    files = files.assign(there=files["path"].map(Path.is_file), bytes=files["path"].map(_size))
+    grouped = files.groupby(["part", "what"], sort=False)
+    folders = grouped[["there", "bytes"]].sum().assign(expected=grouped.size()).reset_index()
+    return folders.assign(missing=folders["expected"] - folders["there"])
+
+
 def _judge(clip: Clip, found: dict, wanted: int) -> list[tuple[str, str]]:
     """(kind, what) of everything that is wrong with one clip."""
-    broken = {what: info for what, info in found.items() if isinstance(info, VideoError)}
     infos = {what: info for what, info in found.items() if isinstance(info, VideoInfo)}
+    broken = {what: error for what, error in found.items() if isinstance(error, VideoError)}
     said = [("damaged", f"{what}: {error}") for what, error in broken.items()]
-    if missing := found.keys() - broken.keys() - infos.keys():
+    if missing := sorted(what for what, info in found.items() if info is None):
         of = f" of {clip.file}" if isinstance(clip, FileClip) else ""
-        said.append(("missing", f"no {', '.join(sorted(missing))}{of}"))
+        said.append(("missing", f"no {', '.join(missing)}{of}"))
     common = min((info.frames for info in infos.values()), default=0)
     differ = (  # the longer side first: a copy may be stored turned, with no matrix that says so
         ("size", "sizes", lambda i: f"{max(i.width, i.height)}x{min(i.width, i.height)}", ""),
@@ -258,16 +239,3 @@ def _judge(clip: Clip, found: dict, wanted: int) -> list[tuple[str, str]]:
             kind = "note" if kind == "frames" and common >= wanted else kind
             said.append((kind, f"{name} differ: {listed}{more}"))
     return said
-
-
-def _strays(root: Path, paths: list[dict[str, Path]]) -> list[str]:
-    """Notes about files beside those that the splits name."""
-    named = {path for of in paths for path in of.values()}
-    notes = []
-    for folder in dict.fromkeys(path.parent for of in paths for path in of.values()):
-        there = folder.iterdir() if folder.is_dir() else ()
-        if strays := sorted(path.name for path in there if path not in named):
-            shown = ", ".join(strays[:3]) + (", ..." if len(strays) > 3 else "")
-            where = folder.relative_to(root)
-            notes.append(f"{where}: {len(strays)} files that the splits do not name: {shown}")
-    return notes

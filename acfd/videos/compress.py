@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
-from acfd.media.degrade import CODECS, degrade
+from acfd.media.codecs import still
 from acfd.media.timing import Timing
-from acfd.media.video import VideoError, probe, read_frames, write_video
-from acfd.paths import full_disk
+from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
 
 AS_STORED = "raw"
-_NAME = re.compile(r"(c|jpeg)(\d{1,3})")
+_KINDS = {
+    "c": (range(52), "libx264, crf {}, yuv444p, medium"),
+    "jpeg": (range(1, 101), "JPEG of every frame, quality {}"),
+}
 _FPS = 25.0  # where a file does not say, as an image
 
 
@@ -36,54 +36,34 @@ def recipe(quality: str) -> str | None:
     if quality == AS_STORED:
         return None
     kind, n = _read(quality)
-    if kind == "c":
-        return f"libx264, crf {n}, yuv444p, medium"
-    return f"JPEG of every frame, quality {n}"
+    return _KINDS[kind][1].format(n)
 
 
 def _read(quality: str) -> tuple[str, int]:
-    match = _NAME.fullmatch(quality)
-    kind, n = (match[1], int(match[2])) if match else ("", 0)
-    lowest, highest = {"c": (0, 51), "jpeg": (1, 100)}.get(kind, (1, 0))
-    if not lowest <= n <= highest:
-        raise QualityError(
-            f"no quality {quality!r}; expected raw (as stored), c0 to c51 (H.264 at that CRF) or "
-            "jpeg1 to jpeg100 (JPEG of that quality), or a folder of that name with the same files"
-        )
-    return kind, n
+    match = re.fullmatch(r"(c|jpeg)(\d{1,3})", quality)
+    if match and int(match[2]) in _KINDS[match[1]][0]:
+        return match[1], int(match[2])
+    raise QualityError(
+        f"no quality {quality!r}; expected raw (as stored), c0 to c51 (H.264 at that CRF) or "
+        "jpeg1 to jpeg100 (JPEG of that quality), or a folder of that name with the same files"
+    )
 
 
 def make(source: Path, target: Path, quality: str) -> None:
     """Write `source` (a video or an image) to `target` (.mp4) at a quality that is not raw.
 
-    The same source gives the same bytes. Raises VideoError, which names the source, if it cannot be
-    read to its end, and OSError if the disk is full.
+    The same source gives the same bytes. Raises VideoError if it cannot be read to its end or its
+    frames are not of one size, and OSError if the disk is full.
     """
     kind, n = _read(quality)
     info = probe(source)
-    fps = info.fps or _FPS
     if not info.frames:
         raise VideoError(f"{source}: it holds no frames; download or make it again")
-    frames = _frames(source)
-    with full_disk(target):
-        if kind == "c":
-            write_video(target, frames, fps, crf=n, **CODECS["h264"])
-        else:  # the decoded JPEGs, without further loss
-            pictures = (degrade([frame], "jpeg", n)[0] for frame in frames)
-            how = {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"}
-            write_video(target, pictures, fps, **how)
-
-
-def _frames(source: Path) -> Iterator[np.ndarray]:
-    size = None
-    for number, frame in read_frames(source):
-        size = size or frame.shape
-        if frame.shape != size:
-            raise VideoError(
-                f"{source}: frame {number} is {frame.shape[1]}x{frame.shape[0]}, the first was "
-                f"{size[1]}x{size[0]}; no video of one size can be made of it"
-            )
-        yield frame
+    fps, frames = info.fps or _FPS, (frame for _, frame in read_frames(source))
+    if kind == "c":
+        write_video(target, frames, fps, crf=n)
+    else:  # the decoded JPEGs, without further loss
+        write_video(target, (still(frame, ".jpg", n) for frame in frames), fps, **LOSSLESS)
 
 
 @contextmanager
@@ -92,13 +72,9 @@ def at_hand(
 ) -> Iterator[dict[str, Path]]:
     """`paths` (quality -> file), where the qualities in `made` are compressed into files that are
     gone when the block ends: a whole set at every quality would take more disk than its shards."""
-    if not made:
-        yield dict(paths)
-        return
     with tempfile.TemporaryDirectory(prefix="acfd-") as folder:
-        ready = dict(paths)
-        for quality in made:
-            ready[quality] = Path(folder, f"{quality}.mp4")
+        ready = {quality: Path(folder, f"{quality}.mp4") for quality in made}
+        for quality, target in ready.items():
             with timing.stage("compress"):
-                make(paths[quality], ready[quality], quality)
-        yield ready
+                make(paths[quality], target, quality)
+        yield {**paths, **ready}

@@ -8,8 +8,8 @@
 A forged video is named TARGET_SOURCE: the person whose video it is, then whose face went in. A pair
 [a, b] of a split stands for the real videos a and b and the forged ones a_b and b_a of each method.
 
-Facts about the official data set are from its repository (ondyari/FaceForensics on GitHub, its
-dataset/README.md and dataset/splits) and from the options of its faceforensics_download_v4.py.
+Facts about the official data set are from its repository (ondyari/FaceForensics on GitHub) and
+from the options of its faceforensics_download_v4.py.
 """
 
 from __future__ import annotations
@@ -20,26 +20,29 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
-from acfd.params import Params
+from pydantic import Field, TypeAdapter, ValidationError
+
 from acfd.paths import atomic
 from acfd.sections import Method
 
 REAL = "original"
 METHODS: tuple[str, ...] = get_args(Method)
-SPLITS = ("train", "val", "test")
 MASKLESS = ("FaceShifter",)  # the download script refuses `-t masks` for it
 # Its 28 actors forge each other in all directions, under names of their own (01_02__SCENE__KEY).
 # No official split keeps them apart; however they are dealt, most videos join people of two splits,
 # and the test people that are left join to one unit, of which no interval can be given.
 UNUSABLE = ("DeepFakeDetection",)
-OFFICIAL = {"train": 720, "val": 140, "test": 140}  # real videos
-_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+USABLE = tuple(method for method in METHODS if method not in UNUSABLE)
+SHARES = {"train": 0.72, "val": 0.14, "test": 0.14}  # of the official split, 1000 real videos
+SPLITS = tuple(SHARES)
+# ids become file names, so nothing that could lead out of a folder may pass
+_Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$")]
+_PAIRS = TypeAdapter(list[tuple[_Id, _Id]])
 _PAIR = re.compile(r"([A-Za-z0-9](?:-*[A-Za-z0-9])*)_([A-Za-z0-9](?:-*[A-Za-z0-9])*)")
-_COMPRESSION = re.compile(r"raw|c[0-9]{1,2}")
-_SEEDED = re.compile(r"seeded:([0-9]{1,9})")
 _LONGEST = 200  # bytes of a name, so that name, ending and temporary suffix stay below 255
 
 
@@ -59,8 +62,8 @@ class Clip:
 
     def __post_init__(self):
         """Raises TreeError for a method or video that could not be the name of one file."""
-        for what in ("method", "video"):
-            _check_name(what, getattr(self, what))
+        _check_name(self.method)
+        _check_name(self.video)
 
     @property
     def label(self) -> int:
@@ -86,13 +89,10 @@ class Tree:
 
     def video_path(self, clip: Clip, compression: str) -> Path:
         """Where a clip lies (raw and c0 are two names of one compression)."""
-        if not _COMPRESSION.fullmatch(compression):
-            raise TreeError(f"no compression {compression!r}; expected raw, c0, c23, c40 or alike")
         parent = self._folder(clip.method)
-        if compression in ("raw", "c0"):
-            other = {"raw": "c0", "c0": "raw"}[compression]
-            if not (parent / compression).is_dir() and (parent / other).is_dir():
-                compression = other
+        other = {"raw": "c0", "c0": "raw"}.get(compression)
+        if other and not (parent / compression).is_dir() and (parent / other).is_dir():
+            compression = other
         return parent / compression / "videos" / f"{clip.video}.mp4"
 
     def mask_path(self, clip: Clip) -> Path | None:
@@ -100,6 +100,9 @@ class Tree:
         if clip.method == REAL:
             return None
         return self._folder(clip.method) / "masks" / "videos" / f"{clip.video}.mp4"
+
+    def recipe(self, compression: str) -> None:
+        """None: every compression is there as files."""
 
     def _folder(self, method: str) -> Path:
         if method == REAL:
@@ -116,75 +119,63 @@ class Tree:
             return draw_splits(self.pairs(), self.seed)
         folder = Path(self.splits_dir or Path(self.root) / "splits")
         found: dict[str, list[tuple[str, str]]] = {}
-        seen: dict[str, str] = {}
+        seen: set[str] = set()
         for split in ("test",) if self.test_only else SPLITS:
             path = folder / f"{split}.json"
             found[split] = _read_pairs(path)
             for name in (n for pair in found[split] for n in pair):
                 if name in seen:
                     raise TreeError(
-                        f"{path}: video {name} is named twice (also in {seen[name]}.json); "
+                        f"{path}: video {name} is named twice, there or in another split's file; "
                         "every id belongs to one pair of one split"
                     )
-                seen[name] = split
+                seen.add(name)
         return found
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The pairs of ids (a, b), a < b, of all forged videos that are there, sorted.
-
-        Raises TreeError if an id is in two pairs, which no video of FaceForensics++ is.
-        """
-        found: dict[str, str] = {}
-        pairs = set()
-        for method in METHODS:
-            for path in sorted(self._folder(method).glob("*/videos/*.mp4")):
-                if method in UNUSABLE or not (match := _PAIR.fullmatch(path.stem)):
-                    continue
-                pair = tuple(sorted(match.groups()))
-                pairs.add(pair)
-                for name in pair:
-                    if found.setdefault(name, "_".join(pair)) != "_".join(pair):
-                        raise TreeError(
-                            f"{path}: video {name} is in the pairs {found[name]} and "
-                            f"{'_'.join(pair)}; a drawn split needs every id in one pair: remove "
-                            "what does not belong there, or give split files (data.splits)"
-                        )
-        return sorted(pairs)
+        """The pairs of ids (a, b), a < b, of all forged videos that are there, sorted. Raises
+        TreeError if an id is in two pairs, which no video of FaceForensics++ is."""
+        found: dict[str, tuple[str, str]] = {}
+        files = (self._folder(method).glob("*/videos/*.mp4") for method in USABLE)
+        for path in sorted(chain.from_iterable(files)):
+            match = _PAIR.fullmatch(path.stem)
+            pair = tuple(sorted(match.groups())) if match else ()
+            for name in pair:
+                if (other := found.setdefault(name, pair)) != pair:
+                    raise TreeError(
+                        f"{path}: video {name} is in the pairs {'_'.join(other)} and "
+                        f"{'_'.join(pair)}; a drawn split needs every id in one pair: remove "
+                        "what does not belong there, or give split files (data.splits)"
+                    )
+        return sorted(set(found.values()))
 
     def clips(self, methods: Iterable[str]) -> list[Clip]:
         """Every clip that the splits name: by split, first the real ones, then method by method."""
         methods = list(methods)
-        usable = [m for m in METHODS if m not in UNUSABLE]
-        if unknown := [m for m in methods if m not in METHODS]:
-            raise TreeError(f"unknown methods {unknown}; there are: {', '.join(usable)}")
         if barred := [m for m in methods if m in UNUSABLE]:
             raise TreeError(
                 f"data.methods names {', '.join(barred)}, which the study cannot use: its actors "
                 "forge each other in all directions, so it has no official split, and one that "
-                f"keeps people apart leaves too few of its videos. There are: {', '.join(usable)}"
+                f"keeps people apart leaves too few of its videos. There are: {', '.join(USABLE)}"
             )
         clips = []
         for split, pairs in self.splits().items():
             clips += [Clip(REAL, one, one, "", split) for pair in pairs for one in pair]
-            for method in methods:
-                for a, b in pairs:
-                    clips += [Clip(method, f"{t}_{s}", t, s, split) for t, s in ((a, b), (b, a))]
+            both = [turn for a, b in pairs for turn in ((a, b), (b, a))]
+            clips += [Clip(m, f"{t}_{s}", t, s, split) for m in methods for t, s in both]
         return clips
 
 
 def mask_there(tree, clip: Clip) -> Path | None:
-    """The mask video that a clip of a tree or set is to be read with; None for a real clip, and
-    where the set has no folder of masks for the clip's method."""
+    """The mask video that a clip is to be read with; None for a real clip, and where the set has
+    no folder of masks for the clip's method."""
     path = tree.mask_path(clip)
     return path if path and path.parent.is_dir() else None
 
 
 def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[tuple[str, str]]]:
-    """Deal pairs to splits in the official shares (72, 14 and 14 %), at least 1, 1 and 2 pairs.
-
-    A pair stays together. What is dealt follows from the seed and the names, not from an order.
-    Raises TreeError for fewer than 4 pairs.
-    """
+    """Deal pairs to splits in the official shares, at least 1, 1 and 2 pairs. What is dealt follows
+    from the seed and the names, not from an order. Raises TreeError for fewer than 4 pairs."""
     if len(pairs) < 4:
         raise TreeError(
             f"{len(pairs)} pairs of forged videos (a_b, b_a) are there; a drawn split needs at "
@@ -195,14 +186,10 @@ def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[t
         return hashlib.sha256(f"{seed} {' '.join(sorted(pair))}".encode()).digest()
 
     ranked = sorted(pairs, key=rank)
-    share = OFFICIAL["test"] / sum(OFFICIAL.values())
-    test = max(2, round(share * len(pairs)))
-    val = max(1, round(share * len(pairs)))
-    return {
-        "train": sorted(ranked[test + val :]),
-        "val": sorted(ranked[test : test + val]),
-        "test": sorted(ranked[:test]),
-    }
+    share = round(SHARES["test"] * len(pairs))
+    test, val = max(2, share), max(1, share)
+    parts = ranked[test + val :], ranked[test : test + val], ranked[:test]
+    return {split: sorted(part) for split, part in zip(SPLITS, parts)}
 
 
 def download(method: str, what: str) -> str:
@@ -224,11 +211,11 @@ def write_splits(root: Path, splits: Mapping[str, Sequence[Sequence[str]]]) -> N
             path.write_text(json.dumps([list(pair) for pair in pairs]) + "\n")
 
 
-def _check_name(what: str, name: str) -> None:
-    """A name of a file or folder in a data set becomes one of ours, so it must not lead anywhere.
+def _check_name(name: str) -> None:
+    """A name in a data set becomes one of our files or folders, so it must not lead anywhere.
 
-    What a file system or another program may take for a separator or a parent folder is judged
-    after Unicode's compatibility folding (NFKC), which makes a full-width "/" a plain one.
+    Judged after Unicode's compatibility folding (NFKC) too, which makes a full-width "/" a plain
+    one.
     """
     folded = unicodedata.normalize("NFKC", name)
     if (
@@ -238,47 +225,23 @@ def _check_name(what: str, name: str) -> None:
         or any(c in "/\\:" or unicodedata.category(c)[0] == "C" for c in name + folded)
     ):
         raise TreeError(
-            f"{what} {name[:80]!r} cannot be the name of a file: found in a data set where a name "
-            f"of at most {_LONGEST} bytes without /, \\, : or control characters, and not "
-            "beginning with '.', '-' or '~', is expected"
+            f"{name[:80]!r} cannot be the name of a file: expected at most {_LONGEST} bytes, no "
+            "/, \\, : or control characters, and no '.', '-' or '~' at its start"
         )
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
-        raw = json.loads(path.read_text())
+        return _PAIRS.validate_json(path.read_bytes())
     except FileNotFoundError:
         raise TreeError(
-            f"{path}: no such file; the official train.json, val.json and test.json are in the "
-            "folder dataset/splits of the GitHub repository ondyari/FaceForensics: put them into "
-            "<data.root>/splits, or set data.splits to their folder. Without them, data.splits: "
-            "seeded:0 draws a split by that seed and keeps pairs together; data.splits: test needs "
-            "test.json alone, and is for scoring only"
+            f"{path}: no such file; the official ones are in dataset/splits of the GitHub project "
+            "ondyari/FaceForensics: put them into <data.root>/splits, or set data.splits to their "
+            "folder. Without them, data.splits: seeded:0 draws a split and keeps pairs together; "
+            "data.splits: test needs test.json alone, and is for scoring only"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise TreeError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(raw, list):
-        raise TreeError(f"{path}: expected a list of pairs of ids, found {type(raw).__name__}")
-    for pair in raw:
-        # ids become file names, so nothing that could lead out of a folder may pass
-        if not (
-            isinstance(pair, list)
-            and len(pair) == 2
-            and all(isinstance(name, str) and _ID.fullmatch(name) for name in pair)
-        ):
-            raise TreeError(
-                f"{path}: found {pair!r} where a pair of ids is expected, two strings of letters, "
-                'digits, _ and - such as ["000", "003"]'
-            )
-    return [(a, b) for a, b in raw]
-
-
-def tree(params: Params) -> Tree:
-    """The tree that params.data names; data.splits may say seeded:N or test, not a folder."""
-    splits = params.data.splits
-    root = Path(params.data.root)
-    if splits == "test":
-        return Tree(root, test_only=True)
-    if splits is not None and (seeded := _SEEDED.fullmatch(splits)):
-        return Tree(root, seed=int(seeded[1]))
-    return Tree(root, None if splits is None else Path(splits))
+    except ValidationError as error:
+        raise TreeError(
+            f"{path}: expected a list of pairs of ids, strings of letters, digits, _ and - such as "
+            f'["000", "003"]; {error}'
+        ) from None

@@ -1,8 +1,7 @@
 """What data sets other than FaceForensics++ have in common: files without masks, by person.
 
-Such a set looks to the extraction as a FaceForensics++ tree does: `clips`, `video_path`,
-`mask_path`, `root`. What it adds is `recipe`: a quality that is not there as files is compressed
-from the stored ones.
+Such a set looks to the extraction as a FaceForensics++ tree does. A quality that is not there as
+files is compressed from the stored ones (`recipe`).
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ from scipy.sparse.csgraph import connected_components
 
 from acfd.media.video import IMAGES
 from acfd.videos import compress
-from acfd.videos.ffpp import REAL, SPLITS, Clip, TreeError
+from acfd.videos.ffpp import REAL, SHARES, SPLITS, Clip, TreeError
 
-SHARES = {"train": 0.72, "val": 0.14, "test": 0.14}  # as the official split of FaceForensics++
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}")
 
 
@@ -40,8 +38,7 @@ class FileClip(Clip):
 class FileSet:
     """Real and forged files at `root`. Subclasses say which by `listed`.
 
-    A quality lies in <folder>/<quality>/, laid out as the set itself is; where there is no such
-    folder it is made by compressing what `base` has.
+    A quality lies in <folder>/<quality>/, laid out as the set itself is, or is made of `base`.
     """
 
     root: Path
@@ -69,14 +66,13 @@ class FileSet:
         return []
 
     def clips(self, methods: Iterable[str]) -> list[FileClip]:
-        """Every clip: by split, first the real ones; in the order of their names.
+        """Every clip: by split, first the real ones, in the order of their names; a set has one
+        method, which is taken.
 
         A set that names no validation or test videos is divided: people who are joined by a forgery
-        stay together. Raises TreeError for an unknown method, for two files of one name, for too
-        few people to divide, and for a person in two splits.
+        stay together. Raises TreeError for two files of one name, for too few people to divide, and
+        for a person in two splits.
         """
-        if unknown := [m for m in methods if m != self.method]:
-            raise TreeError(f"unknown methods {unknown}; {self.root} has only {self.method}")
         found = self.listed()
         if self.test_only:
             found = [replace(clip, split="test") for clip in found]
@@ -85,20 +81,20 @@ class FileSet:
             name = next(clip.file for clip in found if not clip.split)
             raise TreeError(f"{self.root}: some files have a split and some none, as {name}")
         self._check(found)
-        shares = SHARES if splits <= {"", "train"} else {}
-        if splits == {"train", "test"}:
-            shares = {"train": 1 - SHARES["val"], "val": SHARES["val"]}
-        if shares:
-            rest = [clip for clip in found if clip.split != "test"]
-            found = [clip for clip in found if clip.split == "test"]
-            found += divide(rest, shares, self.seed)
+        test = [clip for clip in found if clip.split == "test"]
+        rest = [clip for clip in found if clip.split != "test"]
+        if splits <= {"", "train"}:
+            found = divide(rest, SHARES, self.seed)
+        elif splits == {"train", "test"}:
+            val = SHARES["val"]
+            found = test + divide(rest, {"train": 1 - val, "val": val}, self.seed)
         return sorted(found, key=lambda c: (SPLITS.index(c.split), c.label, c.video))
 
     def _check(self, clips: list[FileClip]) -> None:
-        named: dict[tuple[str, str], FileClip] = {}
+        named: dict[str, FileClip] = {}
         seen: dict[str, FileClip] = {}
         for clip in clips:
-            if (other := named.setdefault((clip.method, clip.video), clip)).file != clip.file:
+            if (other := named.setdefault(str(clip), clip)).file != clip.file:
                 raise TreeError(f"{clip.file}: the same name as {other.file}; rename one of them")
             for person in {clip.target, clip.source} - {""}:
                 other = seen.setdefault(person, clip)
@@ -122,7 +118,6 @@ class FileSet:
 
     def mask_path(self, clip: FileClip) -> None:
         """None: what was forged in which pixel is not known."""
-        return None
 
     def recipe(self, quality: str) -> str | None:
         """How a quality is made of the stored files; None: it is there."""
@@ -133,9 +128,8 @@ def divide(clips: list[FileClip], shares: dict[str, float], seed: int) -> list[F
     """The clips with their splits, in about these shares of the clips.
 
     People who are joined by a forgery or a group, directly or by others, are one unit, which stays
-    together. Units that have forgeries are dealt on their own, and so are those that are only real,
-    if there are enough of either, so that every split has both. Raises TreeError for fewer units
-    than splits.
+    together. Units with forgeries and those that are only real are dealt apart, if there are enough
+    of either, so that every split has both. Raises TreeError for fewer units than splits.
     """
     joined = [(c.target, other or c.target) for c in clips for other in (c.source, c.group)]
     names, at = np.unique(np.array(joined, str), return_inverse=True)
@@ -167,7 +161,7 @@ def _deal(sizes: dict[str, int], shares: dict[str, float], seed: int) -> dict[st
         return -sizes[unit], hashlib.sha256(f"{seed} {unit}".encode()).digest()
 
     ranked = sorted(sizes, key=rank)
-    splits = sorted(shares, key=lambda s: -shares[s])
+    splits = sorted(shares, key=shares.get, reverse=True)
     last = len(ranked) - len(splits) + 1
     total, given, dealt = sum(sizes.values()), Counter(), {}
     for n, unit in enumerate([ranked[0], *ranked[last:], *ranked[1:last]]):
@@ -178,8 +172,8 @@ def _deal(sizes: dict[str, int], shares: dict[str, float], seed: int) -> dict[st
 
 
 def name_of(file: str) -> str:
-    """A file's name without its ending, as the name of a shard; made of its whole path where that
-    has folders or signs that no shard's name may have."""
+    """A shard's name: the file's without its ending, or made of its whole path where that has
+    folders or signs that no shard's name may have."""
     stem = str(Path(file).with_suffix(""))
     if _NAME.fullmatch(stem):
         return stem
@@ -190,11 +184,8 @@ def name_of(file: str) -> str:
 def clip_of(
     method: str, file: str, *, name: str = "", split: str = "", target: str = "", source: str = ""
 ) -> FileClip:
-    """The clip of a file, called after it or after `name`.
-
-    Where nobody is known, its name is the person; a forgery whose source is not known is one of
-    its target, since scores are resampled by people.
-    """
+    """The clip of a file, called after it or after `name`. Where nobody is known, its name is the
+    person; a forgery whose source is not known is one of its target."""
     video = name_of(name or file)
     target = target or video
     source = "" if method == REAL else source or target

@@ -3,8 +3,7 @@
 Generated pixels differ in last bits from CPU to CPU, so a digest of them is true on one machine
 alone. Later stages depend on results/<preset>/recipes/<what>.json instead: parameters, the digest
 of the code behind them, and of files that are not generated their sizes and contents. So what one
-machine has made stays up to date on another. The code's digest is part of the key of every clip and
-shard as well.
+machine has made stays up to date on another.
 """
 
 from __future__ import annotations
@@ -26,11 +25,8 @@ TESTED_ON = {"frames", "forgeries", "window", "levels"}  # of params.robustness
 
 
 def videos(p: Params, paths: Paths) -> str:
-    """Write the recipe of the videos that params.data names; returns its digest.
-
-    Of a data set that is not generated every file that is used is read; they are listed with size
-    and SHA-256 in <paths.videos>/files.csv.
-    """
+    """Write the recipe of the videos that params.data names; returns its digest. Files that are not
+    generated are read, and listed with size and SHA-256 in <paths.videos>/files.csv."""
     said = {"source": p.data.source, "methods": p.data.methods}
     if p.data.source == "synthff":
         said |= {"synthff": p.synthff.model_dump(mode="json"), "code": sources.made_by("videos")}
@@ -69,25 +65,21 @@ def _write(said: dict, path: Path) -> str:
 
 
 def _files(p: Params, target: Path) -> dict:
-    tree, d = tree_of(p), p.data
-    used = []
+    columns = ["method", "video", "target", "source", "split", "what", "bytes", "sha256"]
+    tree, d, used = tree_of(p), p.data, []
     for clip in tree.clips(d.methods):
-        who = [clip.method, clip.video, clip.target, clip.source, clip.split]
         of = {q: tree.video_path(clip, q) for q in (d.high, d.low)} | {"mask": tree.mask_path(clip)}
+        who = [getattr(clip, name) for name in columns[:5]]
         used += [([*who, what], path) for what, path in of.items() if path and path.is_file()]
     contents = joblib.Parallel(n_jobs=p.compute.jobs, prefer="threads")(
         joblib.delayed(_content)(path) for _, path in used
     )
     rows = [[*who, *content] for (who, _), content in zip(used, contents)]
-    columns = ["method", "video", "target", "source", "split", "what", "bytes", "sha256"]
     found = pd.DataFrame(rows, columns=columns)
     with atomic(target) as f:
         found.to_csv(f, index=False, lineterminator="\n")
-    return {
-        "files": len(found),
-        "bytes": int(found["bytes"].sum()),
-        "list": hashlib.sha256(target.read_bytes()).hexdigest(),
-    }
+    listed = _content(target)[1]
+    return {"files": len(found), "bytes": int(found["bytes"].sum()), "list": listed}
 
 
 def _content(path: Path) -> tuple[int, str]:

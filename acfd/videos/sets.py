@@ -22,7 +22,7 @@ FOLDERS = {
 }
 LIST = "List_of_testing_videos.txt"
 METADATA = "metadata.json"
-PARTS = 10  # so many let whole parts of DFDC be dealt to splits in useful shares
+PARTS = 10  # so many parts of DFDC can be dealt to splits whole
 FORGED = "Forged"
 LABELS = {"real": REAL, "fake": FORGED}
 _SAID = LABELS | {"0": REAL, "1": FORGED, "original": REAL, "forged": FORGED}
@@ -37,9 +37,8 @@ class CelebDF(FileSet):
         <root>/List_of_testing_videos.txt          "1 YouTube-real/00170.mp4": 1 is real there
 
     The 518 videos of the list are the official test set. It shares nearly all its people with the
-    other videos, so it is taken with data.splits: test alone, to score a detector that was trained
-    elsewhere. Else the whole set is divided by groups of people who forge each other; the list
-    shows four of them.
+    other videos, so it is taken with data.splits: test alone. Else the whole set is divided by
+    groups of people who forge each other.
     """
 
     method = "CelebDF"
@@ -48,11 +47,10 @@ class CelebDF(FileSet):
         if self.test_only:
             return [self._clip(file) for file in self._official()]
         files = [f"{d}/{p.name}" for d in FOLDERS for p in (self.stored / d).glob("*.mp4")]
-        if not files:
-            raise TreeError(
-                f"{self.stored}: no videos in {', '.join(FOLDERS)}; set data.root to their folder"
-            )
-        return [self._clip(file) for file in files]
+        if files:
+            return [self._clip(file) for file in files]
+        folders = ", ".join(FOLDERS)
+        raise TreeError(f"{self.stored}: no videos in {folders}; set data.root to their folder")
 
     def _official(self) -> Iterator[str]:
         path = self.folder / LIST
@@ -88,7 +86,7 @@ class DFDC(FileSet):
 
     or one such part as root. The released test set says is_fake (1 or 0) in place of label, and no
     original. Who is seen is not published: a forgery counts as the person of its original. Parts
-    hardly share actors, so where there are ten or more, a part stays together.
+    hardly share actors, so where there are PARTS or more, a part stays together.
     """
 
     method = "DFDC"
@@ -136,31 +134,31 @@ class Folder(FileSet):
     method = FORGED
 
     def listed(self) -> list[FileClip]:
-        clips = []
-        for path, name, split, method in self._files(known=True):
-            file = str(path.relative_to(self.stored))
-            clips.append(clip_of(method, file, name=str(Path(split, name)), split=split))
-        if not clips:
+        found = [of for of in self._files() if _known(of["file"])]
+        if not found:
             raise TreeError(
                 f"{self.stored}: no videos or images in its folders real and fake (or train/real "
                 "and so on); sort them so, or set data.root to a .csv file with path and label"
             )
-        return clips
+        return [clip_of(**of) for of in found]
 
     def passed_over(self) -> list[tuple[str, str]]:
-        found = self._files(known=False)
-        return [(str(path.relative_to(self.stored)), method) for path, _, _, method in found]
+        return [(of["file"], of["method"]) for of in self._files() if not _known(of["file"])]
 
-    def _files(self, known: bool) -> Iterator[tuple[Path, Path, str, str]]:
-        """Every file that is not hidden and has an ending that is known, or has none: where it is,
-        its name below its folder, its split, its method."""
+    def _files(self) -> Iterator[dict[str, str]]:
+        """Every file that is not hidden, as `clip_of` takes it."""
         for split in ("", *SPLITS):
-            for name, method in LABELS.items():
-                folder = self.stored / split / name
+            for label, method in LABELS.items():
+                folder = self.stored / split / label
                 for path in sorted(folder.rglob("*")):
-                    taken = path.suffix.lower() in VIDEOS | IMAGES
-                    if path.is_file() and not path.name.startswith(".") and taken == known:
-                        yield path, path.relative_to(folder), split, method
+                    if path.is_file() and not path.name.startswith("."):
+                        name = str(split / path.relative_to(folder))
+                        file = str(path.relative_to(self.stored))
+                        yield {"method": method, "file": file, "name": name, "split": split}
+
+
+def _known(file: str) -> bool:
+    return Path(file).suffix.lower() in VIDEOS | IMAGES
 
 
 class Table(FileSet):

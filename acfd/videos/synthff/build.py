@@ -12,18 +12,14 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from acfd import sources
-from acfd.media.video import write_video
+from acfd.media.video import LOSSLESS, write_video
 from acfd.params import Params, digest
 from acfd.paths import SCRATCH, atomic
 from acfd.sections import SynthFF
-from acfd.videos.ffpp import REAL, SPLITS, Clip, Tree, write_splits
+from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
 from acfd.videos.synthff import forgeries, motion, people
 
-CODECS = {
-    "raw": {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"},
-    "c23": {"crf": 23},
-    "c40": {"crf": 40},
-}
+CODECS = {"raw": LOSSLESS, "c23": {"crf": 23}, "c40": {"crf": 40}}
 MASK_CODEC = {"crf": 8, "preset": "veryfast"}
 STAMP = "synthff.json"
 
@@ -34,12 +30,12 @@ class BuildError(RuntimeError):
 
 def pairs(params: SynthFF) -> dict[str, list[tuple[str, str]]]:
     """The split: consecutive people are a pair, train first, then val, then test."""
-    counts = [params.identities.train, params.identities.val, params.identities.test]
-    starts = np.cumsum([0, *counts])
-    return {
-        split: [(f"{i:03d}", f"{i + 1:03d}") for i in range(start, start + count, 2)]
-        for split, start, count in zip(SPLITS, starts.tolist(), counts)
-    }
+    found, start = {}, 0
+    for split, count in params.identities:
+        firsts = range(start, start + count, 2)
+        found[split] = [(f"{i:03d}", f"{i + 1:03d}") for i in firsts]
+        start += count
+    return found
 
 
 def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = SCRATCH) -> None:
@@ -49,36 +45,35 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
     goes on. A tree of other parameters, or made by other code, is removed first.
     scratch: where people are kept until the tree is whole.
     Raises BuildError if `root` holds videos that SynthFF did not make, or for a method that it does
-    not have; people.PeopleError without the face generator.
+    not have; WheelError without the face generator.
     """
     root, p = Path(root), params.synthff
-    unknown = [m for m in params.data.methods if m not in forgeries.METHODS]
-    if unknown:
+    if unknown := [m for m in params.data.methods if m not in forgeries.METHODS]:
         raise BuildError(
             f"data.methods names {unknown}, which SynthFF does not have; "
             f"it has: {', '.join(forgeries.METHODS)}"
         )
     said = {"code": sources.made_by("videos"), "synthff": p.model_dump()}
-    _prepare(root, said)
+    said["digest"] = digest(said)
+    _prepare(root, json.dumps(said, indent=1, sort_keys=True) + "\n")
     for leftover in root.rglob(".*.tmp.mp4"):  # of a build that was killed while writing
         leftover.unlink()
     write_splits(root, pairs(p))
     tree = Tree(root)
     by_target: dict[str, list[Clip]] = {}
-    for clip in tree.clips(params.data.methods):
-        if any(not path.exists() for path in _outputs(tree, clip).values()):
-            by_target.setdefault(clip.target, []).append(clip)
-    if not by_target:
+    clips = tree.clips(params.data.methods)
+    lacking = [c for c in clips if not all(path.exists() for path in _outputs(tree, c).values())]
+    for clip in lacking:
+        by_target.setdefault(clip.target, []).append(clip)
+    if not lacking:
         return
     folder, side = cast(p, scratch)
-    needed = {int(c.target) for clips in by_target.values() for c in clips}
-    needed |= {int(c.source) for clips in by_target.values() for c in clips if c.source}
+    needed = {int(who) for clip in lacking for who in (clip.target, clip.source) if who}
     jobs = params.compute.jobs
     people.make_people(folder, sorted(needed), p.seed, side, jobs, progress=progress)
     tasks = (delayed(_make)(root, clips, p, folder) for clips in by_target.values())
     done = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-    total = sum(map(len, by_target.values()))
-    with tqdm(total=total, desc="clips", unit="clip", disable=not progress) as bar:
+    with tqdm(total=len(lacking), desc="clips", unit="clip", disable=not progress) as bar:
         for count in done:
             bar.update(count)
     shutil.rmtree(folder, ignore_errors=True)
@@ -91,12 +86,12 @@ def cast(p: SynthFF, scratch: Path = SCRATCH) -> tuple[Path, int]:
     return (Path(scratch) / "people" / made_by).resolve(), side
 
 
-def _prepare(root: Path, said: dict) -> None:
-    """Leave at `root` only what was made by the same recipe and parameters."""
+def _prepare(root: Path, said: str) -> None:
+    """Leave at `root` only what was made by the same recipe and parameters: with this stamp."""
     stamp = root / STAMP
     ours = [root / name for name in ("original_sequences", "manipulated_sequences", "splits")]
     if stamp.exists():
-        if stamp.read_text() == _stamp(said):
+        if stamp.read_text() == said:
             return
         stamp.unlink()  # last time's videos first lose their name, then go
         (root / f"{STAMP}.old").touch()
@@ -110,24 +105,12 @@ def _prepare(root: Path, said: dict) -> None:
             "not write into it; set data.root to another folder, or data.source to ffpp"
         )
     with atomic(stamp) as path:
-        path.write_text(_stamp(said))
-
-
-def _stamp(said: dict) -> str:
-    return json.dumps(said | {"digest": digest(said)}, indent=1, sort_keys=True) + "\n"
+        path.write_text(said)
 
 
 def _outputs(tree: Tree, clip: Clip) -> dict[str, Path]:
-    paths = {c: tree.root / _folder(clip) / c / "videos" / f"{clip.video}.mp4" for c in CODECS}
-    if clip.method != REAL:
-        paths["masks"] = tree.mask_path(clip)
-    return paths
-
-
-def _folder(clip: Clip) -> Path:
-    if clip.method == REAL:
-        return Path("original_sequences") / "youtube"
-    return Path("manipulated_sequences") / clip.method
+    paths = {c: tree.video_path(clip, c) for c in CODECS}
+    return paths | ({"masks": tree.mask_path(clip)} if clip.label else {})
 
 
 def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
@@ -140,21 +123,19 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
     take = motion.film(scene, person, rng)
     for clip in clips:
         if clip.method == REAL:
-            _write(tree, clip, take.frames, None, p.fps)
+            _write(tree, clip, take.frames, [], p.fps)
             continue
         number = forgeries.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
         drawn = forgeries.draw(clip.method, p.variety, p.strength, rng)
         other = people.load_person(folder, int(clip.source))
-        made = list(forgeries.forge(take, other, drawn, rng))
-        _write(tree, clip, [frame for frame, _ in made], [mask for _, mask in made], p.fps)
+        frames, masks = zip(*forgeries.forge(take, other, drawn, rng))
+        _write(tree, clip, frames, masks, p.fps)
     return len(clips)
 
 
-def _write(tree: Tree, clip: Clip, frames: list, masks: list | None, fps: float) -> None:
+def _write(tree: Tree, clip: Clip, frames: list, masks: list, fps: float) -> None:
     for what, path in _outputs(tree, clip).items():
         if not path.exists():
-            if what == "masks":
-                write_video(path, masks, fps, **MASK_CODEC)
-            else:
-                write_video(path, frames, fps, **CODECS[what])
+            shown, how = (masks, MASK_CODEC) if what == "masks" else (frames, CODECS[what])
+            write_video(path, shown, fps, **how)

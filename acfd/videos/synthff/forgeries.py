@@ -5,8 +5,7 @@ FaceSwap        another person's face by a landmark fit: full resolution, hard e
 Face2Face       the same person with another expression: the whole inner face, rendered anew
 NeuralTextures  the same person with another mouth: a small region, smoothed
 
-Everything is drawn once a clip (`draw`; narrow.py and wide.py say from what), then done frame by
-frame (`forge`).
+All is drawn once a clip (`draw`, of narrow.py or wide.py), then done frame by frame (`forge`).
 """
 
 from __future__ import annotations
@@ -58,12 +57,7 @@ class Forgery:
 
 
 def draw(method: str, variety: str, strength: float, rng: np.random.Generator) -> Forgery:
-    """One forgery of a method, one of METHODS; variety: narrow or wide, strength: of narrow alone.
-
-    Raises ValueError for another method.
-    """
-    if method not in METHODS:
-        raise ValueError(f"SynthFF has no method {method!r}; it has: {', '.join(METHODS)}")
+    """One forgery of one of METHODS; variety: narrow or wide, strength: of narrow alone."""
     if variety == "narrow":
         return Forgery(method=method, **narrow.PROGRAMS[method](rng, strength))
     return Forgery(method=method, **wide.draw(method, rng))
@@ -92,9 +86,7 @@ def forge(
         unit, middle = blend.unit(points), points.mean(0)
         misfit = _about(middle, unit, offset, drawn.shake * (wander[t] + rng.standard_normal(2)))
         if drawn.source == "frame":
-            source = cv2.warpAffine(
-                here, misfit, here.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=1
-            )
+            source = cv2.warpAffine(here, misfit, here.shape[1::-1], borderMode=1)
         else:
             amount = float(path[t])
             fit = _fit(morph.points(amount), points, drawn.fit)
@@ -105,7 +97,7 @@ def forge(
                 source = artefacts.degrade(source, rng, take.scene.finish)
         moved = unit * expression * (1 + 0.3 * wander[t, 0])
         if drawn.fit == "piecewise" and drawn.source != "frame":
-            moved = moved + points - _moved(morph.points(amount), fit)
+            moved = moved + points - (morph.points(amount) @ fit[:, :2].T + fit[:, 2])
         source = _locally_shifted(source, points, moved, unit)
         mask = blend.random_mask(
             points,
@@ -121,8 +113,8 @@ def forge(
             mask *= blend.skin(source, points)
         source = artefacts.degrade(source, rng, drawn.recipe)
         source = blend.match_colour(source, here, mask, drawn.colour)
-        flicker = (drawn.flicker * rng.standard_normal() * np.ones(3)).tolist()
-        extra: artefacts.Recipe = (("shift", *flicker),)
+        flicker = float(drawn.flicker * rng.standard_normal())
+        extra: artefacts.Recipe = (("shift", flicker, flicker, flicker),)
         if drawn.noise:
             extra += (("noise", sigma * drawn.noise, grain),)
         source = artefacts.degrade(source, rng, extra)
@@ -177,10 +169,6 @@ def _fit(source: np.ndarray, target: np.ndarray, kind: str) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def _moved(points: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    return points @ affine[:, :2].T + affine[:, 2]
-
-
 def _locally_shifted(
     image: np.ndarray, points: np.ndarray, shifts: np.ndarray, unit: float
 ) -> np.ndarray:
@@ -190,7 +178,7 @@ def _locally_shifted(
     height, width = image.shape[:2]
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     field = np.zeros((height, width, 2), np.float32)
-    for (px, py), shift in zip(points.astype(np.float32), shifts.astype(np.float32)):
+    for (px, py), shift in zip(np.float32(points), np.float32(shifts)):
         near = np.outer(np.exp(-(((y - py) / unit) ** 2)), np.exp(-(((x - px) / unit) ** 2)))
         field += near[..., None] * shift
     grid = np.stack(np.meshgrid(x, y), axis=2)

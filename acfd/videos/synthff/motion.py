@@ -1,8 +1,8 @@
 """A take: one person before one camera, as the frames that its real clip and its forgeries share.
 
-Everything a camera does to a picture is here: path, lens, light, sensor noise, and for some takes
-an earlier life of the video (softened, sharpened, compressed before). A take is made once; forging
-happens on its finished frames, so that outside the mask real and forged pixels are the same.
+All that a camera does is here: path, lens, light, sensor noise, and for some takes an earlier life
+of the video (softened, sharpened, compressed before). Forging happens on a take's finished frames,
+so that outside the mask real and forged pixels are the same.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from acfd.videos.synthff.people import BASE, DRIFT, Person
 
 CROP = 0.95  # side of a face crop (detector's box, square, x1.3) in units of the portrait
 FILL = 1.6  # how far a portrait is continued on each side, in units of its side
+BADLY = ("rescale", "blur", "sharpen", "jpeg", "smooth")  # what bad filming or storing does
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Look:
 class Scene:
     """What is drawn for one person's video.
 
-    cameras: frames x 2 x 3, from portrait units to frame pixels. mood: frames, 0 to 1, how far the
-    face has moved from its base portrait to its drift. earlier: CRF of an H.264 pass before, or 0.
+    cameras: frames x 2 x 3, from portrait units to frame pixels. mood: frames, 0 to 1, from the
+    base portrait to the drift. earlier: CRF of an H.264 pass before, or 0.
     """
 
     size: int
@@ -62,11 +63,11 @@ class Take:
     points: np.ndarray = field(repr=False)
 
 
-def smooth_path(rng: np.random.Generator, frames: int, every: float = 9.0) -> np.ndarray:
+def smooth_path(rng: np.random.Generator, frames: int) -> np.ndarray:
     """A smooth random path of unit spread, one value a frame, a new direction every few frames."""
-    knots = max(int(np.ceil(frames / every)) + 2, 4)
-    at = np.linspace(0, knots - 1, knots) - rng.random()
-    return CubicSpline(at, rng.standard_normal(knots))(np.arange(frames) / every)
+    knots = max(-(-frames // 9) + 2, 4)
+    at = np.arange(knots) - rng.random()
+    return CubicSpline(at, rng.standard_normal(knots))(np.arange(frames) / 9)
 
 
 def draw_look(rng: np.random.Generator, spread: float) -> Look:
@@ -106,10 +107,7 @@ FOOTAGE = {
 def draw_scene(
     rng: np.random.Generator, variety: str, size: int, frames: int, points: np.ndarray
 ) -> Scene:
-    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square.
-
-    variety: narrow or wide.
-    """
+    """A scene for a face with these landmarks (5 x 2, portrait units), `size` pixels square."""
     footage = FOOTAGE[variety]
     crop = size * np.exp(rng.uniform(*np.log(footage.crop)))
     scale = crop / CROP * np.exp(0.025 * smooth_path(rng, frames))
@@ -121,47 +119,34 @@ def draw_scene(
     place = np.array([size / 2 + rng.normal(0, 0.35) * room, low + rng.uniform(0, 0.1) * crop])
     sway = rng.uniform(0.005, 0.03) * size
     shake = rng.choice([0, 0.0015]) * size
+    path = np.stack([at + sway * smooth_path(rng, frames) for at in place], axis=1)
+    path = np.clip(path, crop / 2, [size - crop / 2, low + 0.1 * crop])
     cameras = np.empty((frames, 2, 3))
-    paths = [place[k] + sway * smooth_path(rng, frames) for k in range(2)]
     for t in range(frames):
         c, s = scale[t] * np.cos(turn[t]), scale[t] * np.sin(turn[t])
         linear = np.array([[c, -s], [s, c]])
-        at = np.clip([paths[0][t], paths[1][t]], crop / 2, [size - crop / 2, low + 0.1 * crop])
-        cameras[t] = np.c_[linear, at - linear @ middle + shake * rng.standard_normal(2)]
+        cameras[t] = np.c_[linear, path[t] - linear @ middle + shake * rng.standard_normal(2)]
     mood = np.clip(rng.uniform(0, 1) + 0.35 * smooth_path(rng, frames), 0, 1)
     finish: artefacts.Recipe = ()
     if rng.random() < footage.badly:
-        finish = tuple(
-            d
-            for d in artefacts.random_recipe(rng, 0.8)
-            if d[0] in ("rescale", "blur", "sharpen", "jpeg", "smooth")
-        )
-    return Scene(
-        size=size,
-        cameras=cameras,
-        mood=mood,
-        look=draw_look(rng, footage.light),
-        finish=finish,
-        noise=(
-            float(np.exp(rng.uniform(*np.log(footage.noise)))),
-            float(rng.choice([0, 0.5, 0.8])),
-        ),
-        earlier=int(rng.integers(*footage.crf)) if rng.random() < footage.coded else 0,
-    )
+        finish = tuple(d for d in artefacts.random_recipe(rng, 0.8) if d[0] in BADLY)
+    look = draw_look(rng, footage.light)
+    noise = float(np.exp(rng.uniform(*np.log(footage.noise)))), float(rng.choice([0, 0.5, 0.8]))
+    earlier = int(rng.integers(*footage.crf)) if rng.random() < footage.coded else 0
+    return Scene(size, cameras, mood, look, finish, noise, earlier)
 
 
 class Morph:
     """Between two portraits of one person along their optical flow: `at(0)` first, `at(1)` second.
 
-    side: pixels to which the portraits are reduced first, so that a later warp does not alias.
+    side: pixels to which the portraits are reduced first.
     """
 
     def __init__(self, person: Person, first: int, second: int, side: int):
-        pair = [person.faces[k] for k in (first, second)]
-        side = min(side, len(pair[0]))
-        self.side = side
-        self.pair = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in pair]
         self.ends = person.points[[first, second]]
+        pair = person.faces[[first, second]]
+        self.side = side = min(side, pair.shape[1])
+        self.pair = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in pair]
         grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in self.pair]
         flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self.flow = cv2.blur(flow.calc(grey[0], grey[1], None), (9, 9))
@@ -180,11 +165,10 @@ class Morph:
             return self.pair[0]
         window = self.window if still_edge else np.ones_like(self.window)
         weight = (np.float32(amount) * window)[..., None]
-        first = cv2.remap(
-            self.pair[0], self.grid - weight * self.flow, None, cv2.INTER_LINEAR, borderMode=1
-        )
-        second = cv2.remap(
-            self.pair[1], self.grid + (1 - weight) * self.flow, None, cv2.INTER_LINEAR, borderMode=1
+        grids = self.grid - weight * self.flow, self.grid + (1 - weight) * self.flow
+        first, second = (
+            cv2.remap(picture, grid, None, cv2.INTER_LINEAR, borderMode=1)
+            for picture, grid in zip(self.pair, grids)
         )
         return blend.blend(first, second, weight[..., 0])
 
@@ -195,13 +179,7 @@ def render(picture: np.ndarray, camera: np.ndarray, shape: Sequence[int]) -> np.
     # pixel centres are at half units on both sides
     linear = camera[:, :2] / side
     shift = camera[:, 2] + linear @ (0.5, 0.5) - 0.5
-    return cv2.warpAffine(
-        picture,
-        np.c_[linear, shift],
-        (shape[1], shape[0]),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    return cv2.warpAffine(picture, np.c_[linear, shift], shape[1::-1], borderMode=1)
 
 
 def prescaled(cameras: np.ndarray) -> int:
@@ -264,23 +242,19 @@ def film(scene: Scene, person: Person, rng: np.random.Generator) -> Take:
     # from units of the continued portrait to units of the portrait
     widen = np.array([[total / side, 0, -pad / side], [0, total / side, -pad / side], [0, 0, 1]])
     frames, points = [], []
+    middle = (slice(pad, pad + side),) * 2
     for camera, mood in zip(scene.cameras, scene.mood):
         canvas = fill.copy()
-        here = canvas[pad : pad + side, pad : pad + side]
-        here[:] = blend.blend(here, morph.at(mood, still_edge=True), weight)
+        canvas[middle] = blend.blend(fill[middle], morph.at(mood, still_edge=True), weight)
         frame = render(canvas, camera @ widen, (scene.size, scene.size))
         frame = apply_look(frame, scene.look, (0, 0), scene.size)
         frame = artefacts.degrade(frame, rng, (*scene.finish, ("noise", *scene.noise)))
         frames.append(frame)
         points.append(morph.points(mood) @ camera[:, :2].T + camera[:, 2])
-    if scene.earlier:
-        frames = _coded(frames, scene.earlier)
+    if scene.earlier:  # H.264 as the web stores it, with chroma at half resolution
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "earlier.mp4"
+            how = {"crf": scene.earlier, "pix_fmt": "yuv420p", "preset": "veryfast"}
+            write_video(path, frames, 25.0, **how)
+            frames = [frame for _, frame in read_frames(path)]
     return Take(scene, person, frames, np.stack(points))
-
-
-def _coded(frames: list[np.ndarray], crf: int) -> list[np.ndarray]:
-    """The frames after one pass of H.264 as the web stores it (chroma at half resolution)."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "earlier.mp4"
-        write_video(path, frames, 25.0, crf=crf, pix_fmt="yuv420p", preset="veryfast")
-        return [frame for _, frame in read_frames(path)]

@@ -1,19 +1,14 @@
 """People who do not exist: portraits by a distilled StyleGAN2, and their five landmarks.
 
-The network is MobileStyleGAN (Belousov 2021, arXiv 2104.04767) as OpenVINO files inside the wheel
-`random_face`. Only the files are used; the package is never imported (its engine calls an OpenVINO
-interface that no longer exists). The last layer is an inverse Haar transform from four 512 px bands
-to 1024 px; its low band alone, halved, is exactly the 2 x 2 average of the full picture, so the
-graph is cut there.
+The network is MobileStyleGAN (Belousov 2021, arXiv 2104.04767), OpenVINO files of the wheel
+`random_face`. Its last layer is an inverse Haar transform from four 512 px bands to 1024 px; the
+low band alone, halved, is the 2 x 2 average of the full picture, so the graph is cut there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -22,7 +17,9 @@ import openvino as ov
 from tqdm import tqdm
 
 from acfd.media import blend, inference
+from acfd.media.artefacts import to_uint8
 from acfd.media.centerface import FaceDetector
+from acfd.media.wheels import wheel_file
 from acfd.paths import atomic
 
 FILES = {
@@ -34,23 +31,20 @@ FILES = {
 LOW_BAND = "Slice_764/Split"  # the node whose first output is the low band, 1 x 3 x 512 x 512
 SIDE = 512
 ATTEMPTS = 20  # drafts of a pair; four of five will do
-TURNED, APART = (
-    0.25,
-    0.15,
-)  # how far a face may be turned, and its partner's differ: see blend.turned
+TURNED, APART = 0.25, 0.15  # how far a face may be turned, and its partner's differ (blend.turned)
 BASE, DRIFT, EXPRESSION = 0, 1, 2  # the three portraits of a person
 
 
 class PeopleError(RuntimeError):
-    """The face generator cannot be had, or makes no face; the message says what to do."""
+    """The generator makes no face; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Person:
     """Three portraits of one person, aligned as in FFHQ.
 
-    faces: uint8, 3 x side x side x 3, RGB: base, drift (what its own videos move towards) and
-    expression (what a reenactment moves it to). points: float32, 3 x 5 x 2, the landmarks (eyes,
+    faces: uint8, 3 x side x side x 3, RGB: BASE, DRIFT (what its own videos move towards) and
+    EXPRESSION (what a reenactment moves it to). points: float32, 3 x 5 x 2, the landmarks (eyes,
     nose, mouth corners) as x, y in units of the side.
     """
 
@@ -58,42 +52,20 @@ class Person:
     points: np.ndarray
 
 
-@lru_cache(maxsize=1)
-def _folder() -> Path:
-    """The wheel's data folder, its files checked against their hashes."""
-    spec = importlib.util.find_spec("random_face")
-    if spec is None or not spec.submodule_search_locations:
-        raise PeopleError(
-            "the wheel random-face==2021.7.21.1, whose network draws the people, is not installed; "
-            "install it without its dependencies: pip install --no-deps -r weights.lock"
-        )
-    folder = Path(next(iter(spec.submodule_search_locations))) / "data"
-    for name, expected in FILES.items():
-        path = folder / name
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
-        if found != expected:
-            raise PeopleError(
-                f"{path}: sha256 {found}, expected {expected}; reinstall random-face==2021.7.21.1"
-            )
-    return folder
-
-
 class Generator:
     """The two networks on the CPU. One thread a stream, so that sums do not depend on `streams`."""
 
     def __init__(self, streams: int = 1):
-        folder, core = _folder(), inference.core()
-        settings = {
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": streams,
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        mapping = core.read_model(folder / "MappingNetwork.xml")
+        files = {k: wheel_file("random_face", f"data/{k}", sha) for k, sha in FILES.items()}
+        core = inference.core()
+        settings = dict.fromkeys(("NUM_STREAMS", "INFERENCE_NUM_THREADS"), streams)
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+        mapping = core.read_model(files["MappingNetwork.xml"])
         self._mapping = core.compile_model(mapping, "CPU", settings)
         mapping.reshape([2048, 512])
         many = np.random.default_rng(0).standard_normal((2048, 512), dtype=np.float32)
         self.mean = core.compile_model(mapping, "CPU", settings)({0: many})[0].mean(0)
-        whole = core.read_model(folder / "SynthesisNetwork.xml")
+        whole = core.read_model(files["SynthesisNetwork.xml"])
         cut = {op.get_friendly_name(): op for op in whole.get_ordered_ops()}[LOW_BAND]
         half = ov.Model([cut.output(0)], whole.get_parameters(), "half")
         self._synthesis = core.compile_model(half, "CPU", settings)
@@ -113,22 +85,20 @@ class Generator:
             waiting.append(request)
             if len(waiting) > self._streams:
                 yield _picture(waiting.pop(0))
-        for request in waiting:
-            yield _picture(request)
+        yield from map(_picture, waiting)
 
 
 def _picture(request) -> np.ndarray:
     request.wait()
     band = request.get_output_tensor().data[0] / 2  # in about [-1, 1]
-    return np.clip(np.rint((band.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+    return to_uint8((band.transpose(1, 2, 0) + 1) * 127.5)
 
 
 def _draft(generator: Generator, seed: int, pair: int, attempt: int) -> np.ndarray:
     """The styles of a pair's portraits, 2 x 3 x 512.
 
-    The two share half of their style, and so are about as old, as dark and as bearded, and look the
-    same way, as people must whose faces are swapped. A step towards somebody else's style changes
-    expression, and a little of the person.
+    The two share half of their style, and so are about as old, dark and bearded, and look the same
+    way. A step towards somebody else's style changes expression, and a little of the person.
     """
     rng = np.random.default_rng([seed, pair, attempt, 1])
     shared, *others = generator.styles(rng.standard_normal((7, 512))) - generator.mean
@@ -154,10 +124,8 @@ def _cast(generator: Generator, detector: FaceDetector, seed: int, pair: int) ->
         faces += generator.render(iter(styles[:, 1:].reshape(4, -1)))
         points += [_landmarks(detector, face) for face in faces[2:]]
         if all(p is not None for p in points):
-            return [
-                Person(np.stack([faces[k] for k in own]), np.stack([points[k] for k in own]))
-                for own in ((0, 2, 3), (1, 4, 5))
-            ]
+            every, marks = np.stack(faces), np.stack(points)
+            return [Person(every[own], marks[own]) for own in ([0, 2, 3], [1, 4, 5])]
     raise PeopleError(
         f"people {2 * pair} and {2 * pair + 1} of seed {seed}: no two faces to the front "
         f"were found in {ATTEMPTS} drafts; choose another synthff.seed"
@@ -171,8 +139,7 @@ def make_people(
 
     side: of the stored portraits, pixels, at most 512. Persons 2 i and 2 i + 1 are partners, and
     depend on (seed, i) alone.
-    Raises PeopleError if the generator's files are missing or changed, or for a pair of which no
-    draft will do.
+    Raises WheelError without the generator's files, PeopleError if no draft of a pair will do.
     """
     missing = sorted({i // 2 for i in indices if not person_path(folder, i).exists()})
     if not missing:
@@ -180,12 +147,9 @@ def make_people(
     generator, detector = Generator(jobs), FaceDetector(min_score=0.5, detect_size=320)
     for pair in tqdm(missing, desc="people", unit="pair", disable=not progress):
         for index, person in enumerate(_cast(generator, detector, seed, pair), 2 * pair):
-            faces = person.faces
-            if side < SIDE:
-                small = (cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in faces)
-                faces = np.stack(list(small))
+            small = (cv2.resize(f, (side, side), None, 0, 0, cv2.INTER_AREA) for f in person.faces)
             with atomic(person_path(folder, index)) as path:
-                np.savez(path, faces=faces, points=person.points)
+                np.savez(path, faces=list(small), points=person.points)
 
 
 def _landmarks(detector: FaceDetector, face: np.ndarray) -> np.ndarray | None:
@@ -203,7 +167,7 @@ def _landmarks(detector: FaceDetector, face: np.ndarray) -> np.ndarray | None:
 
 
 def person_path(folder: Path, index: int) -> Path:
-    return Path(folder) / f"{index:03d}.npz"
+    return folder / f"{index:03d}.npz"
 
 
 def load_person(folder: Path, index: int) -> Person:

@@ -1,4 +1,4 @@
-"""One step, one validation and the resume state of a training run, in one process or in several."""
+"""The training loop's parts: one step, one validation, the resume state; in one process or more."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from safetensors.torch import load_model, save_model
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from acfd.method.model import attention_means, attention_target
-from acfd.method.system import System
+from acfd.method.model import attention_target
+from acfd.method.system import System, attention_means
 from acfd.params import Params
 from acfd.paths import atomic
 from acfd.runs import distributed, pairs
@@ -43,18 +43,8 @@ class History:
     stopped: str = ""
     collapsed: bool = False
 
-    @property
-    def stale(self) -> int:
-        """Epochs since the validation loss last fell."""
-        return len(self.epochs) - self.best_epoch
-
     def close_epoch(
-        self,
-        found: Validation,
-        terms: Sequence[str],
-        seconds: float,
-        *,
-        keep: str = "best",
+        self, found: Validation, terms: Sequence[str], seconds: float, keep: str = "best"
     ):
         """Add an epoch: the means of its steps' losses, and what the validation found.
 
@@ -110,12 +100,19 @@ class Loop:
         self.schedule = _schedule(optimiser, t, steps)
         net = torch.compile(system.net) if c.compile else system.net
         self.net, self.optimiser = fabric.setup(net, optimiser)
-        self.critic_optimiser = None
+        self.resumed = {
+            "precision": fabric.strategy.precision,  # the scale of 16-mixed
+            "net": system.net,
+            "optimiser": self.optimiser,
+        }
+        if self.schedule is not None:
+            self.resumed["schedule"] = self.schedule
         if system.critic is not None:
             fabric.to_device(system.critic)
             self.critic_optimiser = torch.optim.Adam(
                 system.critic.parameters(), lr=t.critic_lr, betas=(0.5, 0.999)
             )
+            self.resumed |= {"critic": system.critic, "critic_optimiser": self.critic_optimiser}
 
     def step(self, batch: dict, at: tuple[int, int, int]) -> dict[str, float]:
         """Move the critic, then the net, on this process's share of a batch.
@@ -127,7 +124,7 @@ class Loop:
         # a batch in one part is seen once; of several, none is kept until the critic has moved
         outputs = [self.net(*system.inputs(batch))] if len(parts) == 1 else []
         record, records = {}, []
-        if self.critic_optimiser is not None:
+        if system.critic is not None:
             record["critic"] = self._critic_step(outputs or self._glance(parts), at)
         self.optimiser.zero_grad()
         for n, part in enumerate(parts):
@@ -179,11 +176,10 @@ class Loop:
         kept = [m.momentum for m in norms]
         for m in norms:
             m.momentum = 0.0
-        try:
-            return [self.net(*self.system.inputs(part)) for part in parts]
-        finally:
-            for m, momentum in zip(norms, kept, strict=True):
-                m.momentum = momentum
+        outputs = [self.net(*self.system.inputs(part)) for part in parts]
+        for m, momentum in zip(norms, kept, strict=True):
+            m.momentum = momentum
+        return outputs
 
     @torch.inference_mode()
     def validate(self, loader) -> Validation:
@@ -219,19 +215,8 @@ class Loop:
         """
         if self.fabric.global_rank > 0:
             return
-        state = {
-            "history": history.__dict__,
-            "step": step,
-            "seconds": seconds,
-            "precision": self.fabric.strategy.precision.state_dict(),  # the scale of 16-mixed
-            "net": self.system.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        if self.schedule is not None:
-            state["schedule"] = self.schedule.state_dict()
-        if self.critic_optimiser is not None:
-            state["critic"] = self.system.critic.state_dict()
-            state["critic_optimiser"] = self.critic_optimiser.state_dict()
+        state = {name: part.state_dict() for name, part in self.resumed.items()}
+        state |= {"history": history.__dict__, "step": step, "seconds": seconds}
         with atomic(self.state_file) as f:
             torch.save(state, f)
 
@@ -248,14 +233,8 @@ class Loop:
                 f"{self.state_file}: not the resume state of a run ({str(error).splitlines()[0]}); "
                 "delete it, and the run starts anew"
             ) from None
-        self.system.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
-        if self.critic_optimiser is not None:
-            self.system.critic.load_state_dict(state["critic"])
-            self.critic_optimiser.load_state_dict(state["critic_optimiser"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        for name, part in self.resumed.items():
+            part.load_state_dict(state[name])
         return History(**state["history"]), state["step"], state["seconds"]
 
 

@@ -2,7 +2,7 @@
 
 It has no batch norm, whose statistics two CPU processes do not share, and takes milliseconds.
 
-Usage: two_ranks.py TASK PARAMS FOLDER [OTHER]. `run` trains, and scores the run and that of OTHER;
+Usage: two_processes.py TASK PARAMS FOLDER [OTHER]. `run` trains, and scores the run and OTHER's;
 `step` does a few steps by themselves first. KILL=n in the environment: process 1 kills itself in
 its n-th step.
 """
@@ -24,17 +24,16 @@ from acfd.method.model import Branch, TwoBranch
 from acfd.method.two_branch import TwoBranchSystem
 from acfd.paths import Paths
 from acfd.runs import distributed, run
+from acfd.runs.loop import Loop
 from acfd.runs.pairs import prepare
 from acfd.runs.run import make_system
-from acfd.runs.state import Loop
 from acfd.scores import score
 
 ROW = "cls_at_dis_gan"
 
 
 def network(cls, p, weights, seed) -> TwoBranch:
-    """In place of two Xceptions; drawn from the seed even where a state is loaded next."""
-    torch.manual_seed(seed)
+    """In place of two Xceptions."""
     return TwoBranch(_branch(), _branch())
 
 
@@ -49,7 +48,7 @@ def _branch() -> Branch:
         nn.Flatten(),
         nn.Linear(8, FEATURES),
     )
-    return Branch(head, tail, attention=True, form="normalised")
+    return Branch(head, tail, "normalised")
 
 
 def small():

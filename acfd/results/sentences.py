@@ -1,0 +1,309 @@
+"""What each figure of the notebooks shows: a sentence made of the same tables, with intervals."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from acfd.media.degrade import FAMILIES
+from acfd.results import metrics, table1
+from acfd.results.curves import ALL
+from acfd.results.markdown import difference, percent, title_of
+from acfd.results.method import span
+from acfd.results.table import CONVERGED, rising, row_title
+from acfd.sections import Table
+
+
+def starts(terms: pd.DataFrame) -> str:
+    """terms: from method.parts.look."""
+    of = terms[terms["weight"].notna()]
+    shares = 100 * of["weighted"] / of["weighted"].sum()
+    said = ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
+    return f"Of the loss that training starts from: {said}."
+
+
+def trained(history: pd.DataFrame, steps: pd.DataFrame, kept: int) -> str:
+    """One run. history, steps: its history.csv and steps.csv; kept: the epoch that was kept."""
+    auc = 100 * history["val_auc"]
+    said = f"Validation AUC is {auc.iloc[0]:.1f} percent after {history['step'].iloc[0]:g} steps"
+    if len(auc) > 1:
+        said += f" and {auc.iloc[-1]:.1f} after {history['step'].iloc[-1]:g}"
+    said += f"; the weights kept are those of validation {kept}."
+    if "attention_inside" in steps:
+        inside, outside = (_last_tenth(steps, f"attention_{at}") for at in ("inside", "outside"))
+        said += f" In the last tenth of the steps M is {inside:.2f} on forged pixels of the "
+        said += f"training batches and {outside:.2f} on the rest of forged faces."
+    return said
+
+
+def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
+    """history: from table.histories; titles: row -> title."""
+    ends = 100 * history.groupby(["row", "seed"], sort=False)["val_auc"].last()
+    mean = ends.groupby("row").mean().loc[list(titles)]
+    gained = rising(history)
+    still = sum(gained[row] > CONVERGED for row in titles)
+    best, worst = mean.idxmax(), mean.idxmin()
+    return (
+        f"Validation AUC ends between {span(ends[worst])} percent (“{titles[worst]}”) and "
+        f"{span(ends[best])} (“{titles[best]}”), ranges over seeds if there are several; {still} "
+        f"of {len(titles)} rows still rise (†)."
+    )
+
+
+def reached(table: pd.DataFrame) -> str:
+    """table: from table2.table2, or table1.table1."""
+    low = _low(table)
+    reference, best = low["reference"].iloc[0], low.loc[low["auc"].idxmax()]
+    others = low[low["row"] != reference]
+    apart = others[(others["diff_auc_lo"] > 0) | (others["diff_auc_hi"] < 0)]
+    name = f"“{title_of(low, reference)}”"
+    gap = f", {difference(best, 'diff_auc')} to {name}" if best["row"] != reference else ""
+    return (
+        f"At {best['compression']} “{row_title(best)}” has the highest AUC, "
+        f"{percent(best, 'auc')}{gap}; {len(apart)} of {len(others)} rows differ from {name} "
+        f"by an interval without zero."
+    )
+
+
+def by_method(table: pd.DataFrame) -> str:
+    """table: from table1.table1."""
+    low = table[table["compression"] == table["compression"].iloc[0]]
+    ours = low[(low["method"] != table1.ALL) & (low["row"] == low["ours"])]
+    most, least = (ours.loc[at] for at in (ours["auc"].idxmax(), ours["auc"].idxmin()))
+    return (
+        f"“{row_title(most)}” finds {most['method']} most easily, AUC {percent(most, 'auc')}, and "
+        f"{least['method']} least, {percent(least, 'auc')}."
+    )
+
+
+def compression(drops: pd.DataFrame) -> str:
+    """drops: from table1.compression."""
+    least, most = (drops.loc[at] for at in (drops["drop_auc"].idxmin(), drops["drop_auc"].idxmax()))
+    return (
+        f"From {least['high']} to {least['low']} “{row_title(least)}” loses least, "
+        f"{percent(least, 'drop_auc')} points of AUC, and “{row_title(most)}” most, "
+        f"{percent(most, 'drop_auc')}."
+    )
+
+
+def left_out(unseen: pd.DataFrame) -> str:
+    """unseen: from table1.left_out."""
+    said = [
+        f"“{row_title(line)}” {percent(line, 'auc')} on {line['method']} "
+        f"({difference(line, 'diff_auc')} against the row that saw it)"
+        for _, line in _low(unseen).iterrows()
+    ]
+    return f"AUC at {unseen['compression'].iloc[0]} without having seen it: {'; '.join(said)}."
+
+
+def cost(table: pd.DataFrame) -> str:
+    """table: from table1.table1."""
+    low = _low(table)
+    best, fastest = (low.loc[low[c].idxmax()] for c in ("auc", "images_per_second"))
+    said = [
+        f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "
+        f"{percent(line, 'auc')}"
+        for line in (fastest, best)
+    ]
+    return f"The fastest and the best: {'; '.join(dict.fromkeys(said))}."
+
+
+def areas_under_roc(table: pd.DataFrame) -> str:
+    """table: from table2.table2."""
+    low = _low(table)
+    ends = [low.loc[at] for at in (low["auc"].idxmin(), low["auc"].idxmax())]
+    said = " to ".join(f"{percent(line, 'auc')} (“{row_title(line)}”)" for line in ends)
+    return f"The area under these curves goes from {said}."
+
+
+def thresholds(table: pd.DataFrame) -> str:
+    """table: from table2.table2."""
+    low = _low(table)
+    moved = (low["balanced_acc_val"] - low["balanced_acc"]).abs()
+    line = low.loc[moved.idxmax() if moved.notna().any() else low["balanced_acc"].idxmax()]
+    said = f"{percent(line, 'balanced_acc')} at 0.5, the dotted line"
+    if moved.notna().any():
+        said += f", and {percent(line, 'balanced_acc_val')} at the one that validation chose"
+    return f"The threshold matters most to “{row_title(line)}”: balanced accuracy {said}."
+
+
+def judged(faces: pd.DataFrame, setting: Table) -> str:
+    """faces: one compression of maps.faces, as in the next two; setting: for intervals."""
+    said = []
+    for label, kind in ((1, "forged"), (0, "real")):
+        of, high = faces["label"] == label, faces["score"] >= 0.5
+        said.append(f"{ratio(of & high, of, faces, setting, 100)} percent of the {kind} ones")
+    return f"Of {len(faces)} faces, {' and '.join(said)} score a half or more."
+
+
+def fits(faces: pd.DataFrame, setting: Table) -> str:
+    pooled = {
+        method: ratio(of["tp"], of[["tp", "fp", "fn"]].sum(axis=1), of, setting)
+        for method, of in faces[(faces["label"] == 1) & faces["iou"].notna()].groupby("method")
+    }
+    said = "; ".join(f"{method} {iou}" for method, iou in pooled.items())
+    return f"IoU of the c40 map with the mask, cells pooled: {said or 'no mask is known'}."
+
+
+def cases(faces: pd.DataFrame, setting: Table) -> str:
+    known = faces[(faces["label"] == 1) & faces["iou"].notna()]
+    if known.empty:
+        return "No mask is known."
+    ends = known["iou"].quantile([0.25, 0.75])
+    return (
+        f"Between best and worst: the mean IoU of a forged face is "
+        f"{ratio(known['iou'], 1, known, setting)}, half of them have {ends.iloc[0]:.2f} to "
+        f"{ends.iloc[1]:.2f}."
+    )
+
+
+def darkness(real: pd.DataFrame, row: str) -> str:
+    """real: lines of maps.real_beside_forged with row and title."""
+    of = real[(real["row"] == row) & (real["branch"] == "low")]
+    said = [f"{_plain(line, 'ratio', '.1f')} at {line['compression']}" for _, line in of.iterrows()]
+    return (
+        f"Times that M_L of “{of['title'].iloc[0]}” is as high on forged regions as on real faces: "
+        f"{', '.join(said)}."
+    )
+
+
+def pooled_fit(real: pd.DataFrame, rows: dict[str, str], compression: str) -> str:
+    """rows: row -> word for it."""
+    of = real[(real["branch"] == "low") & (real["compression"] == compression)].set_index("row")
+    said = [f"{_plain(of.loc[row], 'iou', '.2f')} {word}" for row, word in rows.items()]
+    return f"Over all forged test faces the IoU of M_L with the mask is {' and '.join(said)}."
+
+
+def parted(course: pd.DataFrame) -> str:
+    """course: from maps.course."""
+    said = [
+        f"“{run}” {_last_tenth(of, 'inside'):.2f} and {_last_tenth(of, 'outside'):.2f}"
+        for run, of in course.groupby("run", sort=False)
+    ]
+    return (
+        f"M on forged cells and elsewhere, mean of the last tenth of the steps: {'; '.join(said)}."
+    )
+
+
+def grown(maps: list[np.ndarray], masks: np.ndarray) -> str:
+    """maps: N x s x s of the same N faces after each validation; masks: N x H x W of 0 and 1."""
+    side = maps[0].shape[-1]
+    cells = [
+        cv2.resize(m.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) for m in masks
+    ]
+    forged = np.stack(cells) >= 0.5
+    said = []
+    for after, m in ((1, maps[0]), (len(maps), maps[-1])):
+        inside, outside = m[forged], m[~forged]
+        said.append(f"{_range(inside)} and {_range(outside)} after validation {after}")
+    return f"M on forged cells and on others, mean and middle half of them: {'; '.join(said)}."
+
+
+def norms(stored: pd.DataFrame, title: str, radii: tuple[float, float], setting: Table) -> str:
+    """stored: one run's features; radii: r- and r+."""
+    low = stored[(stored["quality"] == "low") & (stored["state"] == "after")]
+    said = []
+    for label, kind, sign in ((0, "real", "r-"), (1, "forged", "r+")):
+        of = low["label"] == label
+        met = low["norm"] >= radii[1] if label else low["norm"] <= radii[0]
+        said.append(
+            f"{kind} faces {ratio(low['norm'] * of, of, low, setting, form='.1f')}, "
+            f"{100 * met[of].mean():.0f} percent of them where {sign} = {radii[label]:g} asks"
+        )
+    return f"Mean |C| of “{title}”, low-quality branch, after training: {'; '.join(said)}."
+
+
+def pairs_apart(stored: pd.DataFrame, titles: dict[str, str], setting: Table) -> str:
+    """stored: features of several runs; titles: row -> title."""
+    low = stored[stored["quality"] == "low"]
+    said = []
+    for row, of in low.groupby("row", sort=False):
+        before, after = (of[of["state"] == state] for state in ("before", "after"))
+        ends = [ratio(s["own"] / s["other"], 1, s, setting) for s in (before, after)]
+        said.append(f"“{titles[row]}” {ends[0]} before training and {ends[1]} after")
+    return (
+        "Distance of a face's two qualities by that to other people's, mean over faces: "
+        f"{'; '.join(said)}."
+    )
+
+
+def strongest(curves: pd.DataFrame, reference: str) -> str:
+    """curves: from curves.curves; reference: the row of which this is said."""
+    last = curves[curves["row"] == reference].groupby("family", sort=False).tail(1)
+    ends = [last.loc[at] for at in (last["auc"].idxmin(), last["auc"].idxmax())]
+    said = [f"under {FAMILIES[x['family']].title}, {percent(x, 'auc')}" for x in ends]
+    return f"Here the AUC of “{ends[0]['title']}” is lowest {said[0]}, and highest {said[1]}."
+
+
+def family(curves: pd.DataFrame, name: str) -> str:
+    """One family of degradations, from the untouched frame to the strongest level."""
+    of = curves[curves["family"] == name]
+    last = of[of["position"] == of["position"].max()]
+    best, worst = (last.loc[at] for at in (last["auc"].idxmax(), last["auc"].idxmin()))
+    first = of[(of["row"] == best["row"]) & (of["position"] == 0)].iloc[0]
+    return (
+        f"{FAMILIES[name].title} at {best['level']:g}: AUC {percent(best, 'auc')} is left to "
+        f"“{best['title']}” (untouched {percent(first, 'auc')}), {percent(worst, 'auc')} to "
+        f"“{worst['title']}”."
+    )
+
+
+def areas(table: pd.DataFrame) -> str:
+    """table: from curves.areas."""
+    every = table[table["family"] == ALL]
+    best, reference = every.loc[every["auc"].idxmax()], every["reference"].iloc[0]
+    others = every[every["row"] != reference]
+    gaps = "; ".join(f"“{x['title']}” {difference(x, 'diff_auc')}" for _, x in others.iterrows())
+    return (
+        f"“{best['title']}” has the largest area, {percent(best, 'auc')}. Differences to "
+        f"“{title_of(every, reference)}”: {gaps}."
+    )
+
+
+def costliest(table: pd.DataFrame) -> str:
+    """table: from curves.areas."""
+    of = table[(table["row"] == table["reference"]) & (table["family"] != ALL)]
+    ends = [of.loc[at] for at in (of["auc"].idxmin(), of["auc"].idxmax())]
+    said = [f"{FAMILIES[x['family']].title} ({percent(x, 'auc')})" for x in ends]
+    return f"{said[0]} costs “{ends[0]['title']}” most, {said[1]} least: mean AUC over the levels."
+
+
+def ratio(part, whole, faces: pd.DataFrame, setting: Table, times=1.0, form: str = "") -> str:
+    """sum(part) / sum(whole) over faces, with its interval over resamples of identities, such as
+    0.61 (0.55 to 0.66). part, whole: a number a face; faces: columns label, target, source."""
+    unit = metrics.identity_units(faces)
+    weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
+    sums = [
+        weights @ np.bincount(unit, np.broadcast_to(np.asarray(x, float), unit.shape))
+        for x in (part, whole)
+    ]
+    values = times * metrics.ratio(*sums)
+    most = times if form == "" else np.inf
+    found = metrics.interval(values, weights.shape[1], setting.confidence, (0, most))
+    form = form or (".2f" if times == 1 else ".1f")
+    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
+
+
+def _low(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the low quality, which comes first, on all manipulations."""
+    low = table[table["compression"] == table["compression"].iloc[0]]
+    return low[low["method"] == table1.ALL] if "always_forged" in low else low
+
+
+def _last_tenth(steps: pd.DataFrame, column: str) -> float:
+    return float(steps[column].iloc[-max(1, len(steps) // 10) :].mean())
+
+
+def _plain(line: pd.Series, name: str, form: str) -> str:
+    if pd.isna(line[name]):
+        return "–"
+    value, low, high = (format(line[name + end], form) for end in ("", "_lo", "_hi"))
+    return f"{value} ({low} to {high})"
+
+
+def _range(values: np.ndarray) -> str:
+    if not values.size:
+        return "–"
+    low, high = np.quantile(values, [0.25, 0.75])
+    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
