@@ -105,7 +105,7 @@ def findings(
     for _, line in seen.iterrows():
         times = f"{line['ratio']:.1f} ({line['ratio_lo']:.1f} to {line['ratio_hi']:.1f})"
         said.append(
-            f"The attention map of ours is {times} times as bright on forged faces as on real ones, and "
-            f"overlaps the forged region by {markdown.percent(line, 'iou')} percent (IoU)."
+            f"The attention map of ours is {times} times as bright on forged faces as on real "
+            f"ones, and overlaps the forged region by {markdown.percent(line, 'iou')} percent (IoU)."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
