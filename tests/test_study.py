@@ -179,8 +179,8 @@ def test_a_wrong_key_stops_before_anything_runs(copy):
 def test_an_experiment_trains_the_row_that_it_changes_alone(copy):
     change = "rows.xception.set.train.qualities=[high]"
     output = run(copy, "dvc", "exp", "run", "-S", change, "table2@smoke")
-    made = {"train2@smoke-xception-0", "score2@smoke-xception-0"}
-    assert ran(output) == made | {"table2@smoke"}
+    made = {"train2@smoke-xception-0", "score2@smoke-xception-0", "table2@smoke"}
+    assert ran(output) == made | {"sources"}
     assert {"table1@smoke", "report@smoke"} <= set(json.loads(run(copy, "dvc", "status", "--json")))
     kept = params.load(copy / "params.yaml").for_row("xception")
     assert kept.train.qualities == ["high"]
