@@ -39,7 +39,7 @@ class Section(BaseModel):
 
 class Data(Section):
     source: Literal["synthff", "ffpp", "celebdf", "dfdc", "folder"]
-    root: str
+    root: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     splits: str | None
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
     high: Quality
@@ -109,6 +109,12 @@ class Model(Section):
     branches: Literal["separate", "shared_tail", "shared"]
     critic_width: Positive
     input: Count
+
+    @model_validator(mode="after")
+    def _check(self):
+        if 0 < self.input < 32:
+            raise ValueError(f"input is {self.input}; expected 0 (as faces are) or at least 32")
+        return self
 
 
 class Loss(Section):

@@ -212,11 +212,18 @@ def test_a_folder_of_real_and_fake(tmp_path):
 
 def test_what_detect_takes_a_set_takes_and_the_rest_is_named(tmp_path):
     taken = {"real/a.mpg", "real/b.avif", "fake/a.mkv", "fake/c.jpe"}
-    touch(tmp_path, *taken, "real/a.heic", "real/notes", "fake/.DS_Store")
+    touch(tmp_path, *taken, "real/a.heic", "real/notes", "fake/.DS_Store", "fake/\udcfd.txt")
     files = Folder(tmp_path, test_only=True)
     assert {c.file for c in files.clips(["Forged"])} == taken
     problems = look(files, jobs=2).problems.set_index("video")["what"]
-    assert set(problems.index) == {"a", "b", "c", "real/a.heic", "real/notes"}  # all are empty
+    assert set(problems.index) == {
+        "a",
+        "b",
+        "c",
+        "real/a.heic",
+        "real/notes",
+        "fake/\\udcfd.txt",
+    }  # all are empty
     assert "passed over: no video or image that is known" in problems["real/a.heic"]
 
 

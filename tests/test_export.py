@@ -163,6 +163,15 @@ def test_a_model_json_without_a_part_is_none(exported, tmp_path, part):
         Detector(model=tmp_path)
 
 
+@pytest.mark.parametrize("broken", [{"files": {}}, {"input": {}}, {"run": {}}, {"detect": []}])
+def test_a_model_json_that_is_half_broken_is_named(exported, tmp_path, broken):
+    shutil.copytree(exported, tmp_path / "model")
+    about = tmp_path / "model" / "model.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | broken))
+    with pytest.raises(DeployError, match=r"model\.json: broken"):
+        Detector(model=tmp_path / "model")
+
+
 class Net(nn.Module):
     """A branch whose log-odds are twice the values (N) of a function."""
 

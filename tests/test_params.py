@@ -31,6 +31,8 @@ def edit(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
+        ("model.input", 3, "model: input is 3; expected 0"),
+        ("data.root", "a\0b", "data.root"),
         ("train.lrr", 0.1, "train.lrr: unknown key"),
         ("train.average", 0.99, "train.average: is gone"),
         ("loss.dis", -0.1, "loss.dis"),
@@ -112,7 +114,8 @@ def test_presets_follow_one_another_keep_comments_and_pocket_undoes_them(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff", b"a: " + b"[" * 800 + b"]" * 800, b"", b"- a", b"{a: 1", b"1: 2"]
+    "content",
+    [b"\xff", b"a: " + b"[" * 800 + b"]" * 800, b"", b"- a", b"{a: 1", b"1: 2", b"a: 2024-13-45"],
 )
 def test_a_file_that_holds_no_parameters_is_named(tmp_path, content):
     file, preset = tmp_path / "params.yaml", tmp_path / "mine.yaml"

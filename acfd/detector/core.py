@@ -99,6 +99,16 @@ class Detector:
         **settings: Any,
     ):
         """settings: keys of the section `detect`, in place of what it says."""
+        try:
+            self._load(params, model, paths, settings)
+        except (KeyError, TypeError, AttributeError) as error:
+            where = self.folder / export.ABOUT if model is not None else self.folder / "run.json"
+            raise DeployError(
+                f"{where}: broken, or of another version ({type(error).__name__}: {error}); "
+                f"{'export' if model is not None else 'train'} it again"
+            ) from error
+
+    def _load(self, params, model, paths, settings: dict[str, Any]) -> None:
         if model is not None:
             self.folder = Path(model)
             self.about = export.read(self.folder)
@@ -109,8 +119,8 @@ class Detector:
             paths = paths or Paths.of(p)
             self.settings = Detect(**(p.detect.model_dump() | settings))
             row, seed = self.settings.row, self.settings.seed
-            self.about = export.about(p, paths, row, seed)
             self.folder = paths.run(row, seed)
+            self.about = export.about(p, paths, row, seed)
             self.backend = self._of_run(p, paths)
         self.calibration = self.about["calibration"]  # None: the run was not scored
         self.model = verdict.model(self.about, self.folder, self.backend.name)

@@ -132,6 +132,8 @@ def survey(
         why = "passed over: no video or image that is known; convert it, or move it away"
         problems += [(file, method, "unknown", why) for file, method in tree.passed_over()]
     table = pd.DataFrame(problems, columns=["video", "method", "kind", "what"], dtype=object)
+    # the name of a file may be any bytes, and pandas groups by UTF-8 alone
+    table = table.map(lambda text: text.encode(errors="backslashreplace").decode())
     return Survey(tree, high, low, clips, found, folders, table, notes)
 
 
