@@ -434,7 +434,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(make_tree, make_param
     params = make_params(faces={"frames": 8, "detect_size": 320}, compute={"jobs": 2})
     process = start(tmp_path, params)
     out = tmp_path / "faces"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while len(done := list(out.glob("*/[!.]*.arrow"))) < 2 and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
@@ -461,7 +461,7 @@ def test_a_full_disk_stops_everything_and_a_rerun_goes_on(make_tree, make_params
     limit = max(sizes.values()) - 1
     limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
     process = start(tmp_path, params, preexec_fn=limited)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
     assert "no room to write it (File too large)" in stderr
     assert "MiB are free on the disk of" in stderr and "run again" in stderr

@@ -140,7 +140,7 @@ def test_faces_by_dask_are_the_same_though_a_worker_is_killed(
 
         thread = threading.Thread(target=work)
         thread.start()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while len(list(out.glob("*/[!.]*.arrow"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
         os.kill(next(iter(pids.values())), signal.SIGKILL)
