@@ -1,8 +1,9 @@
 """The folders are the road: nothing in one imports from one further on, and nothing in a circle."""
 
-import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+from acfd import sources
 
 TOP = Path(__file__).parents[1] / "acfd"
 ROAD = [
@@ -32,19 +33,8 @@ MODULES = {name_of(path): path for path in TOP.rglob("*.py")}
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of acfd that a file imports, in functions too, but not for types alone."""
-    found, left = set(), [ast.parse(path.read_text())]
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        left += ast.iter_child_nodes(node)
-        if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names}
-        if isinstance(node, ast.ImportFrom):
-            inner = {a.name: f"{node.module}.{a.name}" for a in node.names}
-            found |= {m if m[5:] in MODULES else node.module for m in inner.values()}
-    return {name[5:] for name in found if name[5:] in MODULES and name.startswith("acfd.")}
+    """The modules of acfd that a file imports, as the digests of code find them."""
+    return {name for name in sources._look(path.read_text())[1] if name in MODULES}
 
 
 GRAPH = {name: imports(path) for name, path in MODULES.items() if name != "__init__"}
