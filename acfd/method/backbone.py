@@ -90,6 +90,7 @@ def imagenet_weights(source: str | None = "auto") -> dict[str, Tensor]:
 
 
 def _from_timm() -> dict[str, Tensor]:
+    timm.models.set_pretrained_check_hash(True)  # by the name of the file that timm asks for
     try:
         net = timm.create_model("legacy_xception", pretrained=True, num_classes=0)
     except Exception as error:

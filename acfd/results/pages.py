@@ -16,6 +16,8 @@ from acfd.results.table import TableError, read_table, row_title
 PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # those whose results may be in git
 TABLES = ("table1", "compression", "left_out", "table2", "attention_real", "robustness_areas")
+# Rows that tell what of the paper's configuration costs what
+CAUSES = {"cao_reach": "with radii that features reach", "cao_no_dis": "without L_Dis"}
 FOUND = ("table1", "compression", "table2", "attention_real")
 
 
@@ -86,10 +88,11 @@ def findings(
     ]
     if "cao" in first.index:
         cao = first.loc["cao"]
-        said.append(
-            f"The paper's configuration, “{row_title(cao)}”, reaches "
-            f"{markdown.percent(cao, 'auc')}: {markdown.difference(cao, 'diff_auc')}."
-        )
+        parts = [f"The paper's configuration, “{row_title(cao)}”, reaches {_auc(cao)}"]
+        for row, what in CAUSES.items():
+            if row in first.index:
+                parts.append(f"{what} {_auc(first.loc[row])}")
+        said.append(f"{'; '.join(parts)}.")
     plain = drops[drops["row"].str.startswith("xception") | (drops["row"] == ours["row"])]
     lost = [f"“{row_title(x)}” {markdown.percent(x, 'drop_auc')}" for _, x in plain.iterrows()]
     said.append(f"From {drops['high'].iloc[0]} to {low} AUC falls: {'; '.join(lost)}.")
@@ -97,8 +100,8 @@ def findings(
     shown = (steps["diff_above_auc_lo"] * steps["diff_above_auc_hi"] > 0).sum()
     most = steps.loc[steps["diff_above_auc"].abs().idxmax()]
     said.append(
-        f"Of the {len(steps)} steps of Table 2 (Deepfakes), {shown or 'none'} changes AUC by more "
-        f"than its interval; the largest, “{row_title(most)}”: "
+        f"Of the {len(steps)} steps of Table 2 (Deepfakes), {shown or 'none'} "
+        f"change{'' if shown > 1 else 's'} AUC by more than its interval; the largest, “{row_title(most)}”: "
         f"{markdown.difference(most, 'diff_above_auc')}."
     )
     seen = maps[(maps["row"] == ours["row"]) & (maps["compression"] == low)]
@@ -109,3 +112,7 @@ def findings(
             f"ones, and overlaps the forged region by {markdown.percent(line, 'iou')} percent (IoU)."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
+
+
+def _auc(line: pd.Series) -> str:
+    return f"{markdown.percent(line, 'auc')}: {markdown.difference(line, 'diff_auc')}"

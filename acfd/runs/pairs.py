@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from acfd.faces.shards import PairTable
 from acfd.sections import Augment
@@ -39,9 +37,7 @@ class Pairs(Dataset):
         self.seed = seed
         self.blended = blended
         self.degrade = augment.degrade if augment and blended else 0.0
-        self.transform = None
-        if augment is not None:
-            self.transform = _transform(augment, size=len(table.read(0)["high"]))
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.table.index)
@@ -58,13 +54,11 @@ class Pairs(Dataset):
             rng = np.random.default_rng(mix(self.seed, epoch, position, 1))
             label = int(how == FORGED_AFRESH) if how else label
             pair = self._afresh(pair, row, how, rng)
-        item = {q: tv_tensors.Image(pair[q].transpose(2, 0, 1)) for q in ("high", "low")}
-        item |= {k: tv_tensors.Mask(pair[k][None]) for k in ("mask", "soft") if k in pair}
-        if self.transform is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(mix(self.seed, epoch, position))
-                item = self.transform(item)
-        tensors = {k: v.as_subclass(Tensor).contiguous() for k, v in item.items()}
+        pictures = {k: pair[k] for k in ("high", "low", "mask", "soft") if k in pair}
+        if self.augment is not None:
+            rng = np.random.default_rng(mix(self.seed, epoch, position))
+            pictures = _augmented(pictures, self.augment, rng)
+        tensors = {k: _tensor(x) for k, x in pictures.items()}
         return tensors | {"label": label, "row": row}
 
     def _afresh(self, pair: dict, row: int, how: int, rng: np.random.Generator) -> dict:
@@ -77,18 +71,53 @@ class Pairs(Dataset):
         return {"soft": 255 * pair["mask"]} | pair
 
 
-def _transform(p: Augment, size: int) -> v2.Transform:
-    steps = []
-    if p.flip:
-        steps.append(v2.RandomHorizontalFlip(p.flip))
-    if p.shift:  # by whole pixels: resampling would change what compression left
-        steps.append(v2.RandomCrop(size, padding=round(p.shift * size), padding_mode="reflect"))
+def _tensor(picture: np.ndarray) -> Tensor:
+    """H x W x 3 or H x W -> 3 or 1 x H x W."""
+    planes = picture.transpose(2, 0, 1) if picture.ndim == 3 else picture[None]
+    return torch.from_numpy(np.ascontiguousarray(planes))
+
+
+def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """All pictures of a pair (S x S x 3 or S x S, uint8) flipped, shifted and cropped alike, those
+    in colour lit alike.
+
+    With OpenCV: torchvision's transforms of one small picture cost more than decoding it.
+    """
+    size = len(next(iter(pictures.values())))
+    if rng.random() < p.flip:
+        pictures = {k: x[:, ::-1] for k, x in pictures.items()}
+    reach = round(p.shift * size)
+    if reach:  # by whole pixels: resampling would change what compression left
+        dy, dx = (int(d) for d in rng.integers(-reach, reach + 1, 2))
+        pictures = {k: _shifted(x, dy, dx) for k, x in pictures.items()}
     if p.resize:
-        least = (1 - p.resize) ** 2
-        steps.append(v2.RandomResizedCrop(size, (least, 1.0), ratio=(0.9, 1.1), antialias=True))
+        side = round(size * (1 - rng.uniform(0, p.resize)))
+        y, x = rng.integers(0, size - side + 1, 2)
+        for k, picture in pictures.items():
+            how = cv2.INTER_LINEAR if picture.ndim == 3 else cv2.INTER_NEAREST
+            part = np.ascontiguousarray(picture[y : y + side, x : x + side])
+            pictures[k] = cv2.resize(part, (size, size), interpolation=how)
+    gain = rng.uniform(1 - p.brightness, 1 + p.brightness)
+    spread = rng.uniform(1 - p.contrast, 1 + p.contrast)
     if p.brightness or p.contrast:
-        steps.append(v2.ColorJitter(brightness=p.brightness, contrast=p.contrast))
-    return v2.Compose(steps or [v2.Identity()])
+        lit = {k: _lit(x, gain, spread) for k, x in pictures.items() if x.ndim == 3}
+        pictures = pictures | lit
+    return pictures
+
+
+def _shifted(picture: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    """Moved up by dy and left by dx pixels; what comes in is the picture's mirror image."""
+    height, width = picture.shape[:2]
+    kept = picture[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
+    border = (max(-dy, 0), max(dy, 0), max(-dx, 0), max(dx, 0))
+    return cv2.copyMakeBorder(np.ascontiguousarray(kept), *border, cv2.BORDER_REFLECT_101)
+
+
+def _lit(picture: np.ndarray, gain: float, spread: float) -> np.ndarray:
+    """Brightness times `gain`, then contrast about the mean grey times `spread`."""
+    grey = gain * float(np.dot(cv2.mean(picture)[:3], (0.299, 0.587, 0.114)))
+    table = (np.arange(256) * gain - grey) * spread + grey
+    return cv2.LUT(np.ascontiguousarray(picture), np.clip(np.rint(table), 0, 255).astype(np.uint8))
 
 
 def mix(*numbers: int) -> int:

@@ -56,7 +56,7 @@ def subset(table: PairTable, split: str, methods: list[str]):
     labels = index.loc[chosen, "label"].to_numpy()
     for label, kind in enumerate(("real", "forged")):
         if not (labels == label).any():
-            raise ValueError(
+            raise RunError(
                 f"no {kind} faces in the {split} split for {', '.join(methods)}; "
                 "see left_out.csv in the faces folder for what was left out and why"
             )
@@ -206,7 +206,7 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
         p = Params(**raw)
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; the stage `train` makes it: `dvc repro`") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
             f"{path}: not the description of a run of this version ({error}); train it again"
         ) from None
