@@ -116,7 +116,7 @@ class Paths:
 
     @property
     def notebooks(self) -> Path:
-        """Executed copies; in DVC's cache, not in git: they are megabytes of pictures."""
+        """Executed copies. In git of preset full alone: they are megabytes of pictures."""
         return self.results / "notebooks"
 
 
