@@ -9,15 +9,15 @@ from acfd.paths import Paths
 from acfd.results import curves, metrics
 from acfd.results.table import TableError
 
-ROWS = ["xception", "ours"]
+ROWS = ["xception", "ours_one"]
 LEVELS = {f: [] for f in FAMILIES} | {"jpeg": [90, 50], "blur": [1.0]}
 STEPS = [("none", 0.0), ("jpeg", 90.0), ("jpeg", 50.0), ("blur", 1.0)]
-GAPS = {"xception": (2.0, 1.0, 0.0, 0.5), "ours": (2.0, 1.5, 1.0, 0.5)}  # a step each
+GAPS = {"xception": (2.0, 1.0, 0.0, 0.5), "ours_one": (2.0, 1.5, 1.0, 0.5)}  # a step each
 
 
 @pytest.fixture
 def params(make_params):
-    r = {"rows": ROWS, "reference": "ours", "levels": LEVELS, "bootstrap": 300}
+    r = {"rows": ROWS, "reference": "ours_one", "levels": LEVELS, "bootstrap": 300}
     return make_params(robustness=r, study={"seeds": [0, 1, 2]})
 
 
@@ -43,7 +43,7 @@ def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
 @pytest.fixture
 def paths(tmp_path, write_history) -> Paths:
     found = Paths("pocket", tmp_path)
-    found.robustness("ours", 0).parent.mkdir(parents=True)
+    found.robustness("ours_one", 0).parent.mkdir(parents=True)
     for row in ROWS:
         for seed in (0, 1, 2):
             scores(row, seed).to_parquet(found.robustness(row, seed))
@@ -98,16 +98,16 @@ def test_differences_are_paired(params, paths):
     blur = lines.loc[("xception", "blur"), ["diff_auc", "diff_auc_lo", "diff_auc_hi"]]
     assert (blur == 0).all()
     jpeg = lines.loc[("xception", "jpeg")]
-    gap = jpeg["auc"] - lines.loc[("ours", "jpeg"), "auc"]
+    gap = jpeg["auc"] - lines.loc[("ours_one", "jpeg"), "auc"]
     assert jpeg["diff_auc"] == pytest.approx(gap) and gap < -0.05
     assert jpeg["diff_auc_lo"] < jpeg["diff_auc"] < jpeg["diff_auc_hi"] < 0
     assert 0 < jpeg["diff_auc_p"] < 0.05
     assert jpeg["diff_auc_p_holm"] == jpeg["diff_auc_p"]  # one row is compared with the reference
     width = jpeg["auc_hi"] - jpeg["auc_lo"]
     assert jpeg["diff_auc_hi"] - jpeg["diff_auc_lo"] < width * 1.5
-    assert lines.loc["ours", "diff_auc"].isna().all()
+    assert lines.loc["ours_one", "diff_auc"].isna().all()
     said = curves.row_metrics(areas)
-    assert set(said) == set(ROWS) and "diff_auc" not in said["ours"]
+    assert set(said) == set(ROWS) and "diff_auc" not in said["ours_one"]
     assert said["xception"]["auc"] == round(lines.loc[("xception", "all"), "auc"], 4)
 
 
@@ -129,7 +129,7 @@ def test_a_family_without_scores_is_left_out(params, paths):
     ],
 )
 def test_a_file_that_does_not_fit_is_named(params, paths, change, says):
-    path = paths.robustness("ours", 1)
+    path = paths.robustness("ours_one", 1)
     change(pd.read_parquet(path)).to_parquet(path)
-    with pytest.raises(TableError, match=rf"ours-s1\.parquet: {says}"):
+    with pytest.raises(TableError, match=rf"ours_one-s1\.parquet: {says}"):
         curves.load(params, paths)
