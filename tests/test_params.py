@@ -48,7 +48,7 @@ def edit(tmp_path):
         ("synthff.identities.test", 2, "an interval needs two pairs"),
         ("train.accumulate", 3, "accumulate 3; each part has"),
         ("rows.cls_at.set.train", {"qualities": ["low", "low"]}, "qualities is ['low', 'low']"),
-        ("table1.left_out", ["ours_one"], "names ours_one, which is trained on all that it is tested on"),
+        ("table1.left_out", ["ours_one"], "names ours_one, which is trained on all"),
         ("table1.ours", "nobody", "table1 compares with nobody"),
         ("table1.headline", ["ours", "f3net"], "headline is ['ours', 'f3net']; expected"),
         ("study.rows", ["nobody"], "study.rows: nobody, which rows"),
