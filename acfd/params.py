@@ -18,31 +18,11 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from acfd import sections as s
 from acfd.paths import atomic
-from acfd.sections import (
-    Attention,
-    Augment,
-    Compute,
-    Data,
-    Detect,
-    Faces,
-    Loss,
-    Model,
-    Name,
-    Robustness,
-    Row,
-    Score,
-    Section,
-    Study,
-    SynthFF,
-    Table,
-    Table1,
-    Train,
-)
 
 SHRUNK = 0.75  # least scale of a crop: below it, resizing erases what compression would have
-# Side of SynthFF's largest crop, of the frame's (narrow; wide has some that are larger)
-FACE = 0.66
+FACE = 0.66  # side of SynthFF's largest crop, of the frame's (narrow; wide has larger ones)
 
 
 # Keys of older studies, and what to say instead
@@ -50,7 +30,10 @@ SUCCESSORS = {
     "train.epoch_pairs": "is now train.epoch_steps, counted in steps of train.batch pairs",
     "train.classifier_epochs": "is gone: every system trains all of its weights from the start",
     "train.average": "is gone: the weights are kept as they are; train.schedule lets them settle",
-    "augment.crop": "is now augment.resize (it resamples pixels); augment.shift moves whole pixels",
+    "augment.crop": "is gone (it resampled pixels); augment.shift moves whole pixels",
+    "augment.resize": "is gone (it resampled pixels); augment.shift moves whole pixels",
+    "loss.attention_reduction": "is gone: L_AT is the mean over pixels",
+    "loss.metric_reduction": "is gone: |C_h - C_l| is the Euclidean norm",
 }
 
 
@@ -58,24 +41,24 @@ class ParamsError(ValueError):
     """params.yaml, or a preset, does not say what it must; the message names every wrong key."""
 
 
-class Params(Section):
-    preset: Name
-    data: Data
-    synthff: SynthFF
-    faces: Faces
-    model: Model
-    loss: Loss
-    train: Train
-    augment: Augment
-    compute: Compute
-    study: Study
-    score: Score
-    table1: Table1
-    table2: Table
-    attention: Attention
-    robustness: Robustness
-    detect: Detect
-    rows: Annotated[dict[Name, Row], Field(min_length=1)]
+class Params(s.Section):
+    preset: s.Name
+    data: s.Data
+    synthff: s.SynthFF
+    faces: s.Faces
+    model: s.Model
+    loss: s.Loss
+    train: s.Train
+    augment: s.Augment
+    compute: s.Compute
+    study: s.Study
+    score: s.Score
+    table1: s.Table1
+    table2: s.Table
+    attention: s.Attention
+    robustness: s.Robustness
+    detect: s.Detect
+    rows: Annotated[dict[s.Name, s.Row], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check(self):
@@ -139,10 +122,8 @@ class Params(Section):
         return self.model_copy(update=changed)
 
     def run_key(self, row: str, seed: int, **inputs: str) -> str:
-        """A name for exactly this training run: what it trains, and on which inputs (hashes).
-
-        How it is computed (loader processes, devices) does not count; the precision does.
-        """
+        """A name for exactly this training run: what it trains, on which inputs (hashes), at which
+        precision; how it is computed (loader processes, devices) does not count."""
         p = self.for_row(row)
         said = p.model_dump(include={"model", "loss", "train", "augment"})
         said |= {"system": p.rows[row].system, "precision": p.compute.precision, "seed": seed}
@@ -161,16 +142,12 @@ def digest(said: Any) -> str:
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """The study's parameters.
-
-    Raises ParamsError for a missing file, bad YAML, and unknown, missing, mistyped or impossible
-    keys, all of them named at once.
-    """
-    return _checked(_read(Path(path), _plain()), str(path))
+    """The study's parameters. Raises ParamsError for a missing file, bad YAML, and unknown, missing
+    or impossible keys, all of them named at once."""
+    return _checked(_read(Path(path), PLAIN), str(path))
 
 
-def _plain() -> YAML:
-    return YAML(typ="safe", pure=True)  # YAML 1.2, in which 1e-4 is a number
+PLAIN = YAML(typ="safe", pure=True)  # YAML 1.2, in which 1e-4 is a number
 
 
 def _checked(raw: dict, where: str) -> Params:
@@ -193,11 +170,9 @@ def _read(path: Path, yaml: YAML) -> dict:
 
 
 def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = Path("presets")):
-    """Write a preset's values into params.yaml, whose comments and other keys stay.
-
-    Raises ParamsError for an unknown preset, and for a result that would not be valid; params.yaml
-    is then left as it was.
-    """
+    """Write a preset's values into params.yaml, whose comments and other keys stay. Raises
+    ParamsError for an unknown preset, and for a result that would not be valid; params.yaml is then
+    left as it was."""
     source = presets / f"{name}.yaml"
     if not source.exists():
         known = ", ".join(sorted(p.stem for p in presets.glob("*.yaml")))
@@ -209,11 +184,11 @@ def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = 
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     current = _read(params, yaml)
-    _merge(current, _read(source, _plain()), str(source))
+    _merge(current, _read(source, PLAIN), str(source))
     written = StringIO()
     yaml.dump(current, written)
     text = "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
-    _checked(_plain().load(text), f"{params} with the values of {source}")
+    _checked(PLAIN.load(text), f"{params} with the values of {source}")
     with atomic(params) as path:
         path.write_text(text, encoding="utf-8")
 

@@ -22,11 +22,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders and files of one preset, below `top`.
-
-    table2: the rows of params.table2. What is said of their runs is in a folder of its own, since a
-    stage cannot depend on some files of a folder.
-    """
+    """The folders and files of one preset, below `top`. table2: rows whose runs' summaries are in a
+    folder of their own, since a stage cannot depend on some files of a folder."""
 
     preset: str
     top: Path = Path()
@@ -129,9 +126,7 @@ def digest_of(path: Path) -> str:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it if the block ends well, removed if it does not.
-
-    The name keeps the ending, since writers of video choose the container by it.
-    """
+    It keeps the ending, since writers of video choose the container by it."""
     path = Path(path)
     with _full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)

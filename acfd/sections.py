@@ -23,7 +23,6 @@ Method = Literal[
 # what acfd.videos calls the forgeries of its other sets, and the sets
 OTHER = {"celebdf": "CelebDF", "dfdc": "DFDC", "folder": "Forged"}
 AnyMethod = Literal[Method, "CelebDF", "DFDC", "Forged"]
-Reduction = Literal["mean", "sum"]
 
 
 class Section(BaseModel):
@@ -105,7 +104,7 @@ class Faces(Section):
 class Model(Section):
     weights: str
     attention: bool
-    attention_form: Literal["product", "normalised", "residual", "auxiliary"]
+    attention_form: Literal["product", "normalised", "auxiliary"]
     branches: Literal["separate", "shared_tail", "shared"]
     critic_width: Positive
     input: Count
@@ -123,12 +122,10 @@ class Loss(Section):
     at: Weight
     dis: Weight
     attention: Literal["bce", "l1"]
-    attention_reduction: Reduction
     transfer: Literal["l1", "l2"]
     transfer_moves_high: bool
     radius_real: Weight
     radius_fake: Weight
-    metric_reduction: Literal["norm", "mean", "sum"]
     gradient_penalty: Weight
     distil_logits: Weight
     distil_features: Weight
@@ -186,7 +183,6 @@ class Train(Section):
 class Augment(Section):
     flip: Fraction
     shift: Annotated[float, Field(ge=0, lt=0.5)]
-    resize: Annotated[float, Field(ge=0, lt=0.5)]
     brightness: Fraction
     contrast: Fraction
     blend: Fraction

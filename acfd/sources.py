@@ -46,20 +46,16 @@ OF_ROWS = {"runs.blended"}  # imported by runs for some rows alone
 
 
 def of_row(p: Params, row: str) -> dict[str, str]:
-    """Module name -> digest of its code, for every module that trains this row.
-
-    p: the study's parameters, or the row's own.
-    """
+    """Module name -> digest of its code, for every module that trains this row; p: the study's
+    parameters, or the row's own."""
     p = p.for_row(row)
     fresh = p.augment.blend or p.augment.degrade
     return behind(["runs.run", _name(module_of(p.rows[row].system))], set() if fresh else OF_ROWS)
 
 
 def of_stage(stage: str) -> dict[str, str]:
-    """The same for a stage; of a notebook, its code cells as well.
-
-    Those of `train` are all: the modules behind a run are its row's.
-    """
+    """The same for a stage; of a notebook, its code cells as well. Those of `train` are all: the
+    modules behind a run are its row's."""
     name = STAGES[stage]
     without = OF_ROWS | SHOWN.get(stage, set())
     if not name[0].isdigit():
@@ -145,10 +141,8 @@ def _imported(module: str, name: str) -> str:
 
 
 def _said(node):
-    """A syntax tree as lists and strings, without what decides nothing.
-
-    Not `ast.dump` or `ast.unparse`: what they write differs between versions of Python.
-    """
+    """A syntax tree as lists and strings, without what decides nothing. Not `ast.dump` or
+    `ast.unparse`: what they write differs between versions of Python."""
     if isinstance(node, list):
         return [_said(x) for x in node]
     if not isinstance(node, ast.AST):

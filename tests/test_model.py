@@ -126,7 +126,6 @@ def test_attention_forms(weights):
     wanted = {
         "product": lambda v, m: v * m,
         "normalised": lambda v, m: v * m / m.mean(),
-        "residual": lambda v, m: v * (1 + m),
         "auxiliary": lambda v, m: v,
     }
     seen, x = {}, torch.rand(1, 3, 64, 64) * 2 - 1

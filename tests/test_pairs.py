@@ -10,9 +10,7 @@ from acfd.runs import pairs
 from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
 from acfd.sections import Augment
 
-AUGMENT = Augment(
-    flip=0.5, shift=0.1, resize=0.2, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0
-)
+AUGMENT = Augment(flip=0.5, shift=0.1, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0)
 
 
 def test_batches_are_balanced_and_reals_repeat():
@@ -125,9 +123,7 @@ def test_prepare_scales_to_what_xception_expects():
 
 def test_shifts_move_whole_pixels(toy_faces):
     """What compression left in a picture is still there: every value is one of the picture's."""
-    shift = Augment(
-        flip=0.0, shift=0.1, resize=0.0, brightness=0.0, contrast=0.0, blend=0.0, degrade=0.0
-    )
+    shift = Augment(flip=0.0, shift=0.1, brightness=0.0, contrast=0.0, blend=0.0, degrade=0.0)
     data, plain = Pairs(toy_faces, shift, seed=0), Pairs(toy_faces, None, seed=0)
     moved, pad, side, kinds = 0, 6, 52, ("high", "low", "mask")  # 6: 0.1 of 64
     for position in range(8):

@@ -9,10 +9,8 @@ from acfd.method.system import System
 
 
 class ClassifierSystem(System):
-    """L_Cls alone, on one quality or on both as independent images (params.train.qualities).
-
-    Its `network` is a `model.OneBranch` around any branch that has an `fc`.
-    """
+    """L_Cls alone, on one quality or on both as independent images (params.train.qualities). Its
+    `network` is a `model.OneBranch` around any branch that has an `fc`."""
 
     def __init__(self, params, net):
         super().__init__(params, net)

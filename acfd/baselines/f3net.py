@@ -45,12 +45,9 @@ def dct_matrix(size: int) -> Tensor:
 
 
 class Filters(nn.Module):
-    """f_base + sigma(f_w): fixed band-pass filters, and learnt ones squashed to (-1, 1).
-
-    edges: N + 1 rising numbers; the n-th band passes the coefficients (u, v) of a size x size
-    spectrum with edges[n] <= u + v < edges[n + 1].
-    forward: nothing -> N x size x size.
-    """
+    """f_base + sigma(f_w): fixed band-pass filters, and learnt ones squashed to (-1, 1), N x size x
+    size. edges: N + 1 rising numbers; the n-th band passes the coefficients (u, v) of a size x size
+    spectrum with edges[n] <= u + v < edges[n + 1]."""
 
     def __init__(self, size: int, edges: list[float]):
         super().__init__()
@@ -66,10 +63,8 @@ class Filters(nn.Module):
 
 
 class Decomposition(nn.Module):
-    """FAD: B x 3 x S x S -> B x 9 x S x S, the low, middle and high band of every colour.
-
-    Low is the first 1/16 of the spectrum, middle goes on to 1/8, high has the rest.
-    """
+    """FAD: B x 3 x S x S -> B x 9 x S x S, the low (the first 1/16 of the spectrum), middle (on to
+    1/8) and high band (the rest) of every colour."""
 
     def __init__(self, size: int):
         super().__init__()
@@ -87,12 +82,9 @@ class Decomposition(nn.Module):
 
 
 class Statistics(nn.Module):
-    """LFS: B x 3 x S x S in [-1, 1] -> B x M x n x n with n = (S - 1) // 2.
-
-    log10(1 + sum of |DCT coefficient x filter|) of the luma in windows of 10 x 10 pixels, two
-    pixels apart, one channel a band. The border is continued by reflection, so that no edge that
-    is not in the image shows in its statistics.
-    """
+    """LFS: B x 3 x S x S in [-1, 1] -> B x M x n x n with n = (S - 1) // 2: log10(1 + sum of |DCT
+    coefficient x filter|) of the luma in windows of 10 x 10 pixels, two pixels apart, one channel a
+    band. The border is continued by reflection, so that no edge that is not in the image shows."""
 
     def __init__(self):
         super().__init__()
@@ -146,10 +138,8 @@ class MixBlock(nn.Module):
 
 
 class F3Net(nn.Module):
-    """B x 3 x S x S in [-1, 1] -> Output with features of 2 x 2048, no map.
-
-    size: S, for which the filters of FAD are made. state: from `backbone.imagenet_weights`.
-    """
+    """B x 3 x S x S in [-1, 1] -> Output with features of 2 x 2048, no map. size: S, for which the
+    filters of FAD are made; state: from `backbone.imagenet_weights`."""
 
     def __init__(self, size: int, state: dict[str, Tensor]):
         super().__init__()

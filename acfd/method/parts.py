@@ -3,6 +3,7 @@ of its loss on one batch. Nothing here is part of training."""
 
 from __future__ import annotations
 
+from math import nan
 from typing import NamedTuple
 
 import pandas as pd
@@ -50,10 +51,8 @@ def branches(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def look(system: System, batch: dict[str, Tensor]) -> Look:
-    """Show a system one batch, as training would (`pairs.prepare`), and note what happens.
-
-    Changes nothing but the running statistics of this system's batch norms.
-    """
+    """Show a system one batch, as training would (`pairs.prepare`), and note what happens. Changes
+    nothing but the running statistics of this system's batch norms."""
     seen: dict[nn.Module, Tensor] = {}
     named = _named(system)
     hooks = [
@@ -79,11 +78,8 @@ def look(system: System, batch: dict[str, Tensor]) -> Look:
 
 
 def _named(system: System) -> list[tuple[str, str, nn.Module]]:
-    found = [
-        (branch, name, part)
-        for branch, net in branches(system.net).items()
-        for name, part in net.named_children()
-    ]
+    nets = branches(system.net).items()
+    found = [(branch, name, part) for branch, net in nets for name, part in net.named_children()]
     return found + ([("D", "critic", system.critic)] if system.critic else [])
 
 
@@ -95,19 +91,18 @@ def _shape(out) -> str:
 
 
 def _terms(system: System, terms: dict[str, Tensor], outputs: tuple) -> pd.DataFrame:
-    lines, papers = [], hasattr(system.net.low, "head")
+    papers = hasattr(system.net.low, "head")
+    columns = ["term", "symbol", "equation", "asks", "value", "weight", "weighted"]
+    lines = []
     for name, value in terms.items():
         symbol, equation, asks = TERMS.get(name, (name, OTHERS, ""))
-        line = {"term": name, "symbol": symbol, "equation": equation if papers else OTHERS}
-        line |= {"asks": asks}
-        line |= {"value": float(value), "weight": float(system.weights[name])}
-        lines.append(line | {"weighted": line["value"] * line["weight"]})
-    total = {"symbol": "L", "equation": "Eq. 1" if papers else OTHERS}
-    total |= {"asks": "the weighted sum, which the network descends"}
-    lines.append(total | {"term": "loss", "weighted": float(system.loss(terms))})
+        value, weight = float(value), float(system.weights[name])
+        equation = equation if papers else OTHERS
+        lines.append((name, symbol, equation, asks, value, weight, value * weight))
+    asks, total = "the weighted sum, which the network descends", float(system.loss(terms))
+    lines.append(("loss", "L", "Eq. 1" if papers else OTHERS, asks, nan, nan, total))
     if system.critic:
         own = float(system.critic_loss(outputs, torch.Generator().manual_seed(0)).detach())
         asks = "D tells the order (WGAN-GP; its own optimiser)"
-        lines.append({"symbol": "L_D", "equation": "Eq. 2", "asks": asks, "term": "critic"})
-        lines[-1] |= {"value": own}
-    return pd.DataFrame(lines).set_index("symbol")
+        lines.append(("critic", "L_D", "Eq. 2", asks, own, nan, nan))
+    return pd.DataFrame(lines, columns=columns).set_index("symbol")

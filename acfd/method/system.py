@@ -34,11 +34,9 @@ class System:
 
     @classmethod
     def network(cls, params: Params, weights: str | None, seed: int) -> nn.Module:
-        """A fresh network, its new layers drawn from torch's generator, which the caller seeds.
-
-        Its forward takes `inputs` and returns one Output for each. weights: as in
-        `backbone.imagenet_weights`. seed: of layers that draw by themselves in training.
-        """
+        """A fresh network, its new layers drawn from torch's generator, which the caller seeds. Its
+        forward takes `inputs` and returns one Output for each. weights: as in
+        `backbone.imagenet_weights`; seed: of layers that draw by themselves in training."""
         raise NotImplementedError
 
     def inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:

@@ -50,19 +50,13 @@ class TwoBranchSystem(System):
         if p.at > 0 and self.params.model.attention:  # Eq. 5
             target = attention_target(batch["mask"], high.attention.shape[-2:])
             terms["at"] = losses.attention_transfer(
-                high.attention,
-                low.attention,
-                p.transfer,
-                p.attention_reduction,
-                p.transfer_moves_high,
-            ) + losses.attention_supervision(
-                high.attention_logits, target, p.attention, p.attention_reduction
-            )
+                high.attention, low.attention, p.transfer, p.transfer_moves_high
+            ) + losses.attention_supervision(high.attention_logits, target, p.attention)
         if p.dis > 0:  # Eq. 6
             terms["dis"] = (
                 losses.metric_hinge(high.feature, label, p.radius_real, p.radius_fake)
                 + losses.metric_hinge(low.feature, label, p.radius_real, p.radius_fake)
-                + losses.metric_transfer(high.feature, low.feature, p.metric_reduction)
+                + losses.metric_transfer(high.feature, low.feature)
             )
         if p.distil_logits > 0:
             terms["kd"] = losses.logit_distillation(high.logits, low.logits, p.temperature)
