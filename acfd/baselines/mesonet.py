@@ -27,10 +27,8 @@ SHRINK = 32  # of the four max pools together: 2 x 2 x 2 x 4
 
 
 class MesoBranch(nn.Module):
-    """Four blocks of convolution, batch norm and max pool, two dense layers.
-
-    forward: B x 3 x S x S in [-1, 1] -> Output; feature: the hidden layer, B x 16. Crops whose
-    side is not `side` are scaled to it.
+    """Four blocks of convolution, batch norm and max pool, two dense layers. B x 3 x S x S in
+    [-1, 1], scaled to `side` -> Output; feature: the hidden layer, B x 16.
 
     The authors' net ends in one unit whose sigmoid is the probability of *real* (their classes
     are folders in alphabetical order, so forged is 0 and real is 1). `fc` is that unit z, and the
@@ -149,10 +147,8 @@ KERAS = {
 
 def load_keras(branch: MesoBranch, path: Path) -> None:
     """Fill a branch with the authors' weights: a Keras 2 weight file (HDF5, of `save_weights` or
-    `save`).
-
-    Layers of a kind are taken in the order in which Keras numbered them, which is that of their
-    making; the order of a file is another where ways are parallel.
+    `save`). Layers of a kind are taken in the order in which Keras numbered them, which is that of
+    their making; the order of a file is another where ways are parallel.
 
     Raises WeightsError for a file that is no such file, and for layers or variables that are
     missing or of another shape; the branch is then left as it was.

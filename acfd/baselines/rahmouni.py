@@ -22,10 +22,8 @@ FEATURES = 1024
 
 
 class StatsBranch(nn.Module):
-    """Two convolutions, four statistics of each channel over all pixels, two dense layers.
-
-    forward: B x 3 x S x S in [-1, 1], any S -> Output; feature: the hidden layer, B x 1024.
-    """
+    """Two convolutions, four statistics of each channel over all pixels, two dense layers. B x 3 x
+    S x S in [-1, 1], any S -> Output; feature: the hidden layer, B x 1024."""
 
     def __init__(self, seed: int):
         super().__init__()
@@ -46,10 +44,8 @@ class StatsBranch(nn.Module):
 
 
 def statistics(maps: Tensor) -> Tensor:
-    """Mean, variance, minimum and maximum of each channel: B x C x H x W -> B x 4C, in float32.
-
-    The variance is that of the pixels themselves (divided by their number).
-    """
+    """Mean, variance (divided by the number of pixels), minimum and maximum of each channel:
+    B x C x H x W -> B x 4C, in float32."""
     pixels = maps.float().flatten(2)
     variance, mean = torch.var_mean(pixels, dim=2, correction=0)
     return torch.cat([mean, variance, pixels.amin(2), pixels.amax(2)], dim=1)

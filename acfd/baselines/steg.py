@@ -34,11 +34,8 @@ LEAST = 4  # faces of each class
 
 class StegBranch(nn.Module):
     """Features, their standardisation and a linear decision; nothing here is trained by gradients.
-
-    forward: B x 3 x S x S in [-1, 1] -> Output; feature: the standardised features, B x 162. The
-    logits are [-d/2, d/2] for the SVM's decision d, so forged is more likely than real where d is
-    positive; that probability is not calibrated.
-    """
+    B x 3 x S x S in [-1, 1] -> Output; feature: the standardised features, B x 162. The logits are
+    [-d/2, d/2] for the SVM's decision d; the probability of forged is not calibrated."""
 
     def __init__(self):
         super().__init__()
@@ -66,10 +63,8 @@ class StegBranch(nn.Module):
 
 
 def grey(images: Tensor) -> Tensor:
-    """B x 3 x H x W in [-1, 1] -> B x H x W, whole numbers 0 to 255 (int32).
-
-    Weights of BT.601 in the whole numbers that OpenCV computes with.
-    """
+    """B x 3 x H x W in [-1, 1] -> B x H x W, whole numbers 0 to 255 (int32). Weights of BT.601 in
+    the whole numbers that OpenCV computes with."""
     red, green, blue = ((images + 1) * 127.5).round().to(torch.int32).unbind(1)
     return (9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15
 
@@ -78,9 +73,8 @@ def features(images: Tensor, quantiser: int) -> Tensor:
     """Shares of the 81 horizontal and of the 81 vertical patterns: B x 162, each half sums to 1.
 
     images: B x 3 x S x S in [-1, 1]; S at least 7, of more than 128 the centre is taken. A pattern
-    is four neighbouring residuals x1 - 3 x2 + 3 x3 - x4, divided by the quantiser, rounded and
-    clipped to -1, 0, 1. A half is rounded to the even number, so that 1, 2 and 4 are three
-    different quantisers of whole numbers.
+    is four neighbouring residuals x1 - 3 x2 + 3 x3 - x4, divided by the quantiser, rounded (a half
+    to the even number, so that 1, 2 and 4 are three quantisers) and clipped to -1, 0, 1.
     """
     side = images.shape[-1]
     if side > CENTRE:
@@ -113,12 +107,9 @@ class StegSystem(ClassifierSystem):
         self, data, batches, validation, params, seed, scratch, fabric, callbacks=(), progress=True
     ) -> History:
         """In place of train.fit, with its arguments and its kind of history: one epoch, whose
-        steps are the (quantiser, C) tried, each with the loss on the training faces.
-
-        Every training face is read once, as stored; the seed decides nothing. It takes so little
-        time that nothing is kept in scratch: a killed run starts anew. It runs in one process.
-        Raises ValueError for too few faces, and where forgeries are made afresh.
-        """
+        steps are the (quantiser, C) tried, each with the loss on the training faces. Every training
+        face is read once, as stored; the seed decides nothing, and a killed run starts anew. Raises
+        ValueError for too few faces, and where forgeries are made afresh."""
         began = time.perf_counter()
         stored = pairs.Pairs(data.table, None, seed)
         known = pairs.InOrder(_checked(batches.rows, params), params.score.batch)

@@ -34,9 +34,8 @@ FC_LR_SCALE = 10.0
 class XrayBranch(nn.Module):
     """An Xception's scales (SCALES) in one drawing, a sigmoid; mean of the map, one layer.
 
-    forward: B x 3 x S x S in [-1, 1] -> Output; attention: the X-ray, B x 1 x s x s with s about
-    S / 4, feature: its mean, B x 1. state: as from `backbone.imagenet_weights`.
-    side: that crops are scaled to first, pixels; 0: as they are.
+    B x 3 x S x S in [-1, 1] -> Output; attention: the X-ray, B x 1 x s x s with s about S / 4,
+    feature: its mean, B x 1. side: that crops are scaled to first, pixels; 0: as they are.
     """
 
     def __init__(self, side: int, state: dict[str, Tensor]):
@@ -83,8 +82,8 @@ class XraySystem(ClassifierSystem):
         super().__init__(params, net)
         if params.augment.blend != 1:
             raise ParamsError(
-                f"augment.blend is {params.augment.blend:g}: Face X-ray needs masks of blended "
-                "images, and so learns from pairs made afresh alone; set augment.blend to 1 for it"
+                f"augment.blend is {params.augment.blend:g}: Face X-ray learns from blended pairs "
+                "made afresh alone; set augment.blend to 1 for it"
             )
         self.weights["xray"] = XRAY_WEIGHT
 
@@ -104,6 +103,5 @@ class XraySystem(ClassifierSystem):
 
 
 def boundary(soft: Tensor) -> Tensor:
-    """B = 4 M (1 - M) of a blending weight M in [0, 1] (any shape): 1 where M is a half, 0 where a
-    pixel comes from one picture alone."""
+    """B = 4 M (1 - M) of a blending weight M: 1 where it is a half, 0 in one picture alone."""
     return 4 * soft * (1 - soft)

@@ -33,11 +33,9 @@ DOWNSCALE = 0.35  # least size against the crop's own in `Blended.degrade`
 
 
 class Blended:
-    """Makes pairs out of the real rows of one split, and degrades pairs further.
-
-    What is made follows from `rng` alone. A pair is as PairTable.read gives it: high, low
-    (S x S x 3 uint8 RGB), landmarks (5 x 2, pixels of the crop), target (the person).
-    """
+    """Makes pairs out of the real rows of one split, and degrades pairs further; what is made
+    follows from `rng` alone. A pair is as PairTable.read gives it: high, low (S x S x 3 uint8 RGB),
+    landmarks (5 x 2, pixels of the crop), target (the person)."""
 
     def __init__(self, table: PairTable, rows: np.ndarray, params: Params):
         """rows: of the table, all real."""
@@ -47,21 +45,17 @@ class Blended:
         self.threshold = params.faces.mask_threshold
 
     def forged(self, pair: dict, row: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A forgery of a real pair: high, low; mask (S x S uint8, 0 or 1), soft (S x S uint8).
-
-        soft is the blending weight, 255 = forged altogether. row: the pair's place in the table.
-        The source is the pair's own face, another frame of it or, by `SOURCES`, another person's;
-        what the rows do not have falls back to the face itself.
-        """
+        """A forgery of a real pair: high, low; mask (S x S uint8, 0 or 1), soft (S x S uint8, the
+        blending weight, 255 = forged altogether). row: the pair's place in the table. The source is
+        the pair's own face, another frame of it or, by `SOURCES`, another person's; what the rows
+        do not have falls back to the face itself."""
         source = self._source(pair, row, rng)
         picture, weight = blend.blended_forgery(pair["high"], source, pair["landmarks"], rng)
         return self._finished(picture, weight, rng)
 
     def real(self, pair: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A real pair that went through all that a forgery goes through; keys as of `forged`.
-
-        It is degraded as often as either side of a forgery is, but as a whole.
-        """
+        """A real pair that went through all that a forgery goes through; keys as of `forged`. It is
+        degraded as often as either side of a forgery is, but as a whole."""
         picture = pair["high"]
         if rng.random() < AS_SOURCE:
             picture = _resampled(picture, pair["landmarks"], rng)
@@ -70,10 +64,8 @@ class Blended:
         return self._finished(picture, np.zeros(picture.shape[:2], np.float32), rng)
 
     def degrade(self, pair: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """high and low of any pair after one more life: colour, scale, noise and a still codec.
-
-        All of it is the same for both but the compression, which `low` suffers more from.
-        """
+        """high and low of any pair after one more life: colour, scale, noise and a still codec, the
+        same for both but the compression, which `low` suffers more from."""
         recipe, codec = _further(rng), str(rng.choice((".jpg", ".webp"), p=(0.8, 0.2)))
         noise = int(rng.integers(2**62))
         low = int(rng.integers(20, 96))
@@ -130,11 +122,9 @@ class Blended:
 
 
 def compressed(picture: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A picture (H x W x 3 uint8 RGB) as high and low quality: H.264 or, more rarely, a still.
-
-    For H.264 it is the last of one to three frames that move by about a pixel. Both qualities are
-    compressed at the same scale, as frames of videos in which the face is larger or smaller.
-    """
+    """A picture (H x W x 3 uint8 RGB) as high and low quality: H.264 (the last of one to three
+    frames that move by about a pixel) or, more rarely, a still. Both are compressed at the same
+    scale, as frames of videos in which the face is larger or smaller."""
     scale, (height, width) = _coded_scale(picture.shape[0], rng), picture.shape[:2]
     shape = (round(scale * width), round(scale * height))
     seen = picture if scale == 1 else cv2.resize(picture, shape, interpolation=cv2.INTER_CUBIC)
@@ -152,10 +142,8 @@ def compressed(picture: np.ndarray, rng: np.random.Generator) -> dict[str, np.nd
 
 
 def fitted(source: np.ndarray, target: np.ndarray, affine: bool) -> np.ndarray:
-    """The 2 x 3 that takes landmarks to landmarks (5 x 2 each) best, in least squares.
-
-    affine: False allows a shift, a rotation and one scale only.
-    """
+    """The 2 x 3 that takes landmarks to landmarks (5 x 2 each) best, in least squares; affine:
+    False allows a shift, a rotation and one scale only."""
     if affine:
         return np.linalg.lstsq(np.c_[source, np.ones(len(source))], target, rcond=None)[0].T
     x, y = np.asarray(source, float).T

@@ -21,9 +21,7 @@ from acfd.sections import Compute
 
 def make_fabric(c: Compute) -> Fabric:
     """Fabric as params.compute says; under torchrun or srun it takes the launcher's processes.
-
-    Raises ParamsError where a notebook asks for several processes: they start with a script.
-    """
+    Raises ParamsError where a notebook asks for several: they start with a script."""
     devices, nodes = processes(c)
     if devices * nodes > 1 and hasattr(sys, "ps1"):
         raise ParamsError(
@@ -67,10 +65,8 @@ def share_buffers(net: nn.Module, fabric: Fabric):
 
 
 def gather(parts: list, fabric: Fabric) -> list:
-    """What the processes made of a `pairs.InOrder`, one part a batch, in its order and each once.
-
-    Process 0 gets them all, the others an empty list.
-    """
+    """What the processes made of a `pairs.InOrder`, one part a batch, in its order and each once:
+    to process 0; the others get an empty list."""
     if fabric.world_size == 1:
         return parts
     first = fabric.global_rank == 0

@@ -46,10 +46,8 @@ class History:
     def close_epoch(
         self, found: Validation, terms: Sequence[str], seconds: float, keep: str = "best"
     ):
-        """Add an epoch: the means of its steps' losses, and what the validation found.
-
-        keep: train.keep.
-        """
+        """Add an epoch: the means of its steps' losses, and what the validation found. keep: as
+        train.keep."""
         epoch = len(self.epochs) + 1
         steps = pd.DataFrame([s for s in self.steps if s["epoch"] == epoch])
         row = {"epoch": epoch, "step": len(self.steps), "train_loss": steps["loss"].mean()}
@@ -72,11 +70,9 @@ class Validation(NamedTuple):
 
 
 class Loop:
-    """One step, one validation, and the resume state of a run.
-
-    Several processes each take their share of a batch and move the same weights by the mean of
-    their gradients, the critic's too; what they report is the mean of theirs.
-    """
+    """One step, one validation, and the resume state of a run. Several processes each take their
+    share of a batch and move the same weights by the mean of their gradients, the critic's too;
+    what they report is the mean of theirs."""
 
     def __init__(
         self, system: System, params: Params, fabric: Fabric, scratch: Path, steps: int = 1
@@ -100,11 +96,9 @@ class Loop:
         self.schedule = _schedule(optimiser, t, steps)
         net = torch.compile(system.net) if c.compile else system.net
         self.net, self.optimiser = fabric.setup(net, optimiser)
-        self.resumed = {
-            "precision": fabric.strategy.precision,  # the scale of 16-mixed
-            "net": system.net,
-            "optimiser": self.optimiser,
-        }
+        # the precision has the scale of 16-mixed
+        self.resumed = {"precision": fabric.strategy.precision, "net": system.net}
+        self.resumed["optimiser"] = self.optimiser
         if self.schedule is not None:
             self.resumed["schedule"] = self.schedule
         if system.critic is not None:
@@ -115,10 +109,8 @@ class Loop:
             self.resumed |= {"critic": system.critic, "critic_optimiser": self.critic_optimiser}
 
     def step(self, batch: dict, at: tuple[int, int, int]) -> dict[str, float]:
-        """Move the critic, then the net, on this process's share of a batch.
-
-        at: what the critic's random numbers follow from (seed, epoch, step).
-        """
+        """Move the critic, then the net, on this process's share of a batch. at: what the critic's
+        random numbers follow from (seed, epoch, step)."""
         system = self.system
         parts = _parts(batch, system.params.train.accumulate)
         # a batch in one part is seen once; of several, none is kept until the critic has moved
@@ -209,10 +201,8 @@ class Loop:
                 save_model(self.system.net, str(f))
 
     def save(self, history: History, step: int = 0, seconds: float = 0.0):
-        """The whole state of the run, under a temporary name first.
-
-        step, seconds: of the epoch that has begun, how many steps are done and what they took.
-        """
+        """The whole state of the run, under a temporary name first; step, seconds: of the epoch
+        that has begun, how many steps are done and what they took."""
         if self.fabric.global_rank > 0:
             return
         state = {name: part.state_dict() for name, part in self.resumed.items()}

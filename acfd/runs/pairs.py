@@ -24,10 +24,9 @@ At = tuple[int, int, int, int]  # epoch, position in it, row, how
 class Pairs(Dataset):
     """Pairs of crops by (epoch, position, row, how).
 
-    An item draws its augmentation from (seed, epoch, position) alone: not from which process
-    loads it, nor from what was loaded before. So a resumed run sees what an unbroken one does.
-    augment: None leaves the crops as they are. blended: what makes and degrades pairs anew, for
-    augment.blend and augment.degrade.
+    An item draws its augmentation from (seed, epoch, position) alone: not from which process loads
+    it, nor from what was loaded before. So a resumed run sees what an unbroken one does. augment:
+    None leaves the crops as they are. blended: what makes and degrades pairs anew.
     """
 
     def __init__(
@@ -43,10 +42,8 @@ class Pairs(Dataset):
         return len(self.table.index)
 
     def __getitem__(self, at: At) -> dict[str, Tensor | int]:
-        """high, low: 3 x S x S uint8; mask: 1 x S x S uint8; label; row.
-
-        With `blended` also soft, 1 x S x S uint8: the blending weight, 255 = all forged.
-        """
+        """high, low: 3 x S x S uint8; mask: 1 x S x S uint8; label; row. With `blended` also soft,
+        1 x S x S uint8: the blending weight, 255 = all forged."""
         epoch, position, row, how = at
         pair = self.table.read(row)
         label = int(pair["label"])
@@ -78,11 +75,8 @@ def _tensor(picture: np.ndarray) -> Tensor:
 
 
 def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """All pictures of a pair (S x S x 3 or S x S, uint8) flipped, shifted and cropped alike, those
-    in colour lit alike.
-
-    With OpenCV: torchvision's transforms of one small picture cost more than decoding it.
-    """
+    """All pictures of a pair (S x S x 3 or S x S, uint8) flipped and shifted alike, those in colour
+    lit alike. With OpenCV: torchvision's transforms of a small picture cost more than decoding."""
     size = len(next(iter(pictures.values())))
     if rng.random() < p.flip:
         pictures = {k: x[:, ::-1] for k, x in pictures.items()}
@@ -90,13 +84,6 @@ def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str
     if reach:  # by whole pixels: resampling would change what compression left
         dy, dx = (int(d) for d in rng.integers(-reach, reach + 1, 2))
         pictures = {k: _shifted(x, dy, dx) for k, x in pictures.items()}
-    if p.resize:
-        side = round(size * (1 - rng.uniform(0, p.resize)))
-        y, x = rng.integers(0, size - side + 1, 2)
-        for k, picture in pictures.items():
-            how = cv2.INTER_LINEAR if picture.ndim == 3 else cv2.INTER_NEAREST
-            part = np.ascontiguousarray(picture[y : y + side, x : x + side])
-            pictures[k] = cv2.resize(part, (size, size), interpolation=how)
     gain = rng.uniform(1 - p.brightness, 1 + p.brightness)
     spread = rng.uniform(1 - p.contrast, 1 + p.contrast)
     if p.brightness or p.contrast:
@@ -128,12 +115,10 @@ def mix(*numbers: int) -> int:
 class BalancedBatches:
     """Batches with as many real as forged pairs: the rarer class is repeated.
 
-    Each class is a deck that is dealt without repeats and shuffled anew when it is used up, so
-    short epochs see every pair in turn. What epoch e deals follows from (seed, e) alone.
-    steps: batches an epoch; 0: as many as show every forgery once.
-    As a DataLoader's batch sampler it yields lists of `At`; `start` batches of the epoch are left
-    out, which is how a run resumes in the middle of one. With several processes each deals the
-    same batches and takes its share of every one of them.
+    Each class is a deck that is dealt without repeats and shuffled anew when it is used up. What
+    epoch e deals follows from (seed, e) alone. steps: batches an epoch; 0: as many as show every
+    forgery once. As a DataLoader's batch sampler it yields lists of `At`, from the epoch's
+    `start`-th batch on. Of several processes each takes its share of every one of the same batches.
     blend: the share of either class that is made afresh from real rows; 1 uses no forged row.
     """
 
@@ -193,12 +178,10 @@ class BalancedBatches:
 
 
 class InOrder:
-    """Batches of every row once, in order: for validation and scoring.
-
-    how: a way for all of them, or several, one batch list after the other.
-    rank, world: with several processes each takes every world-th batch. The batches are those of
-    one process, so what is computed of them is the same to the bit; `distributed.gather` joins it.
-    """
+    """Batches of every row once, in order: for validation and scoring. how: a way for all of them,
+    or several, one batch list after the other. Of several processes each takes every world-th
+    batch of those of one process, so what is computed of them is the same to the bit;
+    `distributed.gather` joins it."""
 
     def __init__(self, rows: np.ndarray, batch: int, how=(STORED,), rank: int = 0, world: int = 1):
         self.rows, self.batch = [(int(row), h) for h in how for row in rows], batch

@@ -35,10 +35,8 @@ class RunError(ValueError):
 
 
 def make_system(params: Params, row: str, seed: int, *, weights: str | None = "") -> System:
-    """The system of one row, freshly initialised from `seed`.
-
-    weights: "" for params.model.weights, None for a network whose state is loaded next.
-    """
+    """The system of one row, freshly initialised from `seed`. weights: "" for params.model.weights,
+    None for a network whose state is loaded next."""
     p = params.for_row(row)
     cls = registry.find(p.rows[row].system)
     with torch.random.fork_rng(devices=[]):
@@ -106,11 +104,9 @@ def run(
 
 
 def training_data(table: PairTable, p: Params, seed: int, rank: int = 0, world: int = 1):
-    """What a row is trained on: pairs, their batches, and (pairs, batches) for validation.
-
-    p: the row's own parameters; rank, world: which of how many processes this is.
-    A row whose forgeries are all made afresh (augment.blend 1) sees no other, in validation either.
-    """
+    """What a row is trained on: pairs, their batches, and (pairs, batches) for validation. p: the
+    row's own parameters; rank, world: which of how many processes this is. A row whose forgeries
+    are all made afresh (augment.blend 1) sees no other, in validation either."""
     rows, labels = subset(table, "train", p.train.methods)
     checked, checked_labels = _spread(*subset(table, "val", p.train.methods), p.train.val_pairs)
     real, checked_real = rows[labels == 0], checked[checked_labels == 0]
@@ -183,12 +179,9 @@ def _size(net: torch.nn.Module) -> int:
 
 def load_run(folder: Path, params: Params) -> tuple[System, dict]:
     """A trained system, in eval mode, and its run.json. Safe for files from anywhere: no pickle.
-
-    Its params are those that it was trained with, and today's (params) for everything else: which
-    data it is to judge, and keys that params.yaml has got since.
-
-    Raises RunError for a folder that holds no run, or one that cannot be read.
-    """
+    Its params are those that it was trained with, and today's for everything else: which data it is
+    to judge, and keys that params.yaml has got since. Raises RunError for a folder that holds no
+    run, or one that cannot be read."""
     path = folder / "run.json"
     try:
         said = json.loads(path.read_text())

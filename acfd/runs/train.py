@@ -37,15 +37,12 @@ def fit(
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> History:
-    """Train until the epochs are over or the validation loss has stopped falling.
+    """Train until the epochs are over or the validation loss has stopped falling. The weights that
+    params.train.keep asks for end up in `system.net` and in scratch/kept.safetensors.
 
-    The weights that params.train.keep asks for end up in `system.net` and in
-    scratch/kept.safetensors.
     scratch also holds the resume state: called again with the same arguments after a kill at any
-    moment, it goes on and ends with the same result.
-
-    Raises TrainingError if a loss is not finite, or the attention map collapses while
-    params.train.on_collapse is "stop".
+    moment, it goes on and ends with the same result. Raises TrainingError if a loss is not finite,
+    or the attention map collapses while params.train.on_collapse is "stop".
     """
     t, c = params.train, params.compute
     loop = Loop(system, params, fabric, scratch, t.most_epochs() * batches.steps)
@@ -119,9 +116,9 @@ def _judge(history: History, t: Train, form: str):
         history.stopped = "all steps done"
 
 
-# All comparisons are false for NaN: no map, no collapse.
+# All comparisons are false for NaN: no map, no collapse. Of a plain product alone nothing is left
+# when M is low everywhere.
 def _vanished(epoch: dict, form: str) -> bool:
-    """Only of a plain product nothing is left when M is low everywhere."""
     return form == "product" and epoch["attention_inside"] < VANISHED
 
 
