@@ -1,7 +1,5 @@
 """`acfd ...`: what the stages call, and a few commands for people. Run from the project's top."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

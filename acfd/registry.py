@@ -1,8 +1,6 @@
 """The systems that can be trained, by name: subclasses of `acfd.method.system.System`, as text, so
 that reading params.yaml does not import torch, and a run depends on the one module it uses."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 SYSTEMS = {

@@ -1,7 +1,5 @@
 """The sections of params.yaml: the type and the range of every key. acfd.params joins them."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Literal
 

@@ -6,8 +6,6 @@ makes no stage stale, and editing a module those alone whose imports lead to it.
 same on every machine and under every version of Python.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

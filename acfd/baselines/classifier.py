@@ -1,7 +1,5 @@
 """What every baseline is: one network and L_Cls."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 

@@ -18,8 +18,6 @@ Readings, where the paper leaves a choice:
 - Adam and a learning rate as every other row here, not the paper's SGD with a cosine schedule.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

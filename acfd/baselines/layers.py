@@ -1,7 +1,5 @@
 """Layers that several baselines need and PyTorch lacks."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

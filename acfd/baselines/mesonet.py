@@ -5,8 +5,6 @@ training starts from the weights that they published where model.weights of the 
 file. Their nets see 256 px: model.input 256.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

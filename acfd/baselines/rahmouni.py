@@ -5,8 +5,6 @@ has its number. Layers and initial values are those of the authors' code (CGvsPh
 green channel of 100 px patches, we give it the colour of the whole crop.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -5,8 +5,6 @@ Fridrich and Kodovsky's rich-model idea (TIFS 2012), cut down to one residual, a
 a high-pass filter leaves of the grey image.
 """
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A plain Xception: ImageNet weights, one network for every quality that it is shown."""
 
-from __future__ import annotations
-
 from acfd.baselines.classifier import ClassifierSystem
 from acfd.method.backbone import head_and_tail, imagenet_weights
 from acfd.method.model import Branch, OneBranch

@@ -9,8 +9,6 @@ convolutions, stands for HRNet, whose ImageNet weights cannot be had without a m
 compared on the net's own grid, a quarter of the crop's side, not on the crop's pixels.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

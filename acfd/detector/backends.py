@@ -1,7 +1,5 @@
 """What runs the network: OpenVINO or PyTorch, the same function of the same crops."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Exit codes, as grep and diff have them: 0 every file was judged and none is call
 least one is; 2 at least one could not be judged, or nothing could be started (this goes before 1).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

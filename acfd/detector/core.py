@@ -1,7 +1,5 @@
 """The detector that a user points at a file: from a path to a verdict with all that it rests on."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Iterable, Iterator

@@ -5,8 +5,6 @@ a face crop in, log-odds of forged and the attention map out. model.json holds w
 around it (how a face is cut, the calibration) and what a reader should know (the model card).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The faces of a clip: found, followed from frame to frame, and cut as in training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count

@@ -4,8 +4,6 @@ Unlike in `acfd.media.video`, which leaves damaged videos of a data set out, a f
 as it goes, frames are chosen by time (phones film at a variable rate), pixels made square.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """What `acfd detect` says of one file, as typed records; their JSON is the documented format."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator

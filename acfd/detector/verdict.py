@@ -1,8 +1,6 @@
 """From log-odds of frames to a probability, its interval and a verdict that claims no more; from
 judged faces to the report of a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

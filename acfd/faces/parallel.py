@@ -5,8 +5,6 @@ no more memory than a short one. A process that dies (killed, out of memory) tak
 what it was at is given to another one.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -3,8 +3,6 @@
 Pictures are PNG, so that nothing is compressed with loss again. The same rows give the same bytes.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable, Mapping

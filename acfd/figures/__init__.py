@@ -1,8 +1,6 @@
 """What more than one notebook plots. Functions take tables and arrays, load nothing, and return a
 matplotlib Figure; `save` writes it so that the same figure always gives the same bytes."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The network of a run and its losses as a drawing; lengths are inches."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -1,8 +1,6 @@
 """The figures of the attention notebook: maps beside masks, and where features lie. As
 acfd.figures, whose style they have: tables and arrays in, a closed Figure out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib
@@ -10,17 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acfd.figures import (
-    FORGED,
-    HEAT,
-    MASKED,
-    QUIET,
-    REAL,
-    bare,
-    legend_below,
-    panels,
-    subplots,
-)
+from acfd.figures import FORGED, HEAT, MASKED, QUIET, REAL, bare, legend_below, panels, subplots
 from acfd.figures.plots import real_and_forged
 
 

@@ -1,8 +1,6 @@
 """Look around in stored attention maps: a widget to choose a run, a video, a frame and a
 compression, for JupyterLab. Nothing is trained or run: maps are stored, so it answers at once."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import ipywidgets as widgets

@@ -1,7 +1,5 @@
 """Plots of tables, of learning curves and of scores that more than one notebook shows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import cycle
 

@@ -2,8 +2,6 @@
 to compression and to a manipulation that it never saw. As acfd.figures, whose style they have.
 """
 
-from __future__ import annotations
-
 from itertools import cycle
 
 import numpy as np

@@ -1,8 +1,6 @@
 """What videos and pairs of faces look like: the figures of notebooks 1 and 2. As acfd.figures, but
 frames are read from the videos."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

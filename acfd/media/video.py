@@ -3,8 +3,6 @@
 The study's parallelism is over videos, so a decoder of its own threads would only get in the way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass

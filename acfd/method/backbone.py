@@ -4,8 +4,6 @@ The layers are those of timm's `legacy_xception`. Its weights are the ones that 
 in Keras (ImageNet top-1 79.0 %, 299 px, inputs in [-1, 1], MIT), whichever source they come from.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import io

@@ -10,8 +10,6 @@ Shapes: B pairs; logits B x 2; V B x 728 x s x s; attention maps M and masks B x
 [0, 1] with 1 = forged; pooled features C B x 2048; labels B, integer, 0 = real and 1 = forged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

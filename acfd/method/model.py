@@ -1,7 +1,5 @@
 """The networks: a branch (an Xception, with or without attention), two of them, the critic."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,8 +1,6 @@
 """A system taken apart for a reader: its parts with the shapes of what they put out, and every term
 of its loss on one batch. Nothing here is part of training."""
 
-from __future__ import annotations
-
 from math import nan
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ The paper's is two_branch.py, those it is compared with are in acfd/baselines/; 
 every name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """The paper's system: two branches, an order critic, and the four losses of Eq. 1."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -5,8 +5,6 @@ A curve begins at the untouched frame and goes on through the levels in their or
 its area is the trapezoidal one, divided by its width, so it is in units of the measure itself.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """What features of paired test faces say: have the two qualities of a face come together?"""
 
-from __future__ import annotations
-
 import pandas as pd
 
 

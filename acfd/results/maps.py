@@ -1,7 +1,5 @@
 """Attention maps of stored test faces: what both branches made of a frame, and how well it fits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

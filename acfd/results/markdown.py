@@ -1,7 +1,5 @@
 """Tables as Markdown: what the notebooks, the report and the README show."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import pandas as pd

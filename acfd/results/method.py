@@ -2,8 +2,6 @@
 (acfd.method.two_branch), reduced to lines and to sentences. From results/<preset>/steps alone.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -7,8 +7,6 @@ resamples are one matrix product. `weights` below is R x U: how often each of U 
 each of R resamples, where resample 0 is the sample itself (see `resample`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,8 +1,6 @@
 """Every table of a preset as Markdown, and the pages that carry them between markers, which
 `acfd readme` writes."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What each figure of the notebooks shows: a sentence made of the same tables, with intervals."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pandas as pd

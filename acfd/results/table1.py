@@ -1,8 +1,6 @@
 """Table 1 from score files alone: every system on every manipulation, what compression costs it,
 and what it costs not to have seen a manipulation."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Table 2 from score files alone: what each loss adds; and how its runs were trained."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from acfd.params import Params

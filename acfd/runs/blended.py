@@ -7,8 +7,6 @@ one picture by compression. A real picture goes the same way, so that nothing bu
 two histories within one picture tells the classes apart.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -4,8 +4,6 @@ torchrun, SLURM's srun or Fabric itself (compute.devices) starts them; docs/scal
 lines. Each takes its share of every batch; process 0 alone writes files.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from itertools import chain, zip_longest

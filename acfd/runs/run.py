@@ -1,7 +1,5 @@
 """Runs: one training run of the study as a folder, made from params and faces, and read again."""
 
-from __future__ import annotations
-
 import json
 import platform
 import shutil

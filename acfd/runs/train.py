@@ -1,7 +1,5 @@
 """Training: `fit` trains any system, and knows none by name."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Features of paired test faces, stored, so that no figure needs a model."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import torch

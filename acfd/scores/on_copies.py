@@ -1,7 +1,5 @@
 """What a run says of every degraded copy."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores: what one trained run says of every face of the chosen splits, at both qualities."""
 
-from __future__ import annotations
-
 import json
 import time
 

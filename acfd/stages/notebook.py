@@ -1,7 +1,5 @@
 """Notebooks as stages, run with papermill; and how they lie in git, without outputs."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

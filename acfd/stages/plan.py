@@ -4,8 +4,6 @@ Rough on purpose. A step of training is timed here, and of videos that are not g
 extraction of three; the rest goes by constants.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import time

@@ -3,8 +3,6 @@
 Whatever the set, extraction asks it for `clips`, `video_path`, `mask_path` and `recipe`.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

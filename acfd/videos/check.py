@@ -4,8 +4,6 @@ Every file is looked at: that it is there, that it is whole, and what its header
 it takes about as long as the extraction, so a sample of the clips is decoded, or all if asked for.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass

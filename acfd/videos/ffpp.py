@@ -12,8 +12,6 @@ Facts about the official data set are from its repository (ondyari/FaceForensics
 from the options of its faceforensics_download_v4.py.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

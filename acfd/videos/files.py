@@ -4,8 +4,6 @@ Such a set looks to the extraction as a FaceForensics++ tree does. A quality tha
 files is compressed from the stored ones (`recipe`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

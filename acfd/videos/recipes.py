@@ -6,8 +6,6 @@ of the code behind them, and of files that are not generated their sizes and con
 machine has made stays up to date on another.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

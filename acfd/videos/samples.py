@@ -1,7 +1,5 @@
 """A few clips to look at, of a data set in the tree of FaceForensics++."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
