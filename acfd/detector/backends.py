@@ -17,11 +17,8 @@ class Backend:
 
     def __call__(self, crops: np.ndarray, batch: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Log-odds of forged (N) and attention maps (N x s x s in [0, 1], or None for a network
-        without them) of N >= 1 crops (N x S x S x 3 RGB uint8), `batch` at a time.
-
-        The last batch is filled up with its last crop: a score does not depend on how many others
-        came with it.
-        """
+        without them) of N >= 1 crops (N x S x S x 3 RGB uint8), `batch` at a time; the last one is
+        filled up: a score does not depend on how many others came with it."""
         n = len(crops)
         crops = np.concatenate([crops, np.repeat(crops[-1:], -n % batch, axis=0)])
         batches = (self.run(crops[i : i + batch]) for i in range(0, n, batch))

@@ -2,10 +2,9 @@
 
 A network's log-odds are divided by one number, the temperature, fitted on the validation split by
 maximum likelihood (Guo et al., "On calibration of modern neural networks", ICML 2017): one for
-single frames, one for the mean over a video, whose errors do not cancel as those of independent
-frames would. Both compressions count alike, and so do real and forged: a probability is one at even
-odds before the video was seen. A temperature that does not help on people that it was not fitted on
-is left out: the probability is the network's own, and is called uncalibrated.
+single frames, one for the mean over a video. Both compressions count alike, and so do real and
+forged: a probability is one at even odds before the video was seen. A temperature that does not
+help on people that it was not fitted on is left out, and the probability is called uncalibrated.
 """
 
 from __future__ import annotations
@@ -68,11 +67,9 @@ def of_run(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any] 
 
 
 def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
-    """Temperatures, what they are worth, and the ranges that they hold for.
-
-    Raises metrics.MetricError if the validation split lacks real or forged videos, DeployError if
-    the scores are not those of the run that is there.
-    """
+    """Temperatures, what they are worth, and the ranges that they hold for. Raises MetricError if
+    the validation split lacks real or forged videos, DeployError if the scores are not those of the
+    run that is there."""
     path, folder = paths.scores(row, seed), paths.run(row, seed)
     scores, key = pd.read_parquet(path), _key(folder)
     if (scored := scores.attrs.get("key", "no key")) != key:
@@ -106,10 +103,8 @@ def temperatures(frames: pd.DataFrame) -> dict[str, Any]:
 
 
 def samples(scores: pd.DataFrame) -> pd.DataFrame:
-    """label, logit, weight, unit and clip of every row of a score file.
-
-    Weights add up to 1, half of it real; a unit is a pair of people, as in `metrics`.
-    """
+    """label, logit, weight (in all 1, half of it real), unit (a pair of people, as in `metrics`)
+    and clip of every row of a score file."""
     label = scores["label"].to_numpy(int)
     if not 0 < label.sum() < len(label):
         raise metrics.MetricError(
@@ -136,11 +131,8 @@ def _weights(label) -> np.ndarray:
 
 def fit(of: pd.DataFrame) -> dict[str, Any]:
     """The temperature with its 95 % interval from resampled identities, and what it changes on
-    people that it was not fitted on.
-
-    It helps if the log loss there is lower by more than the standard error of that over people;
-    else `calibrated` is false, and the temperature 1.
-    """
+    people that it was not fitted on: it helps if the log loss there is lower by more than the
+    standard error of that over people; else `calibrated` is false, and the temperature 1."""
     label, odds, weight, unit = (of[c].to_numpy() for c in ("label", "logit", "weight", "unit"))
     units, others = int(unit.max()) + 1, odds / held_out(of)
     before, after = losses(label, odds), losses(label, others)
@@ -222,11 +214,8 @@ def on_test(frames: pd.DataFrame, temperature: float) -> dict[str, float]:
 
 def ranges(params: Params, paths: Paths) -> dict[str, list[float]]:
     """[least, most] of what can be measured on an input, over training and validation videos.
-
-    crop_pixels (side of the square that is cut, in pixels of the video) and detail (see `faces`)
-    leave 1 % out at either end. bits_per_pixel is of the H.264 streams of both compressions, if the
-    videos are still there and no compression was made in extraction, of which no stream is left.
-    """
+    crop_pixels (side of the square that is cut) and detail (see `faces`) leave 1 % out at either
+    end. bits_per_pixel is of the stored H.264 streams, if these are still there."""
     table = PairTable(paths.faces)
     rows = np.flatnonzero(table.index["split"].isin(["train", "val"]))
     pairs = [table.read(int(i)) for i in _spread(rows, _CROPS)]

@@ -1,8 +1,6 @@
-"""`acfd detect`: the command, its files and its exit codes.
-
-Exit codes, as grep and diff have them: 0 every file was judged and none is called forged; 1 at
-least one is; 2 at least one could not be judged, or nothing could be started (this goes before 1).
-"""
+"""`acfd detect`: the command, its files and its exit codes. As grep and diff have them: 0 every
+file was judged and none is called forged; 1 at least one is; 2 at least one could not be judged, or
+nothing could be started (this goes before 1)."""
 
 import argparse
 import json

@@ -76,10 +76,8 @@ class Detection:
 
 
 class Detector:
-    """Judges images and videos with one trained run of the study.
-
-    Detector() takes the run and the settings of the section `detect` in params.yaml, or those
-    given; Detector(model=folder) takes what `acfd export` wrote, and needs no params.yaml.
+    """Judges images and videos with one trained run of the study: that of the section `detect` in
+    params.yaml, or what `acfd export` wrote (model=folder), which needs no params.yaml.
 
         found = Detector(frames=16)("clip.mp4")
         found.report.verdict, found.report.probability, found.report.interval

@@ -38,10 +38,8 @@ _CROP = (
 
 
 def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
-    """model.json of a run: where it comes from, its input and output, calibration, card.
-
-    Raises DeployError if there is no such run.
-    """
+    """model.json of a run: where it comes from, its input and output, calibration, card. Raises
+    DeployError if there is no such run."""
     from acfd.detector import calibrate
 
     folder = paths.run(row, seed)
@@ -81,10 +79,8 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
 
 
 def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, Any]:
-    """The model card: what a run was trained on, how well it does, what it is not for.
-
-    said: a run's run.json; calibration: from `calibrate.of_run`, or None.
-    """
+    """The model card: what a run (its run.json) was trained on, how well it does, what it is not
+    for. calibration: from `calibrate.of_run`, or None."""
     p = said["params"]
     data, forgeries, qualities = p["data"], p["train"]["methods"], p["train"]["qualities"]
     if p["rows"][said["row"]]["system"] == "two_branch":
@@ -128,13 +124,12 @@ def export(
     params: Params, paths: Paths, row: str, seed: int, folder: Path, said: dict | None = None
 ) -> dict[str, Any]:
     """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
-
     said: what `about` says of the run, if known.
 
     The model.json of an older export there goes first, the new one is written last: where one is,
-    it is that of the files beside it. The OpenVINO files, which are made of the ONNX one, are tried
-    on a few crops and must give PyTorch's scores within TOLERANCE. Raises DeployError if they do
-    not, or if a part of the network has no counterpart in ONNX.
+    it is that of the files beside it. The OpenVINO files are tried on a few crops and must give
+    PyTorch's scores within TOLERANCE. Raises DeployError if they do not, or if a part of the
+    network has no counterpart in ONNX.
     """
     import openvino
     import torch
@@ -184,9 +179,7 @@ def export(
 
 def cached(params: Params, paths: Paths, said: dict[str, Any]) -> Path:
     """A folder as `export` writes it, made once for each state of a run, in the scratch folder.
-
-    said: what `about` says of the run.
-    """
+    said: what `about` says of the run."""
     of = said["run"]
     name = f"{of['row']}-s{of['seed']}"
     key = digest([_RECIPE, of["weights_sha256"], of["key"], said["input"]])
@@ -200,10 +193,8 @@ def cached(params: Params, paths: Paths, said: dict[str, Any]) -> Path:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """model.json of an exported folder.
-
-    Raises DeployError if there is none, or if a file is not the one that it was written with.
-    """
+    """model.json of an exported folder. Raises DeployError if there is none, or if a file is not
+    the one that it was written with."""
     path, otherwise = folder / ABOUT, "give a folder that `acfd export` wrote"
     said = read_json(path, otherwise, *_PARTS)
     if said["format"] != FORMAT:
@@ -226,12 +217,9 @@ def judge_of(params: Params, folder: Path):
 
 
 def as_judge(branch):
-    """A branch as an `nn.Module`: N x S x S x 3 RGB uint8 -> (log-odds of forged N, attention
-    N x 1 x s x s, if any).
-
-    The log-odds are the difference of the two logits, so their logistic function is `Output.score`.
-    Images are scaled as `pairs.prepare` scales them.
-    """
+    """A branch as an `nn.Module`: N x S x S x 3 RGB uint8, scaled as `pairs.prepare` does -> (the
+    difference of the two logits, which is the log-odds of forged, N; attention N x 1 x s x s, if
+    any)."""
     from torch import nn
 
     class Judge(nn.Module):

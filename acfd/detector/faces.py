@@ -44,10 +44,8 @@ class Seen:
 
 
 class Tracker:
-    """Tells the faces of a clip apart by where they are, as `track.follow` does for one of them.
-
-    People are not recognised: whoever takes another's place at a cut goes on under their number.
-    """
+    """Tells the faces of a clip apart by where they are, as `track.follow` does for one of them;
+    whoever takes another's place at a cut goes on under their number."""
 
     def __init__(self):
         self._known: dict[int, tuple[np.ndarray, float, int]] = {}  # last box, time and search
@@ -81,11 +79,9 @@ class Tracker:
 
 @dataclass
 class Finder:
-    """Cuts the faces out of frames that come in order of time.
-
-    Searching for faces costs more than judging them, and heads move little within a few frames:
-    the detector runs at most every `every` seconds, and the boxes in between are interpolated.
-    """
+    """Cuts the faces out of frames that come in order of time. Searching costs more than judging,
+    and heads move little within a few frames: the detector runs at most every `every` seconds, and
+    the boxes in between are interpolated."""
 
     margin: float
     size: int

@@ -41,11 +41,8 @@ class Media(MediaReport):
 
 
 def find(path: Path) -> list[Path]:
-    """The file, or of a folder every image and video, to its depth and in order of name.
-
-    Hidden files and overlays that were written before are passed over. Raises MediaError for a
-    folder that holds none.
-    """
+    """The file, or of a folder every image and video, to its depth and in order of name, without
+    hidden files and overlays that were written before. Raises MediaError if it holds none."""
     if not path.is_dir():
         return [path]
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES | VIDEOS)
@@ -57,11 +54,9 @@ def find(path: Path) -> list[Path]:
 
 
 def look(path: Path | str) -> Media:
-    """What a file is, from its packets and its first frame.
-
-    Raises MediaError if it is missing, empty, unreadable, without pictures or without one whole
-    frame. A file that is damaged farther on is no error: `damage` says so.
-    """
+    """What a file is, from its packets and its first frame. Raises MediaError if it is missing,
+    empty, unreadable, without pictures or without one whole frame. A file that is damaged farther
+    on is no error: `damage` says so."""
     path = Path(path)
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
@@ -156,10 +151,8 @@ def _look_video(path: Path) -> Media:
 
 
 def upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
-    """H x W x 3 RGB uint8 as a player shows it: pixels made square, turned as the file says.
-
-    Raises MediaError for more than 2**27 pixels.
-    """
+    """H x W x 3 RGB uint8 as a player shows it: pixels made square, turned as the file says. Raises
+    MediaError for more than 2**27 pixels."""
     wide = float(stream.sample_aspect_ratio or 1)
     size = (max(1, round(frame.width * wide)), frame.height)
     if size[0] * size[1] > _PIXELS:
@@ -199,11 +192,9 @@ def picture_of(path: Path) -> np.ndarray:
 
 
 class Frames:
-    """Chosen frames of a file, read once: (index, H x W x 3 RGB uint8) in order of time.
-
-    By seeking where that saves decoding, past what is damaged. `lost` counts chosen frames that
-    could not be had so far, `why` says what was wrong with one.
-    """
+    """Chosen frames of a file, read once: (index, H x W x 3 RGB uint8) in order of time; by seeking
+    where that saves decoding, past what is damaged. `lost` counts chosen frames that could not be
+    had so far, `why` says what was wrong with one."""
 
     def __init__(self, media: Media, chosen: Sequence[int]):
         """chosen: at least one, in order, each once."""

@@ -1,9 +1,6 @@
 """A detection as a picture or a video: the frame with its boxes, what the network saw of the most
-suspicious face and where it looked, and the probability over time.
-
-Only frames that were judged are shown, each until the next, so that nothing on the screen is made
-up between them; `frames: 0` judges, and shows, every one.
-"""
+suspicious face and where it looked, and the probability over time. Only frames that were judged are
+shown, each until the next, so that nothing on the screen is made up between them."""
 
 from __future__ import annotations
 

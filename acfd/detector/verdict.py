@@ -33,9 +33,9 @@ def judge(logits: np.ndarray, known: dict[str, Any], p: Detect) -> dict[str, Any
 
     The interval covers what a mean over these frames leaves open, and what the choice of validation
     people leaves open of the temperature. Frames of one face are alike: their number is reduced by
-    their correlation from one to the next (first-order model). Few frames show too little of how
-    far they scatter, so the scatter of validation videos goes in as `_PRIOR` more of them; for a
-    single frame it is all there is. Fewer than p.min_frames have the temperature of single frames.
+    their correlation from one to the next (first-order model). The scatter of validation videos
+    goes in as `_PRIOR` more frames; for a single frame it is all there is. Fewer than p.min_frames
+    have the temperature of single frames.
     """
     logits = np.asarray(logits, np.float64)
     n, mean, fit = len(logits), float(logits.mean()), _fit(known, len(logits), p)
@@ -136,11 +136,9 @@ def of_file(
     frames: Frames, seen: list[Seen], odds: np.ndarray, known: dict, p: Detect, judge: ModelReport
 ) -> Report:
     """The report; seen: every face of every frame; odds: log-odds of those of p.min_face and more;
-    known: the run's calibration, or UNKNOWN.
-
-    Of the faces that were seen for long enough, one decides: a forged one before one of which
-    nothing is certain, and that before one without a finding; then the higher probability.
-    """
+    known: the run's calibration, or UNKNOWN. Of the faces that were seen for long enough, a forged
+    one decides before one of which nothing is certain, that before one without a finding; then the
+    higher probability."""
     media = frames.media
     flags = media_flags(frames, known["ranges"])
     judged = np.array([s.face for s in seen if s.side >= p.min_face])

@@ -35,12 +35,9 @@ class ClipResult:
 
 
 def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[dict]:
-    """The rows of one clip, as `shards.write_shard` takes them.
-
-    paths: of the high quality, the low one and perhaps the mask, in this order. What is left out,
-    and the seconds, go to `result`. Raises VideoError, ClipError, av.FFmpegError or cv2.error for
-    a clip that cannot be used.
-    """
+    """The rows of one clip, as `shards.write_shard` takes them. paths: of the high quality, the low
+    one and perhaps the mask, in this order. What is left out, and the seconds, go to `result`.
+    Raises VideoError, ClipError, av.FFmpegError or cv2.error for a clip that cannot be used."""
     chosen = _choose(paths, faces, result)
     names = list(paths)
     masked = len(names) > 2
@@ -97,10 +94,8 @@ def rows(paths: dict[str, Path], faces: Faces, result: ClipResult) -> Iterator[d
 
 
 def choose_frames(count: int, wanted: int, choice: str) -> list[int]:
-    """Which of `count` frames to take: the first `wanted`, or evenly spaced ones.
-
-    Evenly spaced means the middle of each of `wanted` equal parts. All if there are fewer.
-    """
+    """Which of `count` frames to take: the first `wanted`, or the middle of each of `wanted` equal
+    parts. All if there are fewer."""
     if wanted >= count:
         return list(range(count))
     if choice == "first":

@@ -1,8 +1,7 @@
 """One function over many items: on this machine by joblib, on one or many by Dask.
 
-Items are handed out as they are needed, two ahead for each process, so a list of any length costs
-no more memory than a short one. A process that dies (killed, out of memory) takes no item with it:
-what it was at is given to another one.
+Items are handed out as they are needed, two ahead for each process. A process that dies (killed,
+out of memory) takes no item with it: what it was at is given to another one.
 """
 
 import os
@@ -27,12 +26,10 @@ class SpreadError(RuntimeError):
 
 
 def spread(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator[Any]:
-    """Yield task(item) of every item once, whichever is done first.
-
-    An item may be tried again after a process died, so `task` must bear to be repeated. What it
-    raises is raised here. Raises SpreadError if no scheduler or worker is there within a minute,
-    and if an item (Dask) or the whole (joblib) kills process after process.
-    """
+    """Yield task(item) of every item once, whichever is done first. It may be tried again after a
+    process died, so `task` must bear to be repeated. What it raises is raised here. Raises
+    SpreadError if no scheduler or worker is there within a minute, and if an item (Dask) or the
+    whole (joblib) kills process after process."""
     if compute.backend == "dask":
         return _by_dask(task, items, compute)
     return _by_joblib(task, items, compute.jobs)

@@ -84,11 +84,8 @@ def write(
     key: str,
     said: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a shard, whole or not at all.
-
-    key (what it was made of) and said (JSON-like: the params, what was left out) go to the metadata
-    of the schema. Raises OSError with the free space in the message if the disk is full.
-    """
+    """Write a shard, whole or not at all. key (what it was made of) and said (JSON-like: the
+    params, what was left out) go to the metadata of the schema."""
     texts = {k: json.dumps(v, sort_keys=True) for k, v in (said or {}).items()}
     batch = pa.RecordBatch.from_pylist(rows, schema.with_metadata({"key": key} | texts))
     sink = pa.BufferOutputStream()
@@ -128,10 +125,8 @@ def write_index(folder: Path, index: pd.DataFrame) -> None:
 
 
 def remove_stale(folder: Path, clips: Iterable[Clip]) -> None:
-    """Remove shards of other clips than these, and half-written files of a run that was killed.
-
-    A young half-written file may be one of another process that is at work.
-    """
+    """Remove shards of other clips than these, and half-written files of a run that was killed; a
+    young one may be of another process that is at work."""
     wanted = {folder / shard_name(clip) for clip in clips}
     for path in set(folder.glob(f"*/*{SUFFIX}")) - wanted:
         if not path.name.startswith("."):
@@ -144,11 +139,8 @@ def remove_stale(folder: Path, clips: Iterable[Clip]) -> None:
 
 
 class Shards:
-    """Random access to the rows of a folder of shards.
-
-    Shards are memory-mapped when first read, and only the folder's name is pickled, so loader
-    workers may be spawned or forked.
-    """
+    """Random access to the rows of a folder of shards, which are memory-mapped when first read.
+    Only the folder's name is pickled, so loader workers may be spawned or forked."""
 
     command: ClassVar[str]  # that makes the folder
 
@@ -247,10 +239,8 @@ class PairTable(Shards):
 
     def read(self, i: int) -> dict[str, Any]:
         """Pair i: high, low (H x W x 3 uint8 RGB), mask (H x W uint8, 0 or 1), box, landmarks,
-        index fields.
-
-        Raises ShardError if the shard is missing, damaged or not the one that was indexed.
-        """
+        index fields. Raises ShardError if the shard is missing, damaged or not the one that was
+        indexed."""
         pictures = {name: self._picture(i, name) for name in ("high", "low")}
         pictures["mask"] = (self._picture(i, "mask", grey=True) > 127).astype(np.uint8)
         said = {name: self._columns[name][i] for name in INDEX_COLUMNS}

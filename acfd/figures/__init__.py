@@ -51,9 +51,7 @@ def use_style() -> None:
 
 def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True) -> list[Path]:
     """Write <figures>/<name>.png (150 dots an inch) and .svg, without dates; returns the paths.
-
-    vector: False for photographs, of which an SVG is only a larger PNG.
-    """
+    vector: False for photographs, of which an SVG is only a larger PNG."""
     written = []
     fig.draw_without_rendering()
     fig.set_layout_engine("none")  # each drawing would move the axes by another hair's breadth
@@ -94,10 +92,8 @@ def panels(
     n: int, columns: int, size: tuple[float, float], more: tuple[float, float] = (0, 0), **shared
 ) -> tuple[Figure, np.ndarray]:
     """A figure of n panels, `columns` beside each other at most, and its rows x columns axes, of
-    which those after the n-th are hidden.
-
-    size: width and height of a panel, more: of what stands around them; inches.
-    """
+    which those after the n-th are hidden. size: width and height of a panel, more: of what stands
+    around them; inches."""
     columns = min(columns, n)
     rows = -(-n // columns)
     whole = (size[0] * columns + more[0], size[1] * rows + more[1])

@@ -11,10 +11,11 @@ from acfd.method.system import System
 
 BOX, LOSS = ("#e3eef8", REAL), ("#fdeadb", FORGED)  # face, edge
 CRITIC = "critic D: which order,\n$[V_H, V_L]$ or $[V_L, V_H]$?\n"
-# model.attention_form: what goes on to the tail
-GATES = {"product": "V' = V · M\n(Eq. 3, 4)", "residual": "V' = V · (1 + M)"}
-GATES |= {"normalised": "V' = V · M / mean(M)\n(Eq. 3, 4, normalised)"}
-GATES |= {"auxiliary": "V' = V\n(M gates nothing)"}
+GATES = {  # model.attention_form: what goes on to the tail
+    "product": "V' = V · M\n(Eq. 3, 4)",
+    "normalised": "V' = V · M / mean(M)\n(Eq. 3, 4, normalised)",
+    "auxiliary": "V' = V\n(M gates nothing)",
+}
 SHARED = {"separate": "used alone at test time", "shared": "the same network as $E_H$"}
 SHARED |= {"shared_tail": "tail and classifier are those of $E_H$; used alone at test time"}
 # Box -> its middle and its width
@@ -26,10 +27,8 @@ COMPARED = {"gan": "head", "at": "attention", "dis": "feature", "fd": "feature"}
 
 
 def architecture(system: System, seen: Look, pair: dict[str, np.ndarray]) -> Figure:
-    """Boxes of the network, their output shapes, and the losses with equation and weight.
-
-    seen: from method.parts.look; pair: high and low, H x W x 3 uint8, and mask, H x W.
-    """
+    """Boxes of the network, their output shapes, and the losses with equation and weight. seen:
+    from method.parts.look; pair: high and low, H x W x 3 uint8, and mask, H x W."""
     draw, height = (_two_branches, 5.6) if hasattr(system.net, "high") else (_one_branch, 2.5)
     fig, axes = subplots(1, 1, (9.9, height), layout="none")
     draw(axes[0, 0], system, seen, pair)

@@ -52,10 +52,8 @@ def averages(maps: dict[str, dict[str, np.ndarray]], labels: dict[str, str]) -> 
 
 def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -> Figure:
     """M on forged regions, elsewhere and on real faces, a panel a (compression, branch); beside
-    them how many times as high it is on forged regions as on real faces, with intervals.
-
-    table: lines of attention.real_beside_forged with title; names: (compression, branch) -> words.
-    """
+    them how many times as high it is on forged regions as on real faces, with intervals. table: of
+    maps.real_beside_forged, with title; names: (compression, branch) -> words."""
     titles = list(dict.fromkeys(table["title"]))
     size = (2.6 * (len(names) + 1) + 2.2, 1.6 + 0.42 * len(titles))
     fig, axes = subplots(1, len(names) + 1, size, sharey=True)
@@ -85,11 +83,8 @@ def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -
 
 
 def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str]) -> Figure:
-    """|C| of real and forged faces, a row a branch, a column a state, with r- and r+.
-
-    stored: one run's lines of scores.features.store. names: "high", "low" -> words. The axis
-    reaches radii that lie far from the norms.
-    """
+    """|C| of real and forged faces, a row a branch, a column a state, with r- and r+. stored: one
+    run's lines of scores.features.store; names: "high", "low" -> words."""
     states = stored["state"].unique()
     fig, axes = subplots(len(names), len(states), (9.5, 4.9), sharex=True)
     top = max(stored["norm"].max(), *radii) * 1.05
@@ -108,11 +103,9 @@ def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str
 
 
 def embedding(parts: dict[str, pd.DataFrame], names: dict[str, str], most: int = 60) -> Figure:
-    """Paired features in their plane: a line joins the two qualities of one face.
-
-    parts: title -> one run's lines of scores.features.store in one state. names: "high", "low" ->
-    words. most: faces drawn a panel, evenly chosen, half of them real.
-    """
+    """Paired features in their plane: a line joins the two qualities of one face. parts: title ->
+    one run's lines of scores.features.store in one state; names: "high", "low" -> words; most:
+    faces drawn a panel, evenly chosen, half of them real."""
     fig, axes = panels(len(parts), 2, (4.9, 4.2), (0, 0.5))
     for ax, (title, part) in zip(axes.flat, parts.items()):
         high, low = (part[part["quality"] == q].reset_index(drop=True) for q in names)
@@ -141,11 +134,8 @@ def _some(labels: np.ndarray, most: int) -> np.ndarray:
 def attention_maps(
     faces: np.ndarray, masks: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str]
 ) -> Figure:
-    """A column a face: the face with its mask's outline, then one row of attention a branch.
-
-    faces: N x H x W x 3 uint8 (low quality); masks: N x H x W of 0 and 1; maps: row label ->
-    N x h x w in 0 ... 1, drawn over the face; titles: N, above the columns.
-    """
+    """A column a face: the face (N x H x W x 3 uint8, low quality) with its mask's outline (N x H x
+    W of 0 and 1), then one row of attention a branch: row label -> N x h x w in 0 ... 1."""
     n = len(faces)
     size = (1.7 * n + 0.9, 1.7 * (1 + len(maps)) + 0.35)
     fig, axes = subplots(1 + len(maps), n, size, layout="compressed")
@@ -153,16 +143,13 @@ def attention_maps(
         on_face(axes[:, i], faces[i], masks[i], [values[i] for values in maps.values()])
         axes[0, i].set_title(titles[i], fontsize=9)
     bare(axes, ["face, mask", *maps])
-    if maps:
-        attention_scale(fig, axes)
+    attention_scale(fig, axes)
     return fig
 
 
 def on_face(axes: Sequence, face: np.ndarray, mask: np.ndarray, maps: Sequence[np.ndarray]) -> None:
-    """A face on the first axes, each map over the grey face on the next; the mask's outline on all.
-
-    face: H x W x 3 uint8; mask: H x W of 0 and 1; maps: h x w in 0 ... 1 each.
-    """
+    """A face (H x W x 3 uint8) on the first axes, each map (h x w in 0 ... 1) over the grey face on
+    the next; the outline of the mask (H x W of 0 and 1) on all."""
     height, width = mask.shape
     axes[0].imshow(face, interpolation="none")
     for ax, values in zip(axes[1:], maps, strict=True):

@@ -26,10 +26,7 @@ def someone_is_there() -> bool:
 
 
 def view(params: Params, table: PairTable, line: pd.Series) -> Figure:
-    """One face at both qualities, its mask, and what both branches made of it.
-
-    line: one of attention.faces.
-    """
+    """One face at both qualities, its mask, and what both branches made of it (`maps.faces`)."""
     pair = table.read(int(line["face"]))
     high, low, side = params.data.high, params.data.low, int(line["side"])
     maps = {

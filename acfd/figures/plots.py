@@ -66,11 +66,9 @@ def by_compression(ax, table: pd.DataFrame, measure: str) -> None:
 
 
 def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Validation AUC against optimiser steps, a colour a row; a dagger marks what still rises.
-
-    history: from tables.histories; titles: row -> title. The line is the mean over seeds, the band
-    goes from the lowest to the highest. A row that was validated once has no curve.
-    """
+    """Validation AUC against optimiser steps (`table.histories`), a colour a row (titles: row ->
+    title); a dagger marks what still rises. The line is the mean over seeds, the band goes from the
+    lowest to the highest. A row that was validated once has no curve."""
     gained = rising(history)
     names = {row: titles[row] + mark(gained[row]) for row in titles if np.isfinite(gained[row])}
     history = history[history["row"].isin(names)]
@@ -107,10 +105,8 @@ METHOD = [  # column, title, which radius is drawn if any
 
 
 def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
-    """What Eq. 2, 5 and 6 ask for, over the steps: a panel each of METHOD, a colour a row.
-
-    course: from tables.method.smoothed; ends: from tables.method.ends, whose radii are dashed.
-    """
+    """What Eq. 2, 5 and 6 ask for, over the steps: a panel each of METHOD, a colour a row. course,
+    ends: from results.method's `smoothed` and `ends`, whose radii are dashed."""
     hinges = ["hinge_real", "hinge_forged"]
     course = course.assign(**100 * course[hinges])
     titles = course["title"].unique()
@@ -157,10 +153,8 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 
 def collapse(steps: pd.DataFrame) -> Figure:
-    """Mean attention inside and outside the mask by training step, a panel a configuration.
-
-    steps: columns run (the panel's title, such as "Eq. 5 as printed"), step, inside, outside.
-    """
+    """Mean attention inside and outside the mask by training step, a panel a configuration. steps:
+    columns run (the panel's title), step, inside, outside."""
     runs = list(steps.groupby("run", sort=False))
     fig, axes = panels(len(runs), 4, (3.4, 2.6), (0, 0.3), sharey=True)
     for ax, (title, run) in zip(axes.flat, runs):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from acfd.figures import COLOURS, QUIET, dots, legend_below, montage, panels, percent, subplots
 from acfd.media.degrade import FAMILIES, label
 from acfd.results.curves import ALL
+from acfd.results.markdown import title_of
 from acfd.results.table import REAL
 
 if TYPE_CHECKING:
@@ -40,11 +41,8 @@ def copies(store: Copies) -> Figure:
 
 
 def family(curves: pd.DataFrame, name: str) -> Figure:
-    """AUC and balanced accuracy of every system over one family's levels, mild to strong.
-
-    curves: from curves.curves. Bars are intervals; systems stand a little beside each other so that
-    each can be seen.
-    """
+    """AUC and balanced accuracy of every system over one family's levels, mild to strong; bars are
+    intervals. Systems stand a little beside each other so that each can be seen."""
     part = curves[curves["family"] == name]
     fig, axes = subplots(1, len(PANELS), (11, 4.3), sharex=True, sharey=True)
     for ax, (measure, title) in zip(axes[0], PANELS):
@@ -72,14 +70,11 @@ def overview(curves: pd.DataFrame, measure: str = "auc") -> Figure:
 
 
 def areas(table: pd.DataFrame, measure: str = "auc") -> Figure:
-    """The area under each system's curves, and the paired difference to the reference by family of
-    those that have a colour.
-
-    table: from curves.areas.
-    """
+    """The area under each system's curves (`curves.areas`), and the paired difference to the
+    reference by family of those that have a colour."""
     every = table[table["family"] == ALL].reset_index(drop=True)
     reference = every["reference"].iloc[0]
-    title = every.loc[every["row"] == reference, "title"].iloc[0]
+    title = title_of(every, reference)
     names = table["family"].unique()
     looks = dict(zip(every["row"], LOOKS))
     fig, axes = subplots(1, 2, (11.5, max(3.2, 1.6 + 0.42 * len(names))), width_ratios=[1, 1.6])

@@ -32,10 +32,8 @@ PANELS = [
 
 
 def forest(table: pd.DataFrame) -> Figure:
-    """Every row on all manipulations, with the paper's numbers.
-
-    table: from table1.table1, as in the functions below.
-    """
+    """Every row on all manipulations, with the paper's numbers. table: from table1.table1, as in
+    the functions below."""
     return plots.forest(table[table["method"] == ALL], PANELS)
 
 
@@ -56,13 +54,12 @@ def cost(table: pd.DataFrame) -> Figure:
     """AUC at low quality against what a row costs to use and to train, on logarithmic scales."""
     low = table[(table["method"] == ALL) & (table["compression"] == table["compression"].iloc[0])]
     fig, axes = subplots(1, 2, (9.5, 4.6), sharey=True)
-    # what takes less than a second would have no place on the scale
-    panels = [
-        (low["images_per_second"], "faces judged per second"),
-        (low["train_seconds"].clip(lower=1), "seconds of training"),
-    ]
     middle, ends = percent(low, "auc")
-    for ax, (values, label) in zip(axes[0], panels):
+    for ax, values, label in (
+        (axes[0, 0], low["images_per_second"], "faces judged per second"),
+        # what takes less than a second would have no place on the scale
+        (axes[0, 1], low["train_seconds"].clip(lower=1), "seconds of training"),
+    ):
         for i, colour, marker in zip(range(len(low)), cycle(COLOURS), cycle(MARKERS)):
             style = {"color": colour, "fmt": marker, "capsize": 3, "lw": 1.2, "ms": 7}
             title = low["title"].iloc[i]
@@ -78,10 +75,8 @@ def cost(table: pd.DataFrame) -> Figure:
 
 
 def compression(drops: pd.DataFrame) -> Figure:
-    """AUC at high and at low quality, joined, and beside it what is lost between them.
-
-    drops: from table1.compression. Hollow: a quality that the row never saw in training.
-    """
+    """AUC at high and at low quality, joined, and beside it what is lost between them (table1.py).
+    Hollow: a quality that the row never saw in training."""
     rows = np.arange(len(drops))
     fig, axes = subplots(1, 2, (10.5, 1.6 + 0.6 * len(drops)), sharey=True, width_ratios=[3, 2])
     ends, lost = axes[0]
@@ -93,15 +88,8 @@ def compression(drops: pd.DataFrame) -> Figure:
         seen = drops["trained_on"].str.split(" \\+ ").map(lambda of, quality=quality: quality in of)
         style = {"color": colour, "ms": 8, "mew": 1.6}
         for there, face in ((seen, colour), (~seen, "white")):
-            dots(
-                ends,
-                drops,
-                f"auc_{name}",
-                np.where(there, y, np.nan),
-                fmt=marker,
-                mfc=face,
-                **style,
-            )
+            at = np.where(there, y, np.nan)
+            dots(ends, drops, f"auc_{name}", at, fmt=marker, mfc=face, **style)
         ends.plot([], [], marker, label=quality, **style)
     ends.plot([], [], "o", mfc="white", mec="black", ms=8, label="never seen in training")
     dots(lost, drops, "drop_auc", fmt="o", color="black")
@@ -115,10 +103,8 @@ def compression(drops: pd.DataFrame) -> Figure:
 
 
 def left_out(table: pd.DataFrame) -> Figure:
-    """AUC on a manipulation that a row never saw, and that of the row that did; a panel a quality.
-
-    table: from table1.left_out, with at least one line.
-    """
+    """AUC on a manipulation that a row never saw, and that of the row that did (`table1.left_out`,
+    not empty); a panel a quality."""
     groups = list(table.groupby("compression", sort=False))
     size = (2 + 3.6 * len(groups), 1.6 + 0.6 * len(groups[0][1]))
     fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)

@@ -35,12 +35,12 @@ def variety(tree: Tree, clips: Sequence[Clip], compression: str) -> Figure:
     of = {m: [c for c in clips if c.method == m] for m in dict.fromkeys(c.method for c in clips)}
     # every other clip swaps the same two people the other way round
     step = 5 if min(map(len, of.values())) > 10 else 1
-    columns = min(6, *(len(some[::step]) for some in of.values()))
+    some = {m: of[::step] for m, of in of.items()}
+    columns = min(6, *map(len, some.values()))
     grid = [
-        [first_frame(tree.video_path(c, compression)) for c in some[::step][:columns]]
-        for some in of.values()
+        [first_frame(tree.video_path(c, compression)) for c in s[:columns]] for s in some.values()
     ]
-    return montage(grid, list(of), [""] * columns)
+    return montage(grid, list(some), [""] * columns)
 
 
 def sizes(index: pd.DataFrame, high: str, low: str) -> Figure:
@@ -55,10 +55,8 @@ def sizes(index: pd.DataFrame, high: str, low: str) -> Figure:
 
 
 def pairs(shown: Sequence[dict], methods: Sequence[str], high: str, low: str) -> Figure:
-    """Faces at both qualities, their difference, five times amplified around grey, and the mask.
-
-    shown: pairs as PairTable.read has them; methods: of each; high, low: the compressions.
-    """
+    """Faces (as PairTable.read has them; methods: of each) at both qualities, their difference,
+    five times amplified around grey, and the mask. high, low: the compressions."""
     apart = [x["low"].astype(float) - x["high"] for x in shown]
     rows = {
         high: [x["high"] for x in shown],

@@ -87,11 +87,8 @@ def random_mask(
     inward: bool = False,
 ) -> np.ndarray:
     """A soft mask of the given kind (one of KINDS), float32 of `shape`, exactly 0 far outside.
-
-    scale: size against the face's own outline. wobble: how irregular the outline is. softness:
-    width of the edge, in units of half the eye distance; `inward`: the edge lies within the
-    outline instead of across it.
-    """
+    scale: size against the face's own outline; wobble: how irregular it is; softness: width of the
+    edge, in half eye distances; `inward`: the edge lies within the outline, not across it."""
     affine, turn = to_face(landmarks), 2 * turned(landmarks)
     outlines = _outlines(kind, scale, wobble, rng)
     for outline in outlines:  # less is seen of the cheek that a face turns away
@@ -205,12 +202,10 @@ def jitter(rng: np.random.Generator, centre: np.ndarray, amount: float) -> np.nd
 def blended_forgery(
     target: np.ndarray, source: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A forgery and its mask from two aligned faces, everything drawn afresh.
-
-    source: aligned to target, of its shape; it may be the target itself. landmarks: the target's.
-    One of the two is degraded, and half of the time it is the target: then the pixels outside the
-    mask differ from `target` too. Returns uint8 H x W x 3, float32 H x W.
-    """
+    """A forgery and its mask (uint8 H x W x 3, float32 H x W) from two aligned faces, everything
+    drawn afresh. source: aligned to target (whose landmarks are given), of its shape; it may be the
+    target itself. One of the two is degraded, and half of the time it is the target: then the
+    pixels outside the mask differ from `target` too."""
     landmarks = np.asarray(landmarks, float)
     misfit = jitter(rng, landmarks.mean(0), rng.uniform(0, 0.12) * unit(landmarks))
     source = cv2.warpAffine(source, misfit, target.shape[1::-1], borderMode=cv2.BORDER_REFLECT)

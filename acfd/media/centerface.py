@@ -25,11 +25,10 @@ def weights_path() -> Path:
 
 
 class FaceDetector:
-    """Finds faces on one thread; a compiled network is kept for each input shape seen."""
+    """Finds faces on one thread; a compiled network is kept for each input shape seen. detect_size:
+    pixels of the longer side of what the network sees, at most: smaller frames stay as they are."""
 
     def __init__(self, min_score: float, detect_size: int):
-        """min_score: in 0..1; detect_size: pixels of the longer side of what the network sees, at
-        most: smaller frames are searched as they are."""
         self.min_score = min_score
         self.detect_size = detect_size
         self._weights = weights_path()

@@ -8,10 +8,8 @@ from acfd.media.video import REPEATABLE
 
 
 def h264(frames: list[np.ndarray], crfs: tuple[int, ...], pix_fmt: str) -> list[np.ndarray]:
-    """The last of some frames (H x W x 3 uint8 RGB, of one shape) after H.264, once for each CRF.
-
-    Encoded by libx264 in memory. Odd sides, which yuv420p does not have, are padded meanwhile.
-    """
+    """The last of some frames (H x W x 3 uint8 RGB, of one shape) after libx264 in memory, once for
+    each CRF. Odd sides, which yuv420p does not have, are padded meanwhile."""
     height, width = frames[0].shape[:2]
     pad = (0, height % 2, 0, width % 2)
     shown = []

@@ -53,14 +53,9 @@ def degrade(
     fps: float = 25.0,
     seed: int | Sequence[int] = 0,
 ) -> Frames:
-    """The frames `wanted` (positions in `frames`; None: all) of a clip, degraded.
-
-    `scale` and `double` give smaller frames, every other family frames of the same size. The same
-    arguments give the same pixels; `seed` is used by `noise` alone.
-
-    Raises KeyError for an unknown family, ValueError for a codec that this PyAV cannot write
-    (`missing` says so before).
-    """
+    """The frames `wanted` (positions in `frames`; None: all) of a clip, degraded. `scale` and
+    `double` give smaller frames. The same arguments give the same pixels; `seed` is used by `noise`
+    alone. Raises ValueError for a codec that this PyAV cannot write (`missing` says so before)."""
     wanted = range(len(frames)) if wanted is None else wanted
     rng, run = np.random.default_rng(seed), FAMILIES[family].run
     if family in CODECS:

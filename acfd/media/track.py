@@ -36,11 +36,9 @@ def cover(boxes: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray | None, str]:
 
 
 def follow(track: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, str]:
-    """The box out of N x 4 that goes on with `track` (4); else `track` again, and why.
-
-    The rule is the same for real and forged videos: a mask that helped to find a lost face again
-    would give forged videos frames that real ones lose.
-    """
+    """The box out of N x 4 that goes on with `track` (4); else `track` again, and why. The rule is
+    the same for real and forged videos: a mask that helped to find a lost face again would give
+    forged videos frames that real ones lose."""
     overlap = iou(track[None], boxes)[0]
     side = (track[2:] - track[:2]).max()
     others = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)

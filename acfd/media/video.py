@@ -1,7 +1,5 @@
-"""Decode and encode video by PyAV, one thread a call, RGB uint8 in and out.
-
-The study's parallelism is over videos, so a decoder of its own threads would only get in the way.
-"""
+"""Decode and encode video by PyAV, one thread a call (the study's parallelism is over videos), RGB
+uint8 in and out."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,11 +85,8 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Read a file's packets through, without decoding them.
-
-    Raises VideoError if it is missing, empty or no video. Of one that is cut short, `frames` counts
-    what is there.
-    """
+    """Read a file's packets through, without decoding them. Raises VideoError if it is missing,
+    empty or no video. Of one that is cut short, `frames` counts what is there."""
     path = Path(path)
     with _open(path) as (container, stream):
         count = 0
@@ -103,10 +98,8 @@ def probe(path: Path | str) -> VideoInfo:
 
 def header(path: Path) -> VideoInfo:
     """What an MP4 file promises, at the cost of its first bytes: `frames` is what its header says.
-    Any other file is read through.
-
-    Raises VideoError if it is missing, empty, no video, without a frame, or cut short.
-    """
+    Any other file is read through. Raises VideoError if it is missing, empty, no video, without a
+    frame, or cut short."""
     if path.suffix.lower() in _MP4:
         with suppress(av.FFmpegError, OSError, IndexError):  # probe finds the words for it
             _check_whole(path)
@@ -151,9 +144,7 @@ def read_frames(
     path: Path | str, indices: Iterable[int] | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, frame) in order of time; frame: H x W x 3 RGB uint8, turned as the file says.
-
-    indices: the frames wanted, counted from 0, in any order; None: all. The video is decoded once
-    from its start to the last of them.
+    indices: the frames wanted, counted from 0, in any order; None: all.
 
     Raises VideoError, after the frames that could be had, if the video ends or is broken before the
     last frame wanted (with None: before the frame count that its header promises).

@@ -12,16 +12,7 @@ from acfd.media.degrade import NONE
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results.metrics import PIXELS
-from acfd.results.table import (
-    Draws,
-    TableError,
-    correct,
-    histories,
-    mark,
-    read,
-    rising,
-    rounded,
-)
+from acfd.results.table import Draws, TableError, correct, histories, mark, read, rising, rounded
 
 SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is known by
 FACTS = ["target", "source", "split", "label", "made_of"]
@@ -79,11 +70,8 @@ def resampled(params: Params, scores: pd.DataFrame) -> tuple[Draws, Replicates]:
 
 
 def title(params: Params, row: str) -> str:
-    """A row's title, marked with AFRESH if its training degraded pictures by itself.
-
-    Both augment.blend and augment.degrade do: some of the families tested here are then known to
-    it, as acfd.runs.blended compresses, scales and blurs.
-    """
+    """A row's title, marked with AFRESH if augment.blend or augment.degrade degraded pictures in
+    its training: some of the families tested here are then known to it."""
     augment = params.for_row(row).augment
     return params.rows[row].title + (AFRESH if augment.blend or augment.degrade else "")
 
@@ -112,10 +100,9 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
 def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
     """A line a (row, family), and one a row for ALL: the mean over families, each counting alike.
 
-    Columns row, title, family, rising, for each measure m its area m, m_lo, m_hi, and diff_m,
+    Columns row, title, family, rising; m, m_lo, m_hi for the area of each measure m; diff_m,
     diff_m_lo, diff_m_hi, the paired difference to params.robustness.reference (NaN in its own
-    lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; reference, seeds,
-    units, resamples, confidence.
+    lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; and how it was made.
     """
     r = params.robustness
     shapes = families(params, scores)

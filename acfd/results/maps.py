@@ -1,6 +1,7 @@
 """Attention maps of stored test faces: what both branches made of a frame, and how well it fits."""
 
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,9 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
 
     Columns of the score file; face: the row in the PairTable; side: of a map, in cells; mask: the
     share of each cell that is forged; low_branch: M_L of the frame at this compression;
-    high_branch: M_H of the same frame at high quality (these three are bytes, for
-    `unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
-    in any cell); overlap: the same without a threshold, sum of minima over sum of maxima.
+    high_branch: M_H of the same frame at high quality (these three are bytes, for `unpack`); iou:
+    of low_branch and mask, both at 0.5 (NaN where neither reaches it in any cell); overlap: the
+    same without a threshold, sum of minima over sum of maxima.
     """
     scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
     if "map" not in maps or not maps["map_high_branch"].notna().any():
@@ -56,11 +57,9 @@ def unpack(maps: pd.Series, side: int) -> np.ndarray:
 
 
 def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:
-    """A few faces to be shown: forged ones from the surest to the most doubted, then real ones from
-    the best to the worst judged, `each` of either, of different videos.
-
-    found: one compression of `faces`.
-    """
+    """A few faces of one compression of `faces` to be shown: forged ones from the surest to the
+    most doubted, then real ones from the best to the worst judged, `each` of either, of different
+    videos."""
     picked = []
     for label, best_first in ((1, False), (0, True)):
         of = found[found["label"] == label]
@@ -71,11 +70,9 @@ def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:
 
 
 def extremes(found: pd.DataFrame, each: int = 1) -> pd.DataFrame:
-    """The `each` best and the `each` worst forged faces of every method by IoU, of other videos.
-
-    found: one compression of `faces`. Equal IoU (a map has few cells) is ordered by overlap. Faces
-    whose IoU is undefined are not among them. The column `case` is "best" or "worst".
-    """
+    """The `each` best and the `each` worst forged faces of every method by IoU (of equal ones by
+    overlap), of other videos; `case` is "best" or "worst". found: one compression of `faces`; those
+    whose IoU is undefined are left out."""
     forged = found[(found["label"] == 1) & found["iou"].notna()]
     parts = [forged.head(0).assign(case="")]
     for _, of in forged.groupby("method", sort=False):
@@ -110,10 +107,10 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
     """Is the map dark on real faces? A line a (compression, branch), M_H where it saw c23 itself.
 
-    found: from `faces`. Columns: compression, branch ("high" or "low"), forged, elsewhere and real
-    (mean of M over forged regions, over the rest of forged faces, over real faces), ratio (forged
-    by real) and iou (of the low branch's map), these two with intervals over identities, and units.
-    NaN where no face has a mask, or real faces show nothing at all.
+    Columns: compression, branch ("high" or "low"), forged, elsewhere and real (mean of M over
+    forged regions, over the rest of forged faces, over real faces), ratio (forged by real) and iou
+    (of the low branch's map), these two with intervals over identities, and units. NaN where no
+    face has a mask, or real faces show nothing at all. found: from `faces`.
     """
     setting, lines = params.table1, []
     side = int(found["side"].iloc[0])
@@ -180,10 +177,8 @@ def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataF
 
 
 def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np.ndarray]]:
-    """What the deployed branch made of a few forged validation faces after every epoch.
-
-    Returns their N rows in the PairTable, and epoch -> N x s x s in [0, 1].
-    """
+    """What the deployed branch made of a few forged validation faces after every epoch: their N
+    rows in the PairTable, and epoch -> N x s x s in [0, 1]."""
     path = paths.run(row, seed) / "maps.parquet"
     kept = pd.read_parquet(path)
     if kept.empty:
@@ -198,9 +193,8 @@ def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np
 
 def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
     """(row, seed) of every run of the study whose two branches' maps are stored."""
-    runs = [(row, seed) for row in params.trained for seed in params.study.seeds]
     kept = []
-    for row, seed in runs:
+    for row, seed in product(params.trained, params.study.seeds):
         path = paths.maps(row, seed)
         if not path.exists() or "map_high_branch" not in pq.read_schema(path).names:
             continue

@@ -19,7 +19,6 @@ def table2(table: pd.DataFrame) -> str:
     """Table 2 at low quality, in percent, each number with its interval; the PBCA of an empty map
     is behind the slash."""
     low = _low(table)
-    reference = title_of(low, low["reference"].iloc[0])
 
     def pbca(line: pd.Series) -> str:
         empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
@@ -29,7 +28,7 @@ def table2(table: pd.DataFrame) -> str:
         "Paper ACC / AUC": _paper,
         "Balanced ACC": "balanced_acc",
         "AUC": "auc",
-        f"AUC, difference to “{reference}”": gap("diff_auc"),
+        f"AUC, difference to {reference(low)}": gap("diff_auc"),
         "AUC, difference to the row above": gap("diff_above_auc"),
         "PBCA / empty map": pbca,
     }
@@ -39,13 +38,12 @@ def table2(table: pd.DataFrame) -> str:
 def table1(table: pd.DataFrame) -> str:
     """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
     low = _low(table[table["method"] == t1.ALL])
-    reference = title_of(low, low["reference"].iloc[0])
     columns = {
         "Paper ACC / AUC": _paper,
         "ACC": "acc",
         "Balanced ACC": "balanced_acc",
         f"AUC, {low['compression'].iloc[0]}": "auc",
-        f"AUC, difference to “{reference}”": gap("diff_auc"),
+        f"AUC, difference to {reference(low)}": gap("diff_auc"),
         "Training": lambda line: duration(line["train_seconds"]),
         "Parameters": lambda line: _count(line["parameters"]),
     }
@@ -68,8 +66,7 @@ def compression(drops: pd.DataFrame) -> str:
         "Lost": "drop_auc",
     }
     if first["reference"] in set(drops["row"]):
-        reference = title_of(drops, first["reference"])
-        columns[f"Lost, difference to “{reference}”"] = gap("diff_drop_auc")
+        columns[f"Lost, difference to {reference(drops)}"] = gap("diff_drop_auc")
     return by_line(drops, columns)
 
 
@@ -87,11 +84,9 @@ def left_out(table: pd.DataFrame) -> str:
 
 def areas(table: pd.DataFrame) -> str:
     """Area under each system's robustness curves, the mean over all families, in percent."""
-    reference = title_of(table, table["reference"].iloc[0])
     columns = {}
     for m, name in (("auc", "AUC"), ("balanced_acc", "Balanced ACC")):
-        columns[name] = m
-        columns[f"{name}, difference to “{reference}”"] = f"diff_{m}"
+        columns |= {name: m, f"{name}, difference to {reference(table)}": f"diff_{m}"}
     return by_line(table[table["family"] == t1.ALL], columns)
 
 
@@ -104,10 +99,11 @@ def areas_by_family(table: pd.DataFrame) -> str:
 def by_line(table: pd.DataFrame, columns: dict[str, str | Callable[[pd.Series], str]]) -> str:
     """A line a line of the table: its title, then a column each of `columns`: head -> a measure, or
     what a line's cell is."""
-    lines = []
-    for _, line in table.iterrows():
-        cells = [percent(line, c) if isinstance(c, str) else c(line) for c in columns.values()]
-        lines.append([row_title(line), *cells])
+
+    def cells(line: pd.Series) -> list[str]:
+        return [percent(line, c) if isinstance(c, str) else c(line) for c in columns.values()]
+
+    lines = [[row_title(line), *cells(line)] for _, line in table.iterrows()]
     return grid(["Row", *columns], lines) + not_converged(table)
 
 
@@ -128,10 +124,8 @@ def gap(name: str) -> Callable[[pd.Series], str]:
 
 def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
     """Does a plain Xception meet here what it meets in FaceForensics++? A Markdown table of its AUC
-    by quality beside the published one, and a sentence on the order of the manipulations.
-
-    table, drops: from `table1` and `compression`. Rows that these do not have are left out.
-    """
+    by quality beside the published one, and a sentence on the order of the manipulations. table,
+    drops: of table1.py; rows that these do not have are left out."""
     lines = []
     drops = drops.set_index("row")
     for (trained, tested), published in PUBLISHED.items():
@@ -170,9 +164,8 @@ def table1_caption(table: pd.DataFrame) -> str:
     low = _low(table[table["method"] == t1.ALL])
     seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
     machines = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
-    share = f"{100 * low['always_forged'].iloc[0]:.0f} %"
     said = caption(low, {"machine": " and ".join(machines), "seconds": seconds})
-    said += f" Saying “forged” always has an ACC of {share}."
+    said += f" Saying “forged” always has an ACC of {100 * low['always_forged'].iloc[0]:.0f} %."
     for _, line in low[low["headline"].notna()].iterrows():
         name = line["headline"]
         other = title_of(low, line["reference" if name == "diff_auc" else "ours"])
@@ -185,9 +178,7 @@ def table1_caption(table: pd.DataFrame) -> str:
 
 def caption(table: pd.DataFrame, study: dict) -> str:
     """What stands below a table: how its intervals were made, and how long the training took.
-
-    study: seconds and machine, as metrics/study.json has them.
-    """
+    study: seconds and machine, as metrics/study.json has them."""
     line = table.iloc[0]
     seeds = line["seeds"].split()
     if len(seeds) == 1:
@@ -213,6 +204,11 @@ def title_of(table: pd.DataFrame, row: str) -> str:
     return table.loc[table["row"] == row, "title"].iloc[0]
 
 
+def reference(table: pd.DataFrame) -> str:
+    """The title of the row that a table's differences are to, quoted."""
+    return f"“{title_of(table, table['reference'].iloc[0])}”"
+
+
 def grid(head: list[str], lines: Iterable[list[str]]) -> str:
     """A Markdown table: the first column of text, the others of numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
@@ -227,14 +223,22 @@ def _paper(line: pd.Series) -> str:
     return " / ".join("–" if pd.isna(value) else f"{value:.2f}" for value in said)
 
 
-def percent(line: pd.Series, name: str) -> str:
-    """A measure of a table's line with its interval, such as 70.0 (56.8 to 82.8); a difference has
-    signs."""
+def interval(line: pd.Series, name: str, form: str, times: float = 1) -> str:
+    """A measure of a table's line with its interval, such as 70.0 (56.8 to 82.8); – for NaN."""
     if pd.isna(line[name]):
         return "–"
-    form = "{:+.1f}" if name.startswith("diff_") else "{:.1f}"
-    value, low, high = (form.format(100 * line[name + end]) for end in ("", "_lo", "_hi"))
+    return spelt([times * line[name + end] for end in ("", "_lo", "_hi")], form)
+
+
+def spelt(numbers: Iterable[float], form: str) -> str:
+    """A number, and the two ends of its interval."""
+    value, low, high = (format(number, form) for number in numbers)
     return f"{value} ({low} to {high})"
+
+
+def percent(line: pd.Series, name: str) -> str:
+    """`interval` in percent; a difference has signs."""
+    return interval(line, name, "+.1f" if name.startswith("diff_") else ".1f", 100)
 
 
 def difference(line: pd.Series, name: str) -> str:

@@ -9,9 +9,8 @@ from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results.table import histories, load_run_info, mark, read_runs, rising
 
-WATCHED = ["norm_real", "norm_forged", "hinge_real", "hinge_forged"]
-WATCHED += ["pair_distance", "other_distance"]
-WATCHED += ["attention_inside", "attention_outside", "attention_real", "critic"]
+WATCHED = ["norm_real", "norm_forged", "hinge_real", "hinge_forged", "pair_distance"]
+WATCHED += ["other_distance", "attention_inside", "attention_outside", "attention_real", "critic"]
 SMOOTH = 20  # curves are running means over this part of the steps
 FACTORS = {  # of the collapse, as words: column -> what it is in a row's parameters
     "loss": lambda p: {"l1": "L1", "bce": "BCE"}[p.loss.attention],
@@ -30,12 +29,10 @@ def rows(params: Params) -> list[str]:
 
 
 def course(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
-    """What was watched of these rows by step: columns row, title, seed, step, `ratio` (distance of
-    a face's two qualities by that to other faces) and WATCHED, NaN where a row has no such thing.
-
-    A title has a dagger if its row is not converged. Raises TableError for a file that is missing,
-    or of a row that has no two branches.
-    """
+    """What was watched of these rows by step: columns row, title (with a dagger if not converged),
+    seed, step, `ratio` (distance of a face's two qualities by that to other faces) and WATCHED, NaN
+    where a row has no such thing. Raises TableError for a file that is missing, or of a row that
+    has no two branches."""
     gained = rising(histories(paths, rows, params.study.seeds))
     titles = {row: params.rows[row].title + mark(gained[row]) for row in rows}
     steps = read_runs(paths.steps, rows, params.study.seeds, ["step", "norm_real"])
@@ -87,10 +84,8 @@ def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
             f"|C| of {kind} faces ends at {beside(f'norm_{kind}')}; {sign} is "
             f"{span(table[radius])}."
         )
-        said[f"hinge_{kind}"] = (
-            f"Hinges of {kind} faces that are met in the end, percent: "
-            f"{beside(f'hinge_{kind}', 100)}."
-        )
+        met = beside(f"hinge_{kind}", 100)
+        said[f"hinge_{kind}"] = f"Hinges of {kind} faces that are met in the end, percent: {met}."
     what, grew = next(iter(groups.items()))
     said["ratio"] = (
         "The distance of a face's two qualities, by that to other faces, ends at "

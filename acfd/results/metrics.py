@@ -36,16 +36,12 @@ class Interval:
     left_out: int
 
     def columns(self, name: str) -> dict[str, float]:
-        """As columns of a table."""
         return {name: self.value, f"{name}_lo": self.low, f"{name}_hi": self.high}
 
 
 def balanced_accuracy(label, score) -> float:
-    """Mean of the shares of real and of forged samples that are on the right side of 0.5.
-
-    label: n of 0 (real) or 1 (forged); score: n, higher is more forged. Here and below MetricError
-    is raised for a single class.
-    """
+    """Mean of the shares of real and of forged samples that are on the right side of 0.5. label: n
+    of 0 (real) or 1 (forged); score: n, higher is more forged. MetricError for a single class."""
     return float(_accuracies(*_alone(label, score), 0.5)[1][0])
 
 
@@ -55,10 +51,8 @@ def auc(label, score) -> float:
 
 
 def choose_threshold(val: pd.DataFrame) -> float:
-    """The threshold with the best balanced accuracy on validation samples (label, score).
-
-    Candidates lie midway between neighbouring scores; of equally good ones the nearest to 0.5.
-    """
+    """The threshold with the best balanced accuracy on validation samples (label, score), midway
+    between neighbouring scores; of equally good ones the nearest to 0.5."""
     label, score = _checked(val["label"], val["score"])
     values = np.unique(score)
     candidates = np.concatenate([[0.5, 0.0], (values[1:] + values[:-1]) / 2])
@@ -78,11 +72,8 @@ def videos(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def identity_units(samples: pd.DataFrame) -> np.ndarray:
-    """The unit of every sample, 0 ... U - 1: people whom some fake joins share one.
-
-    samples: columns label, target, source. The official splits make every unit a pair of people;
-    where fakes join more than two, all of them become one unit. A person in no fake is alone.
-    """
+    """The unit of every sample (columns label, target, source), 0 ... U - 1: people whom some fake
+    joins share one, which the official splits make a pair. A person in no fake is alone."""
     target, source = (samples[c].to_numpy(str) for c in ("target", "source"))
     fake = samples["label"].to_numpy() == 1
     if (source[fake] == "").any():
@@ -97,9 +88,7 @@ def identity_units(samples: pd.DataFrame) -> np.ndarray:
 
 def resample(units: int, times: int, seed: int = 0) -> np.ndarray:
     """Weights (times + 1) x units: row 0 all ones, the others draws of the units with replacement.
-
-    Raises MetricError for fewer than two units.
-    """
+    Raises MetricError for fewer than two units."""
     if units < 2:
         raise MetricError(f"{units} pair(s) of people in the split; an interval needs at least 2")
     drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), times)
@@ -112,10 +101,9 @@ def measure(
     """Every metric in every resample: R numbers each, the first of them the estimate.
 
     samples: one run at one compression, with the column unit. balanced_acc_val is there if a
-    threshold from validation is given (it is held fixed); pbca (share of the attention map's cells
-    that are judged right), iou (of map and mask) and pbca_empty (the PBCA of a map that is zero
-    everywhere) if the run has maps and the forgeries have masks. A resample that has lost a class
-    is NaN; `interval` leaves it out and counts it.
+    threshold from validation is given; pbca (share of the attention map's cells that are judged
+    right), iou (of map and mask) and pbca_empty (the PBCA of a map that is zero everywhere) if the
+    run has maps and the forgeries have masks. A resample that has lost a class is NaN.
     """
     frame, video = (
         [of[c].to_numpy() for c in ("label", "score", "unit")] + [weights]
@@ -148,7 +136,6 @@ def interval(
     with units - 1 and S - 1 degrees of freedom, and the half-widths add as squares (Howe, JASA
     1974; Zou and Donner, Statistics in Medicine 2008). One variance with Welch and Satterthwaite's
     degrees of freedom covers too little with 3 seeds. Of one seed the interval is of people only.
-
     Raises MetricError if the estimate is undefined or half of the resamples or more are.
     """
     replicates = np.atleast_2d(replicates)

@@ -21,10 +21,8 @@ FOUND = ("table1", "compression", "table2", "attention_real")
 
 def rewrite(top: Path) -> dict[Path, str]:
     """Each page of PAGES below `top` with the blocks of results/ between its markers,
-    `<!-- acfd:NAME -->` and `<!-- /acfd:NAME -->`; not written.
-
-    A page shows those blocks that it has markers for. Raises TableError if a block is on no page.
-    """
+    `<!-- acfd:NAME -->` and `<!-- /acfd:NAME -->`, if it has them; not written. Raises TableError
+    if a block is on no page."""
     pages = {top / name: (top / name).read_text() for name in PAGES}
     for name, block in blocks(top / "results").items():
         start, end = f"<!-- acfd:{name} -->", f"<!-- /acfd:{name} -->"
@@ -99,15 +97,15 @@ def findings(
     most = steps.loc[steps["diff_above_auc"].abs().idxmax()]
     said.append(
         f"Of the {len(steps)} steps of Table 2 (Deepfakes), {shown or 'none'} "
-        f"change{'' if shown > 1 else 's'} AUC by more than its interval; the largest, “{row_title(most)}”: "
-        f"{markdown.difference(most, 'diff_above_auc')}."
+        f"change{'' if shown > 1 else 's'} AUC by more than its interval; the largest, "
+        f"“{row_title(most)}”: {markdown.difference(most, 'diff_above_auc')}."
     )
-    seen = maps[(maps["row"] == ours["row"]) & (maps["compression"] == low)]
-    for _, line in seen.iterrows():
-        times = f"{line['ratio']:.1f} ({line['ratio_lo']:.1f} to {line['ratio_hi']:.1f})"
+    for _, line in maps[(maps["row"] == ours["row"]) & (maps["compression"] == low)].iterrows():
+        times = markdown.interval(line, "ratio", ".1f")
         said.append(
             f"The attention map of ours is {times} times as bright on forged faces as on real "
-            f"ones, and overlaps the forged region by {markdown.percent(line, 'iou')} percent (IoU)."
+            "ones, and overlaps the forged region by "
+            f"{markdown.percent(line, 'iou')} percent (IoU)."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
 

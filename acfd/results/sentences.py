@@ -7,7 +7,7 @@ import pandas as pd
 from acfd.media.degrade import FAMILIES
 from acfd.results import metrics, table1
 from acfd.results.curves import ALL
-from acfd.results.markdown import difference, percent, title_of
+from acfd.results.markdown import difference, interval, percent, reference, spelt
 from acfd.results.method import span
 from acfd.results.table import CONVERGED, rising, row_title
 from acfd.sections import Table
@@ -38,8 +38,7 @@ def trained(history: pd.DataFrame, steps: pd.DataFrame, kept: int) -> str:
 def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
     """history: from table.histories; titles: row -> title."""
     ends = 100 * history.groupby(["row", "seed"], sort=False)["val_auc"].last()
-    mean = ends.groupby("row").mean().loc[list(titles)]
-    gained = rising(history)
+    mean, gained = ends.groupby("row").mean().loc[list(titles)], rising(history)
     still = sum(gained[row] > CONVERGED for row in titles)
     best, worst = mean.idxmax(), mean.idxmin()
     return (
@@ -52,11 +51,10 @@ def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
 def reached(table: pd.DataFrame) -> str:
     """table: from table2.table2, or table1.table1."""
     low = _low(table)
-    reference, best = low["reference"].iloc[0], low.loc[low["auc"].idxmax()]
-    others = low[low["row"] != reference]
+    best, name, is_it = _ends(low, "auc")[1], reference(low), low["row"] == low["reference"]
+    others = low[~is_it]
     apart = others[(others["diff_auc_lo"] > 0) | (others["diff_auc_hi"] < 0)]
-    name = f"“{title_of(low, reference)}”"
-    gap = f", {difference(best, 'diff_auc')} to {name}" if best["row"] != reference else ""
+    gap = "" if is_it[best.name] else f", {difference(best, 'diff_auc')} to {name}"
     return (
         f"At {best['compression']} “{row_title(best)}” has the highest AUC, "
         f"{percent(best, 'auc')}{gap}; {len(apart)} of {len(others)} rows differ from {name} "
@@ -67,8 +65,7 @@ def reached(table: pd.DataFrame) -> str:
 def by_method(table: pd.DataFrame) -> str:
     """table: from table1.table1."""
     low = table[table["compression"] == table["compression"].iloc[0]]
-    ours = low[(low["method"] != table1.ALL) & (low["row"] == low["ours"])]
-    most, least = (ours.loc[at] for at in (ours["auc"].idxmax(), ours["auc"].idxmin()))
+    least, most = _ends(low[(low["method"] != table1.ALL) & (low["row"] == low["ours"])], "auc")
     return (
         f"“{row_title(most)}” finds {most['method']} most easily, AUC {percent(most, 'auc')}, and "
         f"{least['method']} least, {percent(least, 'auc')}."
@@ -77,7 +74,7 @@ def by_method(table: pd.DataFrame) -> str:
 
 def compression(drops: pd.DataFrame) -> str:
     """drops: from table1.compression."""
-    least, most = (drops.loc[at] for at in (drops["drop_auc"].idxmin(), drops["drop_auc"].idxmax()))
+    least, most = _ends(drops, "drop_auc")
     return (
         f"From {least['high']} to {least['low']} “{row_title(least)}” loses least, "
         f"{percent(least, 'drop_auc')} points of AUC, and “{row_title(most)}” most, "
@@ -97,22 +94,18 @@ def left_out(unseen: pd.DataFrame) -> str:
 
 def cost(table: pd.DataFrame) -> str:
     """table: from table1.table1."""
-    low = _low(table)
-    best, fastest = (low.loc[low[c].idxmax()] for c in ("auc", "images_per_second"))
     said = [
         f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "
         f"{percent(line, 'auc')}"
-        for line in (fastest, best)
+        for line in (_ends(_low(table), column)[1] for column in ("images_per_second", "auc"))
     ]
     return f"The fastest and the best: {'; '.join(dict.fromkeys(said))}."
 
 
 def areas_under_roc(table: pd.DataFrame) -> str:
     """table: from table2.table2."""
-    low = _low(table)
-    ends = [low.loc[at] for at in (low["auc"].idxmin(), low["auc"].idxmax())]
-    said = " to ".join(f"{percent(line, 'auc')} (“{row_title(line)}”)" for line in ends)
-    return f"The area under these curves goes from {said}."
+    said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(_low(table), "auc")]
+    return f"The area under these curves goes from {' to '.join(said)}."
 
 
 def thresholds(table: pd.DataFrame) -> str:
@@ -136,11 +129,10 @@ def judged(faces: pd.DataFrame, setting: Table) -> str:
 
 
 def fits(faces: pd.DataFrame, setting: Table) -> str:
-    pooled = {
-        method: ratio(of["tp"], of[["tp", "fp", "fn"]].sum(axis=1), of, setting)
+    said = "; ".join(
+        f"{method} {ratio(of['tp'], of[['tp', 'fp', 'fn']].sum(axis=1), of, setting)}"
         for method, of in faces[(faces["label"] == 1) & faces["iou"].notna()].groupby("method")
-    }
-    said = "; ".join(f"{method} {iou}" for method, iou in pooled.items())
+    )
     return f"IoU of the c40 map with the mask, cells pooled: {said or 'no mask is known'}."
 
 
@@ -148,18 +140,17 @@ def cases(faces: pd.DataFrame, setting: Table) -> str:
     known = faces[(faces["label"] == 1) & faces["iou"].notna()]
     if known.empty:
         return "No mask is known."
-    ends = known["iou"].quantile([0.25, 0.75])
+    low, high = known["iou"].quantile([0.25, 0.75])
     return (
         f"Between best and worst: the mean IoU of a forged face is "
-        f"{ratio(known['iou'], 1, known, setting)}, half of them have {ends.iloc[0]:.2f} to "
-        f"{ends.iloc[1]:.2f}."
+        f"{ratio(known['iou'], 1, known, setting)}, half of them have {low:.2f} to {high:.2f}."
     )
 
 
 def darkness(real: pd.DataFrame, row: str) -> str:
     """real: lines of maps.real_beside_forged with row and title."""
     of = real[(real["row"] == row) & (real["branch"] == "low")]
-    said = [f"{_plain(line, 'ratio', '.1f')} at {line['compression']}" for _, line in of.iterrows()]
+    said = [f"{interval(x, 'ratio', '.1f')} at {x['compression']}" for _, x in of.iterrows()]
     return (
         f"Times that M_L of “{of['title'].iloc[0]}” is as high on forged regions as on real faces: "
         f"{', '.join(said)}."
@@ -169,32 +160,33 @@ def darkness(real: pd.DataFrame, row: str) -> str:
 def pooled_fit(real: pd.DataFrame, rows: dict[str, str], compression: str) -> str:
     """rows: row -> word for it."""
     of = real[(real["branch"] == "low") & (real["compression"] == compression)].set_index("row")
-    said = [f"{_plain(of.loc[row], 'iou', '.2f')} {word}" for row, word in rows.items()]
+    said = [f"{interval(of.loc[row], 'iou', '.2f')} {word}" for row, word in rows.items()]
     return f"Over all forged test faces the IoU of M_L with the mask is {' and '.join(said)}."
 
 
 def parted(course: pd.DataFrame) -> str:
     """course: from maps.course."""
-    said = [
+    said = "; ".join(
         f"“{run}” {_last_tenth(of, 'inside'):.2f} and {_last_tenth(of, 'outside'):.2f}"
         for run, of in course.groupby("run", sort=False)
-    ]
-    return (
-        f"M on forged cells and elsewhere, mean of the last tenth of the steps: {'; '.join(said)}."
     )
+    return f"M on forged cells and elsewhere, mean of the last tenth of the steps: {said}."
 
 
 def grown(maps: list[np.ndarray], masks: np.ndarray) -> str:
     """maps: N x s x s of the same N faces after each validation; masks: N x H x W of 0 and 1."""
-    side = maps[0].shape[-1]
-    cells = [
-        cv2.resize(m.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) for m in masks
+    shape = {"dsize": maps[0].shape[-2:], "interpolation": cv2.INTER_AREA}
+    forged = np.stack([cv2.resize(m.astype(np.float32), **shape) for m in masks]) >= 0.5
+
+    def middle(values: np.ndarray) -> str:
+        if not values.size:
+            return "–"
+        return spelt([values.mean(), *np.quantile(values, [0.25, 0.75])], ".2f")
+
+    said = [
+        f"{middle(m[forged])} and {middle(m[~forged])} after validation {after}"
+        for after, m in ((1, maps[0]), (len(maps), maps[-1]))
     ]
-    forged = np.stack(cells) >= 0.5
-    said = []
-    for after, m in ((1, maps[0]), (len(maps), maps[-1])):
-        inside, outside = m[forged], m[~forged]
-        said.append(f"{_range(inside)} and {_range(outside)} after validation {after}")
     return f"M on forged cells and on others, mean and middle half of them: {'; '.join(said)}."
 
 
@@ -214,12 +206,11 @@ def norms(stored: pd.DataFrame, title: str, radii: tuple[float, float], setting:
 
 def pairs_apart(stored: pd.DataFrame, titles: dict[str, str], setting: Table) -> str:
     """stored: features of several runs; titles: row -> title."""
-    low = stored[stored["quality"] == "low"]
     said = []
-    for row, of in low.groupby("row", sort=False):
-        before, after = (of[of["state"] == state] for state in ("before", "after"))
-        ends = [ratio(s["own"] / s["other"], 1, s, setting) for s in (before, after)]
-        said.append(f"“{titles[row]}” {ends[0]} before training and {ends[1]} after")
+    for row, of in stored[stored["quality"] == "low"].groupby("row", sort=False):
+        states = [of[of["state"] == state] for state in ("before", "after")]
+        before, after = (ratio(s["own"] / s["other"], 1, s, setting) for s in states)
+        said.append(f"“{titles[row]}” {before} before training and {after} after")
     return (
         "Distance of a face's two qualities by that to other people's, mean over faces: "
         f"{'; '.join(said)}."
@@ -229,16 +220,15 @@ def pairs_apart(stored: pd.DataFrame, titles: dict[str, str], setting: Table) ->
 def strongest(curves: pd.DataFrame, reference: str) -> str:
     """curves: from curves.curves; reference: the row of which this is said."""
     last = curves[curves["row"] == reference].groupby("family", sort=False).tail(1)
-    ends = [last.loc[at] for at in (last["auc"].idxmin(), last["auc"].idxmax())]
-    said = [f"under {FAMILIES[x['family']].title}, {percent(x, 'auc')}" for x in ends]
-    return f"Here the AUC of “{ends[0]['title']}” is lowest {said[0]}, and highest {said[1]}."
+    least, most = _ends(last, "auc")
+    said = [f"under {FAMILIES[x['family']].title}, {percent(x, 'auc')}" for x in (least, most)]
+    return f"Here the AUC of “{least['title']}” is lowest {said[0]}, and highest {said[1]}."
 
 
 def family(curves: pd.DataFrame, name: str) -> str:
     """One family of degradations, from the untouched frame to the strongest level."""
     of = curves[curves["family"] == name]
-    last = of[of["position"] == of["position"].max()]
-    best, worst = (last.loc[at] for at in (last["auc"].idxmax(), last["auc"].idxmin()))
+    worst, best = _ends(of[of["position"] == of["position"].max()], "auc")
     first = of[(of["row"] == best["row"]) & (of["position"] == 0)].iloc[0]
     return (
         f"{FAMILIES[name].title} at {best['level']:g}: AUC {percent(best, 'auc')} is left to "
@@ -250,19 +240,17 @@ def family(curves: pd.DataFrame, name: str) -> str:
 def areas(table: pd.DataFrame) -> str:
     """table: from curves.areas."""
     every = table[table["family"] == ALL]
-    best, reference = every.loc[every["auc"].idxmax()], every["reference"].iloc[0]
-    others = every[every["row"] != reference]
+    best, others = _ends(every, "auc")[1], every[every["row"] != every["reference"]]
     gaps = "; ".join(f"“{x['title']}” {difference(x, 'diff_auc')}" for _, x in others.iterrows())
     return (
         f"“{best['title']}” has the largest area, {percent(best, 'auc')}. Differences to "
-        f"“{title_of(every, reference)}”: {gaps}."
+        f"{reference(every)}: {gaps}."
     )
 
 
 def costliest(table: pd.DataFrame) -> str:
     """table: from curves.areas."""
-    of = table[(table["row"] == table["reference"]) & (table["family"] != ALL)]
-    ends = [of.loc[at] for at in (of["auc"].idxmin(), of["auc"].idxmax())]
+    ends = _ends(table[(table["row"] == table["reference"]) & (table["family"] != ALL)], "auc")
     said = [f"{FAMILIES[x['family']].title} ({percent(x, 'auc')})" for x in ends]
     return f"{said[0]} costs “{ends[0]['title']}” most, {said[1]} least: mean AUC over the levels."
 
@@ -276,11 +264,16 @@ def ratio(part, whole, faces: pd.DataFrame, setting: Table, times=1.0, form: str
         weights @ np.bincount(unit, np.broadcast_to(np.asarray(x, float), unit.shape))
         for x in (part, whole)
     ]
+    most = np.inf if form else times
     values = times * metrics.ratio(*sums)
-    most = times if form == "" else np.inf
     found = metrics.interval(values, weights.shape[1], setting.confidence, (0, most))
     form = form or (".2f" if times == 1 else ".1f")
-    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
+    return spelt((found.value, found.low, found.high), form)
+
+
+def _ends(table: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
+    """The lines with the least and with the most of it."""
+    return table.loc[table[column].idxmin()], table.loc[table[column].idxmax()]
 
 
 def _low(table: pd.DataFrame) -> pd.DataFrame:
@@ -291,17 +284,3 @@ def _low(table: pd.DataFrame) -> pd.DataFrame:
 
 def _last_tenth(steps: pd.DataFrame, column: str) -> float:
     return float(steps[column].iloc[-max(1, len(steps) // 10) :].mean())
-
-
-def _plain(line: pd.Series, name: str, form: str) -> str:
-    if pd.isna(line[name]):
-        return "–"
-    value, low, high = (format(line[name + end], form) for end in ("", "_lo", "_hi"))
-    return f"{value} ({low} to {high})"
-
-
-def _range(values: np.ndarray) -> str:
-    if not values.size:
-        return "–"
-    low, high = np.quantile(values, [0.25, 0.75])
-    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"

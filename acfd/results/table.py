@@ -1,8 +1,5 @@
-"""Tables from score files alone: load and check them, resample them, reduce them to lines.
-
-Nothing here needs a model, a video or a crop. The tables themselves are in table1.py and table2.py,
-how they look in notebooks and in the README in markdown.py; all build on this.
-"""
+"""Tables from score files alone, without a model, a video or a crop: load and check them, resample
+them, reduce them to lines. table1.py, table2.py and markdown.py build on this."""
 
 from __future__ import annotations
 
@@ -38,8 +35,7 @@ class TableError(ValueError):
 
 
 def read(path: Path, columns: Iterable[str], stage: str = "score") -> pd.DataFrame:
-    """A file that a stage makes, Parquet or CSV; TableError if it or one of its columns is not
-    there."""
+    """A file that a stage makes, Parquet or CSV. Raises TableError for what is not there."""
     if not path.exists():
         raise TableError(f"{path}: no such file; the stage `{stage}` makes it: run `dvc repro`")
     found = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
@@ -54,11 +50,8 @@ def load_rows(
     params: Params, paths: Paths, rows: Iterable[str], methods: Iterable[str]
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Compression, the low one first -> row -> its scores (`load_scores`) of the real samples and
-    of these methods' forgeries.
-
-    Raises TableError, besides what `load_scores` does, for rows that were not scored on the same
-    samples, and for a split that lacks real samples or a method's forgeries.
-    """
+    of these methods' forgeries. Raises TableError, besides what `load_scores` does, for rows that
+    were not scored on the same samples, and for a split that lacks some of them."""
     wanted, loaded, seed = {REAL, *methods}, {}, params.study.seeds[0]
     for row in rows:
         scores = load_scores(paths, row, params.study.seeds)
@@ -79,12 +72,9 @@ def load_rows(
 
 
 def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
-    """The score files of one row's runs, one after another, each sorted by sample (SAMPLE).
-
-    Raises TableError for a file that is missing, lacks columns, is not the one that the run's
-    summary is of, holds a sample twice or a score that is not finite, and for seeds that were not
-    scored on the same samples.
-    """
+    """The score files of one row's runs, one after another, each sorted by sample (SAMPLE). Raises
+    TableError for a file that is missing, lacks columns, is not the one that the run's summary is
+    of, holds a sample twice or a score that is not finite, and for seeds of unlike samples."""
     runs = [_load_run(paths, row, seed) for seed in seeds]
     for seed, run in zip(seeds[1:], runs[1:]):
         same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
@@ -156,11 +146,9 @@ class Draws:
         return self.weights.shape[1]
 
     def measure(self, scores: pd.DataFrame, method: str | None = None) -> dict[str, np.ndarray]:
-        """Every measure of one row at one compression, S seeds x R resamples each.
-
-        method: count this one's forgeries alone, against all real samples. The threshold of
-        balanced_acc_val is that of all methods: a detector is not told which one it will meet.
-        """
+        """Every measure of one row at one compression, S seeds x R resamples each. method: count
+        this one's forgeries alone, against all real samples. The threshold of balanced_acc_val is
+        that of all methods: a detector is not told which one it will meet."""
         found = []
         for seed in self.seeds:
             run = scores[scores["seed"] == seed]
@@ -193,9 +181,9 @@ class Draws:
 
 
 def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[dict]:
-    """Lines of a table whose differences (`compared`) of each of these names are corrected for
-    being several, by Holm's method. One line, `spare`, may be named beforehand: its name_p_holm is
-    its name_p, and it does not count among the others."""
+    """Correct these differences (`compared`) of a table's lines for being several (Holm's method).
+    One line, `spare`, may be named beforehand: its name_p_holm is its name_p, and it does not count
+    among the others."""
     for name in names:
         p = [np.nan if line is spare else line[f"{name}_p"] for line in lines]
         for line, raised in zip(lines, metrics.holm(p)):
@@ -216,9 +204,8 @@ def read_runs(file, rows: Iterable[str], seeds: list[int], columns: Iterable[str
     """A file of every run of these rows, `file` (row, seed) -> its path, one after another, with
     row and seed before them."""
     runs = {(row, seed): read(file(row, seed), columns) for row in rows for seed in seeds}
-    return (
-        pd.concat(runs, names=["row", "seed"]).reset_index(["row", "seed"]).reset_index(drop=True)
-    )
+    found = pd.concat(runs, names=["row", "seed"])
+    return found.reset_index(["row", "seed"]).reset_index(drop=True)
 
 
 def histories(paths: Paths, rows: Iterable[str], seeds: list[int]) -> pd.DataFrame:
@@ -227,11 +214,8 @@ def histories(paths: Paths, rows: Iterable[str], seeds: list[int]) -> pd.DataFra
 
 
 def rising(history: pd.DataFrame) -> dict[str, float]:
-    """Row -> the validation AUC that it gained over the last quarter of its steps, a share of 1.
-
-    The mean over its seeds, straight between validations; NaN for a row that was validated once.
-    history: from `histories`.
-    """
+    """Row -> the validation AUC (of `histories`) that it gained over the last quarter of its steps,
+    a share of 1: mean over its seeds, straight between validations; NaN where validated once."""
     found = {}
     for (row, _), run in history.groupby(["row", "seed"], sort=False):
         step, auc = run["step"].to_numpy(float), run["val_auc"].to_numpy(float)
@@ -259,12 +243,9 @@ def machines(infos: Iterable[dict]) -> str:
 def measured(
     draws: Draws, replicates: dict[str, dict], row: str, names: list[str], others: dict[str, str]
 ) -> dict[str, float]:
-    """A row's measures with intervals, its paired differences (DIFFERENCES) and left_out, the most
-    resamples that lost a class.
-
-    replicates: row -> what `Draws.measure` found; names: measures, NaN where they are not among
-    these; others: how a difference's columns begin -> the row that it is to.
-    """
+    """A row's measures (names; NaN where they are not among its replicates, from `Draws.measure`)
+    with intervals, its paired differences (DIFFERENCES; others: how their columns begin -> the row
+    that they are to) and left_out, the most resamples that lost a class."""
     found = {m: draws.interval(replicates[row].get(m)) for m in names}
     line = {}
     for m in names:
@@ -275,11 +256,10 @@ def measured(
     return line | {"left_out": max(f.left_out for f in found.values())}
 
 
-def last_columns(setting: Table, left_out: int | None = None) -> dict:
+def last_columns(setting: Table, **more) -> dict:
     """What a line of a table ends with."""
     line = {"reference": setting.reference, "resamples": setting.bootstrap}
-    line |= {"confidence": setting.confidence}
-    return line if left_out is None else line | {"left_out": left_out}
+    return line | {"confidence": setting.confidence} | more
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

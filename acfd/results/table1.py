@@ -51,17 +51,14 @@ LEFT_OUT = [
 def table1(params: Params, paths: Paths) -> pd.DataFrame:
     """Table 1: a line a (compression, method, row), the low quality first, method "all" first.
 
-    A method's line counts its forgeries alone, against all real samples of the test split. Every
-    measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo, m_hi;
-    diff_m is the paired difference to params.table1.reference, diff_ours_m that to
-    params.table1.ours (empty in those rows themselves). Of a difference there are further diff_m_p
-    and diff_m_p_holm, corrected over the rows of a compression and method. The one comparison that
-    params.table1.headline names beforehand is not corrected, in AUC, at low quality, over all
-    manipulations; there `headline` is the name of its column. `always_forged` is the accuracy of
-    saying "forged" always; parameters are those of what is deployed; train_seconds and
-    images_per_second are means over seeds, machine is what trained. paper_acc and paper_auc
-    (percent) stand where the paper has the number: all manipulations at low quality. `left_out`
-    counts the resamples that lost a class.
+    A method's line counts its forgeries alone, against all real samples of the test split. Beside
+    every measure m (MEASURES, shares of 1, the mean over seeds) stand its interval m_lo, m_hi;
+    diff_m, the paired difference to params.table1.reference, and diff_ours_m, that to
+    params.table1.ours (empty in those rows themselves), each with diff_m_p and diff_m_p_holm,
+    corrected over the rows of a compression and method; but not the one comparison that
+    params.table1.headline names beforehand, in AUC, at low quality, over all manipulations, where
+    `headline` is the name of its column. `always_forged` is the accuracy of saying "forged"
+    always; train_seconds and images_per_second are means over seeds.
     """
     setting, methods = params.table1, params.data.methods
     lines = []
@@ -93,7 +90,7 @@ def _lines(params, paths, compression: str, method: str, part: dict, draws: Draw
         line |= paper if first else dict.fromkeys(paper, np.nan)
         line |= costs(params, paths, row) | {"ours": setting.ours}
         line |= {"headline": named if first and row == row_named else None}
-        lines.append(line | last_columns(setting, line.pop("left_out")))
+        lines.append(line | last_columns(setting, left_out=line.pop("left_out")))
     spare = next((line for line in lines if line["headline"]), None)
     for name in (f"{d}_{m}" for d in others for m in DIFFERENCES):
         correct(lines, name, spare=spare if name == named else None)
@@ -101,13 +98,10 @@ def _lines(params, paths, compression: str, method: str, part: dict, draws: Draw
 
 
 def compression(params: Params, paths: Paths) -> pd.DataFrame:
-    """What compression costs: a line a row of params.table1.compression; columns COMPRESSION.
-
-    balanced_acc and auc at the high quality (auc_high) and at the low one (auc_low), their paired
-    difference (drop_auc, high minus low: what is lost), and the paired difference of that drop to
-    the drop of params.table1.reference (diff_drop_auc: below zero, it loses less), each with its
-    interval. All manipulations of the test split. Without rows the table is empty.
-    """
+    """What compression costs: a line a row of params.table1.compression; columns COMPRESSION: at
+    the high quality (auc_high), at the low one (auc_low), what is lost (drop_auc), and the paired
+    difference of that to the drop of params.table1.reference (diff_drop_auc: below zero, it loses
+    less), each with its interval, over all manipulations. Without rows the table is empty."""
     setting, seeds = params.table1, params.study.seeds
     if not setting.compression:
         return pd.DataFrame(columns=COMPRESSION)
@@ -138,12 +132,9 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
 
 def left_out(params: Params, paths: Paths) -> pd.DataFrame:
     """Manipulations that a row never saw: a line a (row of params.table1.left_out, method that it
-    is tested on, compression), the low quality first; columns LEFT_OUT.
-
-    seen_row is the row of params.table1.rows with the same system that was trained on the method
-    as well, or empty if there is none; seen_auc is what that one reaches on the same samples,
-    diff_auc the paired difference (left out minus seen). Without rows the table is empty.
-    """
+    is tested on, compression), the low quality first; columns LEFT_OUT. seen_row is the row of
+    params.table1.rows with the same system that was trained on the method as well, or empty;
+    seen_auc is what that one reaches on the same samples. Without rows the table is empty."""
     setting, seeds = params.table1, params.study.seeds
     lines = []
     for row in setting.left_out:

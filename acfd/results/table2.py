@@ -13,20 +13,14 @@ MEASURES = [*table.MEASURES, "pbca", "iou", "pbca_empty"]
 def table2(params: Params, paths: Paths) -> pd.DataFrame:
     """Table 2: one row a (row of params.table2.rows, compression), the low quality first.
 
-    Every measure m (MEASURES, shares of 1, the mean over seeds) stands beside its interval m_lo,
-    m_hi; diff_m is the paired difference to params.table2.reference (empty in that row itself),
-    diff_above_m that to the row above: what its loss adds. Of a difference there are further
-    diff_m_p and diff_m_p_holm, corrected over the rows of a compression.
-    Empty (NaN) are further: balanced_acc_val if validation was not scored, pbca and iou without a
-    map, paper_acc and paper_auc (percent) where the paper has no such row. `collapsed` counts the
-    seeds whose attention map collapsed; `left_out` the resamples that lost a class.
-    Test samples are the real ones and those of the methods that the reference row is trained on.
+    Columns as in `table1.table1`; diff_m is the paired difference to params.table2.reference,
+    diff_above_m that to the row above: what its loss adds. Empty (NaN) are balanced_acc_val if
+    validation was not scored, pbca and iou without a map. Test samples are the real ones and those
+    of the methods that the reference row is trained on.
     """
     methods = params.for_row(params.table2.reference).train.methods
     loaded = table.load_rows(params, paths, params.table2.rows, methods)
-    lines = []
-    for compression, part in loaded.items():
-        lines += _lines(params, paths, compression, part)
+    lines = [line for at, part in loaded.items() for line in _lines(params, paths, at, part)]
     return pd.DataFrame(lines)
 
 
@@ -40,7 +34,7 @@ def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[d
         others = {"diff": setting.reference, "diff_above": above}
         line |= table.measured(draws, replicates, row, MEASURES, others)
         line |= table.paper_columns(params, row)
-        lines.append(line | table.last_columns(setting, line.pop("left_out")))
+        lines.append(line | table.last_columns(setting, left_out=line.pop("left_out")))
     return table.correct(lines, *(f"{d}_{m}" for d in others for m in DIFFERENCES))
 
 

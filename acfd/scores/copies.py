@@ -59,8 +59,7 @@ def make(params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool =
 
     Writes below paths.copies a shard a video, index.parquet, and made.json: the compression that
     the copies were made of ("raw" if every clip has it, else data.high) and which families had to
-    be left out. Rows of a shard that were made of the same file, boxes and settings are kept, so a
-    run that was interrupted goes on, and of a new level only its own rows are made.
+    be left out. Rows of a shard that were made of the same file, boxes and settings are kept.
     """
     r, out = params.robustness, paths.copies
     table = PairTable(paths.faces)
@@ -183,15 +182,12 @@ def _faces(
 
 def write_shard(shard: Path, key: str, crops: dict[tuple, bytes]) -> None:
     """Write a video's copies, (family, level, frame) -> PNG, whole or not at all; key: what of."""
-    rows = [dict(zip(SCHEMA.names, (*at, crop))) for at, crop in crops.items()]
-    shards.write(shard, SCHEMA, rows, key)
+    shards.write(shard, SCHEMA, [dict(zip(SCHEMA.names, (*at, c))) for at, c in crops.items()], key)
 
 
 class Copies(Shards):
-    """The copies of a folder; item i is the crop, 3 x S x S uint8 RGB.
-
-    A map-style data set as torch's loaders take it, without torch for those who only look.
-    """
+    """The copies of a folder; item i is the crop, 3 x S x S uint8 RGB. A map-style data set as
+    torch's loaders take it, without torch for those who only look."""
 
     command = "copies"
 

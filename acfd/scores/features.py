@@ -54,12 +54,12 @@ def paired(high: np.ndarray, low: np.ndarray, person: np.ndarray) -> dict[str, d
 
 
 def store(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
-    """Write one run's features of the test split, a line a (face, state, quality).
+    """Write one run's features of the test split, a line a (face, state, quality). Columns, besides
+    FROM_INDEX: state, quality, norm |C|, and those of `paired`.
 
     In two-branch systems C_h is the high-quality branch's feature of the high quality and C_l the
     low-quality branch's of the low one; in others the one network judges both. "before" is the
-    network as training found it: ImageNet's weights. Columns, besides FROM_INDEX: state, quality,
-    norm |C|, and those of `paired`.
+    network as training found it: ImageNet's weights.
     """
     trained, _ = load_run(paths.run(row, seed), params)
     p, wanted = trained.params, params.attention.frames
@@ -90,10 +90,8 @@ def store(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
 def extract(
     system: System, table: PairTable, rows: np.ndarray, params: Params, name: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Features C_h and C_l of these rows of the table: "high" and "low", N x F each.
-
-    name: what the progress bar says; None: no bar.
-    """
+    """Features C_h and C_l of these rows of the table: "high" and "low", N x F each. name: what the
+    progress bar says; None: no bar."""
     fabric = make_fabric(params.compute.model_copy(update={"devices": 1, "nodes": 1}))
     fabric.to_device(system.net)
     system.net.eval()

@@ -18,10 +18,8 @@ from acfd.scores.score import FROM_INDEX
 
 
 def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
-    """Write one run's scores of every copy, a line a (family, level, face).
-
-    Levels that were done before an interruption wait in the scratch folder until all are.
-    """
+    """Write one run's scores of every copy, a line a (family, level, face). Levels that were done
+    before an interruption wait in the scratch folder until all are."""
     system, said = load_run(paths.run(row, seed), params)
     fabric = make_fabric(params.compute.model_copy(update={"devices": 1, "nodes": 1}))
     fabric.to_device(system.net)

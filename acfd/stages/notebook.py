@@ -54,12 +54,9 @@ def clean(notebook: nbformat.NotebookNode, *, outputs: bool = False):
 
 
 def run(source: Path, target: Path, parameters: dict) -> Path:
-    """Execute a notebook from the project's top folder and keep the executed copy as `target`.
-
-    What its cells print is shown live. The copy keeps figures and results; progress, times and
-    counts of the execution are taken out. Of a notebook that fails, the copy up to the error stays
-    as <target>.failed.ipynb.
-    """
+    """Execute a notebook from the project's top folder and keep the executed copy as `target`,
+    without progress, times and counts. What its cells print is shown live. Of a notebook that
+    fails, the copy up to the error stays as <target>.failed.ipynb."""
     notebook = _read(source)
     known = papermill.inspect_notebook(str(source))
     if unknown := set(parameters) - set(known):

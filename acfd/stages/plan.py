@@ -1,8 +1,6 @@
-"""What `dvc repro` is about to do, and about how long it takes; said before anything starts.
-
-Rough on purpose. A step of training is timed here, and of videos that are not generated the
-extraction of three; the rest goes by constants.
-"""
+"""What `dvc repro` is about to do, and about how long it takes; said before anything starts. Rough
+on purpose: a step of training is timed here, and of videos that are not generated the extraction of
+three; the rest goes by constants."""
 
 import shutil
 import tempfile
@@ -39,11 +37,8 @@ OFFICIAL = {"train": 720, "val": 140, "test": 140}  # real videos of FaceForensi
 
 def step(p: Params) -> float:
     """Seconds of one crop of faces.size through an Xception, forward and backward, on what
-    params.compute says: the best of three steps of a small batch.
-
-    On a CPU one thread's own seconds are taken, so that what else the machine does just now counts
-    for little.
-    """
+    params.compute says: the best of three steps of a small batch; on a CPU of one thread's own
+    seconds, so that what else the machine does counts for little."""
     fabric = make_fabric(p.compute.model_copy(update={"devices": 1, "nodes": 1}))
     layout = torch.channels_last if p.compute.channels_last else torch.contiguous_format
     net = XceptionSystem.network(p, None, 0).low.to(fabric.device, memory_format=layout)
@@ -67,10 +62,8 @@ def step(p: Params) -> float:
 
 
 def extraction(p: Params, tree, clips: list[Clip]) -> tuple[float, float]:
-    """Seconds of a process, and bytes, that the shard of one of these clips takes: a mean of three.
-
-    They are written to a temporary folder on the disk of the faces folder, and removed.
-    """
+    """Seconds of a process, and bytes, that the shard of one of these clips takes: a mean of three,
+    which are written to a temporary folder on the disk of the faces folder, and removed."""
     chosen = {clips[0], clips[len(clips) // 2], clips[-1]}
     seconds = 0.0
     with tempfile.TemporaryDirectory(prefix=".plan", dir=_disk(p)) as out:
@@ -86,24 +79,16 @@ def extraction(p: Params, tree, clips: list[Clip]) -> tuple[float, float]:
 
 
 def plan(p: Params, each: float | None = None) -> str:
-    """A table of the stages with their sizes and minutes.
-
-    each: seconds of one crop through an Xception; None: `step` is asked. Raises TreeError for a
-    data set that cannot be read; FaceForensics++ need not be there yet.
-    """
+    """A table of the stages with their sizes and minutes. each: seconds of one crop through an
+    Xception; None: `step` is asked. Raises TreeError for a data set that cannot be read;
+    FaceForensics++ need not be there yet."""
     paths, stages = Paths.of(p), list(_stages(p, each or step(p)))
     total = sum(seconds for _, _, seconds in stages)
     stages.append(("in all", "on this machine; early stopping may save some", total))
-    return "\n".join(
-        [
-            f"preset {p.preset}: tables in {paths.results}/, intermediate files in {paths.data}/",
-            *(
-                f"  {stage:<11}{what:<55}{seconds / 60:>7.1f} min"
-                for stage, what, seconds in stages
-            ),
-            "What is there already and up to date is not made again; interrupted, it goes on.",
-        ]
-    )
+    lines = [f"  {stage:<11}{what:<55}{s / 60:>7.1f} min" for stage, what, s in stages]
+    first = f"preset {p.preset}: tables in {paths.results}/, intermediate files in {paths.data}/"
+    last = "What is there already and up to date is not made again; interrupted, it goes on."
+    return "\n".join([first, *lines, last])
 
 
 def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:

@@ -1,7 +1,5 @@
-"""The data sets that can be studied: FaceForensics++ (and SynthFF, its miniature) and others.
-
-Whatever the set, extraction asks it for `clips`, `video_path`, `mask_path` and `recipe`.
-"""
+"""The data sets that can be studied: FaceForensics++ (and SynthFF, its miniature) and others. Any
+is asked by extraction for `clips`, `video_path`, `mask_path` and `recipe`."""
 
 import re
 from dataclasses import replace
@@ -16,10 +14,8 @@ __all__ = ["FileClip", "FileSet", "tree"]
 
 
 def tree(params: Params) -> Tree | FileSet:
-    """The data set that params.data names.
-
-    Raises QualityError for a quality that it does not have and that cannot be made.
-    """
+    """The data set that params.data names. Raises QualityError for a quality that it does not have
+    and that cannot be made."""
     data = params.data
     root, test_only = Path(data.root), data.splits == "test"
     seeded = re.fullmatch(r"seeded:([0-9]{1,9})", data.splits or "")

@@ -53,11 +53,8 @@ class Survey:
         return [c for c in self.clips if (c.method, c.video) not in names]
 
     def index(self) -> pd.DataFrame:
-        """One row a clip: who, split, label, frames, width, height, fps, bytes_high, bytes_low.
-
-        Zeros stand for a video that is missing or unreadable, and for the bytes of a quality that
-        is made.
-        """
+        """One row a clip: who, split, label, frames, width, height, fps, bytes_high, bytes_low;
+        zeros for a missing or unreadable video, and for the bytes of a quality that is made."""
         rows = []
         for clip, infos in self.found.items():
             row = {name: getattr(clip, name) for name in WHO}
@@ -89,13 +86,10 @@ def survey(
     jobs: int = 1,
     progress: bool = True,
 ) -> Survey:
-    """Look at every file that the splits name, on `jobs` processes.
-
-    wanted: frames a video is to give (params.faces.frames); files of unlike length are a problem
-    if fewer are left, else a note. decode: how many clips to decode to their end; None: all.
-
-    Raises TreeError for a root that is no such set, and for bad, missing or empty split files.
-    """
+    """Look at every file that the splits name, on `jobs` processes. wanted: frames a video is to
+    give (params.faces.frames); files of unlike length are a problem if fewer are left, else a note.
+    decode: how many clips to decode to their end; None: all. Raises TreeError for a root that is no
+    such set, and for bad, missing or empty split files."""
     official, methods = isinstance(tree, Tree), list(methods)
     if official and not any(Path(tree.root).glob("*_sequences")):
         raise TreeError(
@@ -136,10 +130,8 @@ def survey(
 
 
 def look(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, list[Clip]]:
-    """Problems, index and usable clips of the data set that params.data names.
-
-    Raises TreeError or CheckError for one that cannot be studied.
-    """
+    """Problems, index and usable clips of the data set that params.data names. Raises TreeError or
+    CheckError for one that cannot be studied."""
     d, how = params.data, {"wanted": params.faces.frames, "jobs": params.compute.jobs}
     found = survey(videos.tree(params), d.methods, d.high, d.low, **how)
     found.demand()
@@ -208,10 +200,8 @@ def _look(paths: dict[str, Path], decode: bool) -> dict[str, VideoInfo | VideoEr
 
 
 def _folders(clips: list[Clip], paths: list[dict[str, Path]]) -> pd.DataFrame:
-    files = pd.DataFrame(
-        [(c.method, what, path) for c, of in zip(clips, paths) for what, path in of.items()],
-        columns=["part", "what", "path"],
-    )
+    rows = [(c.method, what, path) for c, of in zip(clips, paths) for what, path in of.items()]
+    files = pd.DataFrame(rows, columns=["part", "what", "path"])
     files = files.assign(there=files["path"].map(Path.is_file), bytes=files["path"].map(_size))
     grouped = files.groupby(["part", "what"], sort=False)
     folders = grouped[["there", "bytes"]].sum().assign(expected=grouped.size()).reset_index()

@@ -27,10 +27,8 @@ class QualityError(ValueError):
 
 
 def recipe(quality: str) -> str | None:
-    """How a quality is made, in words that belong to a shard's key; None: as stored.
-
-    Raises QualityError for a name that is not raw, c0 to c51, or jpeg1 to jpeg100.
-    """
+    """How a quality is made, in words that belong to a shard's key; None: as stored. Raises
+    QualityError for a name that is not raw, c0 to c51, or jpeg1 to jpeg100."""
     if quality == AS_STORED:
         return None
     kind, n = _read(quality)
@@ -48,11 +46,9 @@ def _read(quality: str) -> tuple[str, int]:
 
 
 def make(source: Path, target: Path, quality: str) -> None:
-    """Write `source` (a video or an image) to `target` (.mp4) at a quality that is not raw.
-
-    The same source gives the same bytes. Raises VideoError if it cannot be read to its end or its
-    frames are not of one size, and OSError if the disk is full.
-    """
+    """Write `source` (a video or an image) to `target` (.mp4) at a quality that is not raw. The
+    same source gives the same bytes. Raises VideoError if it cannot be read to its end or its
+    frames are not of one size, and OSError if the disk is full."""
     kind, n = _read(quality)
     info = probe(source)
     if not info.frames:

@@ -8,8 +8,7 @@
 A forged video is named TARGET_SOURCE: the person whose video it is, then whose face went in. A pair
 [a, b] of a split stands for the real videos a and b and the forged ones a_b and b_a of each method.
 
-Facts about the official data set are from its repository (ondyari/FaceForensics on GitHub) and
-from the options of its faceforensics_download_v4.py.
+Facts about the official data set are from github.com/ondyari/FaceForensics.
 """
 
 import hashlib
@@ -74,11 +73,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Tree:
-    """A FaceForensics++ tree; its split files are in splits_dir (None: <root>/splits).
-
-    seed: a split of its own in place of split files, drawn over the pairs that are there.
-    test_only: to be scored, not trained on, for which test.json is enough.
-    """
+    """A FaceForensics++ tree; its split files are in splits_dir (None: <root>/splits). seed: in
+    place of these a split of its own, drawn over the pairs that are there. test_only: to be
+    scored, not trained on, for which test.json is enough."""
 
     root: Path
     splits_dir: Path | None = None
@@ -108,11 +105,9 @@ class Tree:
         return Path(self.root) / "manipulated_sequences" / method
 
     def splits(self) -> dict[str, list[tuple[str, str]]]:
-        """Pairs of ids by split, in the order of the files; drawn if the tree has a seed.
-
-        Raises TreeError for a missing or malformed file, and for an id that is named twice: one
-        person in two splits would make every test score too good.
-        """
+        """Pairs of ids by split, in the order of the files; drawn if the tree has a seed. Raises
+        TreeError for a missing or malformed file, and for an id that is named twice: one person in
+        two splits would make every test score too good."""
         if self.seed is not None:
             return draw_splits(self.pairs(), self.seed)
         folder = Path(self.splits_dir or Path(self.root) / "splits")
@@ -191,10 +186,8 @@ def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[t
 
 
 def download(method: str, what: str) -> str:
-    """Options of the official download script that bring a part; "" if it does not have it.
-
-    method: REAL or one of METHODS; what: a compression, or "mask".
-    """
+    """Options of the official download script that bring a part (of REAL or one of METHODS, a
+    compression or "mask"); "" if it does not have it."""
     part = f"-d {method}"
     if what == "mask":
         return "" if method in (REAL, *MASKLESS) else f"{part} -t masks"
@@ -210,11 +203,8 @@ def write_splits(root: Path, splits: Mapping[str, Sequence[Sequence[str]]]) -> N
 
 
 def _check_name(name: str) -> None:
-    """A name in a data set becomes one of our files or folders, so it must not lead anywhere.
-
-    Judged after Unicode's compatibility folding (NFKC) too, which makes a full-width "/" a plain
-    one.
-    """
+    """A name in a data set becomes one of our files or folders, so it must not lead anywhere; nor
+    after Unicode's compatibility folding (NFKC), which makes a full-width "/" a plain one."""
     folded = unicodedata.normalize("NFKC", name)
     if (
         not name

@@ -1,8 +1,6 @@
-"""What data sets other than FaceForensics++ have in common: files without masks, by person.
-
-Such a set looks to the extraction as a FaceForensics++ tree does. A quality that is not there as
-files is compressed from the stored ones (`recipe`).
-"""
+"""What data sets other than FaceForensics++ have in common: files without masks, by person. Such a
+set looks to the extraction as a FaceForensics++ tree does; a quality that is not there as files is
+compressed from the stored ones (`recipe`)."""
 
 import hashlib
 import os
@@ -34,10 +32,8 @@ class FileClip(Clip):
 
 @dataclass(frozen=True)
 class FileSet:
-    """Real and forged files at `root`. Subclasses say which by `listed`.
-
-    A quality lies in <folder>/<quality>/, laid out as the set itself is, or is made of `base`.
-    """
+    """Real and forged files at `root`; subclasses say which by `listed`. A quality lies in
+    <folder>/<quality>/, laid out as the set itself is, or is made of `base`."""
 
     root: Path
     base: str = ""  # the quality whose folder holds what is stored; "": there is no such folder
@@ -65,12 +61,9 @@ class FileSet:
 
     def clips(self, methods: Iterable[str]) -> list[FileClip]:
         """Every clip: by split, first the real ones, in the order of their names; a set has one
-        method, which is taken.
-
-        A set that names no validation or test videos is divided: people who are joined by a forgery
-        stay together. Raises TreeError for two files of one name, for too few people to divide, and
-        for a person in two splits.
-        """
+        method, which is taken. One that names no validation or test videos is divided: people who
+        are joined by a forgery stay together. Raises TreeError for two files of one name, for too
+        few people to divide, and for a person in two splits."""
         found = self.listed()
         if self.test_only:
             found = [replace(clip, split="test") for clip in found]
@@ -123,12 +116,10 @@ class FileSet:
 
 
 def divide(clips: list[FileClip], shares: dict[str, float], seed: int) -> list[FileClip]:
-    """The clips with their splits, in about these shares of the clips.
-
-    People who are joined by a forgery or a group, directly or by others, are one unit, which stays
-    together. Units with forgeries and those that are only real are dealt apart, if there are enough
-    of either, so that every split has both. Raises TreeError for fewer units than splits.
-    """
+    """The clips with their splits, in about these shares of the clips. People who are joined by a
+    forgery or a group, directly or by others, stay together. Units with forgeries and those that
+    are only real are dealt apart, if there are enough of either, so that every split has both.
+    Raises TreeError for fewer units than splits."""
     joined = [(c.target, other or c.target) for c in clips for other in (c.source, c.group)]
     names, at = np.unique(np.array(joined, str), return_inverse=True)
     a, b = at.reshape(-1, 2).T

@@ -120,14 +120,9 @@ class DFDC(FileSet):
 
 
 class Folder(FileSet):
-    """Your own videos and images, at any depth below folders that say what they are:
-
-        <root>/real/...  <root>/fake/...                        or
-        <root>/train/real/...  <root>/train/fake/...  <root>/test/real/...
-
-    Files of one name in real/ and fake/ count as one person: a forgery is often named as its
-    original.
-    """
+    """Your own videos and images, at any depth below <root>/real and <root>/fake, or <root>/train/
+    real and so on. Files of one name in real/ and fake/ count as one person: a forgery is often
+    named as its original."""
 
     method = FORGED
 

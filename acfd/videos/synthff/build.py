@@ -40,10 +40,9 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
     """Make the tree at `root`: real clips and those of params.data.methods, raw, c23, c40, masks.
 
     Deterministic from params.synthff; what is there already is kept, so a build that was killed
-    goes on. A tree of other parameters, or made by other code, is removed first.
-    scratch: where people are kept until the tree is whole.
-    Raises BuildError if `root` holds videos that SynthFF did not make, or for a method that it does
-    not have; WheelError without the face generator.
+    goes on. A tree of other parameters, or made by other code, is removed first. scratch: where
+    people are kept until the tree is whole. Raises BuildError if `root` holds videos that SynthFF
+    did not make, or for a method that it does not have; WheelError without the face generator.
     """
     root, p = Path(root), params.synthff
     if unknown := [m for m in params.data.methods if m not in forgeries.METHODS]:

@@ -64,10 +64,8 @@ def draw(method: str, variety: str, strength: float, rng: np.random.Generator) -
 def forge(
     take: Take, other: Person, drawn: Forgery, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (frame, mask) of the forged clip: uint8 size x size x 3, and uint8 size x size.
-
-    Where the mask is 0, the frame is exactly the take's.
-    """
+    """Yield (frame, mask) of the forged clip: uint8 size x size x 3, and uint8 size x size. Where
+    the mask is 0, the frame is exactly the take's."""
     count, size = len(take.frames), take.scene.size
     x0, y0, x1, y1 = _region(take.points, size)
     person, ends, path = _acting(take, other, drawn, rng)

@@ -136,9 +136,7 @@ def draw_scene(
 
 class Morph:
     """Between two portraits of one person along their optical flow: `at(0)` first, `at(1)` second.
-
-    side: pixels to which the portraits are reduced first.
-    """
+    side: pixels to which the portraits are reduced first."""
 
     def __init__(self, person: Person, first: int, second: int, side: int):
         self.ends = person.points[[first, second]]

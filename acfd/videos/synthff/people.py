@@ -93,11 +93,9 @@ def _picture(request) -> np.ndarray:
 
 
 def _draft(generator: Generator, seed: int, pair: int, attempt: int) -> np.ndarray:
-    """The styles of a pair's portraits, 2 x 3 x 512.
-
-    The two share half of their style, and so are about as old, dark and bearded, and look the same
-    way. A step towards somebody else's style changes expression, and a little of the person.
-    """
+    """The styles of a pair's portraits, 2 x 3 x 512. The two share half of their style, and so are
+    about as old, dark and bearded, and look the same way. A step towards somebody else's style
+    changes expression, and a little of the person."""
     rng = np.random.default_rng([seed, pair, attempt, 1])
     shared, *others = generator.styles(rng.standard_normal((7, 512))) - generator.mean
     both = []
@@ -134,11 +132,9 @@ def make_people(
     folder: Path, indices: list[int], seed: int, side: int, jobs: int, *, progress: bool = True
 ) -> None:
     """Write <folder>/<index>.npz for every person that is not there yet, and for its partner.
-
     side: of the stored portraits, pixels, at most 512. Persons 2 i and 2 i + 1 are partners, and
-    depend on (seed, i) alone.
-    Raises WheelError without the generator's files, PeopleError if no draft of a pair will do.
-    """
+    depend on (seed, i) alone. Raises WheelError without the generator's files, PeopleError if no
+    draft of a pair will do."""
     missing = sorted({i // 2 for i in indices if not person_path(folder, i).exists()})
     if not missing:
         return
@@ -151,10 +147,8 @@ def make_people(
 
 
 def _landmarks(detector: FaceDetector, face: np.ndarray) -> np.ndarray | None:
-    """5 x 2 float32 in units of the side; None if there is no face in the middle.
-
-    Rounded to a quarter of a pixel, so that a last bit's difference between machines is lost.
-    """
+    """5 x 2 float32 in units of the side, rounded to a quarter of a pixel, so that a last bit's
+    difference between machines is lost; None if there is no face in the middle."""
     found = detector.detect(face)
     if not len(found):
         return None
