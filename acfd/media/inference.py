@@ -1,5 +1,7 @@
 """OpenVINO's one `Core` of a process."""
 
+from __future__ import annotations
+
 from functools import cache
 
 import openvino as ov

@@ -182,7 +182,8 @@ def _faces(
 
 def write_shard(shard: Path, key: str, crops: dict[tuple, bytes]) -> None:
     """Write a video's copies, (family, level, frame) -> PNG, whole or not at all; key: what of."""
-    shards.write(shard, SCHEMA, [dict(zip(SCHEMA.names, (*at, c))) for at, c in crops.items()], key)
+    rows = [dict(zip(SCHEMA.names, (*at, crop))) for at, crop in crops.items()]
+    shards.write(shard, SCHEMA, rows, key)
 
 
 class Copies(Shards):
