@@ -144,10 +144,11 @@ def digest(said: Any) -> str:
 def load(path: str | Path = "params.yaml") -> Params:
     """The study's parameters. Raises ParamsError for a missing file, bad YAML, and unknown, missing
     or impossible keys, all of them named at once."""
-    return _checked(_read(Path(path), PLAIN), str(path))
+    return _checked(_read(Path(path), _plain()), str(path))
 
 
-PLAIN = YAML(typ="safe", pure=True)  # YAML 1.2, in which 1e-4 is a number
+def _plain() -> YAML:
+    return YAML(typ="safe", pure=True)  # YAML 1.2, in which 1e-4 is a number
 
 
 def _checked(raw: dict, where: str) -> Params:
@@ -184,11 +185,11 @@ def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = 
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     current = _read(params, yaml)
-    _merge(current, _read(source, PLAIN), str(source))
+    _merge(current, _read(source, _plain()), str(source))
     written = StringIO()
     yaml.dump(current, written)
     text = "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
-    _checked(PLAIN.load(text), f"{params} with the values of {source}")
+    _checked(_plain().load(text), f"{params} with the values of {source}")
     with atomic(params) as path:
         path.write_text(text, encoding="utf-8")
 

@@ -117,10 +117,14 @@ class Paths:
         return self.results / "notebooks"
 
 
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest_of(path: Path) -> str:
     """16 hexadecimal digits that change when a file's content does."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sha256(path)[:16]
 
 
 @contextmanager

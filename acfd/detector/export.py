@@ -5,7 +5,6 @@ a face crop in, log-odds of forged and the attention map out. model.json holds w
 around it (how a face is cut, the calibration) and what a reader should know (the model card).
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -21,7 +20,7 @@ from acfd.detector.files import DeployError
 from acfd.detector.files import read as read_json
 from acfd.media import centerface
 from acfd.params import Params, digest
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths, atomic, sha256
 
 FORMAT = "acfd.model/2"
 ABOUT = "model.json"
@@ -60,7 +59,7 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "acfd": acfd.__version__,
-        "run": run | {"weights_sha256": _sha256(folder / "model.safetensors")},
+        "run": run | {"weights_sha256": sha256(folder / "model.safetensors")},
         "input": {
             "faces": "N x size x size x 3 RGB uint8; scaling, x / 127.5 - 1, is in the graph",
             "size": faces["size"],
@@ -171,7 +170,7 @@ def export(
             f"{folder / XML}: its scores differ from PyTorch's by up to {worst:.2g}; "
             f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
         )
-    said |= {"difference": worst, "files": {n: _sha256(folder / n) for n in (ONNX, XML, WEIGHTS)}}
+    said |= {"difference": worst, "files": {n: sha256(folder / n) for n in (ONNX, XML, WEIGHTS)}}
     with atomic(folder / ABOUT) as path:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     return said
@@ -200,7 +199,7 @@ def read(folder: Path) -> dict[str, Any]:
     if said["format"] != FORMAT:
         raise DeployError(f"{path}: of format {said['format']}, not {FORMAT}; {otherwise}")
     for file in (folder / XML, folder / WEIGHTS):
-        found = _sha256(file) if file.is_file() else "that of no file"
+        found = sha256(file) if file.is_file() else "that of no file"
         if found != (expected := said["files"][file.name]):
             raise DeployError(
                 f"{file}: sha256 is {found}, {ABOUT} says {expected}; it belongs to another export "
@@ -233,11 +232,6 @@ def as_judge(branch):
             return (logit,) if out.attention is None else (logit, out.attention)
 
     return Judge().eval()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _crops(size: int) -> np.ndarray:

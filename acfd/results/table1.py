@@ -6,22 +6,8 @@ import pandas as pd
 
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.results.table import (
-    DIFFERENCES,
-    MEASURES,
-    REAL,
-    Draws,
-    correct,
-    first_columns,
-    last_columns,
-    load_rows,
-    load_run_info,
-    machines,
-    measured,
-    paper_columns,
-    rounded,
-    row_metrics,
-)
+from acfd.results import table as tables
+from acfd.results.table import DIFFERENCES, MEASURES, REAL, Draws
 
 ALL = "all"  # the line of every manipulation together
 COSTS = {  # column of the table -> key of metrics/runs/<run>.json
@@ -62,7 +48,7 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     """
     setting, methods = params.table1, params.data.methods
     lines = []
-    for compression, part in load_rows(params, paths, setting.rows, methods).items():
+    for compression, part in tables.load_rows(params, paths, setting.rows, methods).items():
         draws = Draws.of(part[setting.reference], params.study.seeds, setting)
         for method in (ALL, *methods):
             lines += _lines(params, paths, compression, method, part, draws)
@@ -82,18 +68,18 @@ def _lines(params, paths, compression: str, method: str, part: dict, draws: Draw
     named = next(f"{name}_auc" for name, other in others.items() if other == other_named)
     lines = []
     for row in setting.rows:
-        line = first_columns(params, paths, row, compression, draws)
+        line = tables.first_columns(params, paths, row, compression, draws)
         line |= {"method": method, "trained_on": trained_on(params, row)}
         line |= {"frames": len(label), "always_forged": float(label.mean())}
-        line |= measured(draws, replicates, row, MEASURES, others)
-        paper = paper_columns(params, row)
+        line |= tables.measured(draws, replicates, row, MEASURES, others)
+        paper = tables.paper_columns(params, row)
         line |= paper if first else dict.fromkeys(paper, np.nan)
         line |= costs(params, paths, row) | {"ours": setting.ours}
         line |= {"headline": named if first and row == row_named else None}
-        lines.append(line | last_columns(setting, left_out=line.pop("left_out")))
+        lines.append(line | tables.last_columns(setting, left_out=line.pop("left_out")))
     spare = next((line for line in lines if line["headline"]), None)
     for name in (f"{d}_{m}" for d in others for m in DIFFERENCES):
-        correct(lines, name, spare=spare if name == named else None)
+        tables.correct(lines, name, spare=spare if name == named else None)
     return lines
 
 
@@ -105,7 +91,7 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
     setting, seeds = params.table1, params.study.seeds
     if not setting.compression:
         return pd.DataFrame(columns=COMPRESSION)
-    parts = load_rows(params, paths, setting.compression, params.data.methods)
+    parts = tables.load_rows(params, paths, setting.compression, params.data.methods)
     low, high = parts
     draws = Draws.of(parts[low][setting.compression[0]], seeds, setting)
     found = {
@@ -117,7 +103,7 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
     }
     lines = []
     for row in setting.compression:
-        line = first_columns(params, paths, row, low, draws)
+        line = tables.first_columns(params, paths, row, low, draws)
         line |= {"trained_on": trained_on(params, row), "high": high, "low": low}
         for m in DIFFERENCES:
             for quality, measures in found[row].items():
@@ -125,8 +111,8 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
             to = drops.get(setting.reference, {}).get(m)
             line |= draws.columns(f"drop_{m}", drops[row][m], (-1, 1))
             line |= draws.compared(f"diff_drop_{m}", drops[row][m], to, (-2, 2))
-        lines.append(line | last_columns(setting))
-    correct(lines, *(f"diff_drop_{m}" for m in DIFFERENCES))
+        lines.append(line | tables.last_columns(setting))
+    tables.correct(lines, *(f"diff_drop_{m}" for m in DIFFERENCES))
     return pd.DataFrame(lines, columns=COMPRESSION)
 
 
@@ -143,9 +129,9 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
         for method in unseen:
             seen = _seen(params, row, method)
             rows = [row, seen] if seen else [row]
-            for quality, part in load_rows(params, paths, rows, [method]).items():
+            for quality, part in tables.load_rows(params, paths, rows, [method]).items():
                 draws = Draws.of(part[row], seeds, setting)
-                line = first_columns(params, paths, row, quality, draws)
+                line = tables.first_columns(params, paths, row, quality, draws)
                 line |= {"method": method, "seen_row": seen}
                 line |= {"seen_title": params.rows[seen].title if seen else None}
                 mine = draws.measure(part[row])
@@ -154,8 +140,8 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
                     line |= draws.columns(m, mine[m])
                     line |= draws.columns(f"seen_{m}", its.get(m))
                     line |= draws.compared(f"diff_{m}", mine[m], its.get(m))
-                lines.append(line | last_columns(setting))
-    correct(lines, *(f"diff_{m}" for m in DIFFERENCES))
+                lines.append(line | tables.last_columns(setting))
+    tables.correct(lines, *(f"diff_{m}" for m in DIFFERENCES))
     return pd.DataFrame(lines, columns=LEFT_OUT)
 
 
@@ -183,15 +169,15 @@ def trained_on(params: Params, row: str) -> str:
 
 def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
     """COSTS of a row, the mean over its seeds, and the machine that trained it."""
-    runs = [load_run_info(paths, row, seed) for seed in params.study.seeds]
+    runs = [tables.load_run_info(paths, row, seed) for seed in params.study.seeds]
     means = {name: float(np.mean([run[key] for run in runs])) for name, key in COSTS.items()}
-    return means | {"machine": machines(runs)}
+    return means | {"machine": tables.machines(runs)}
 
 
 def metrics(table: pd.DataFrame, drops: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Row -> its measures over all manipulations as `row_metrics` has them, and what compression
     costs it (drop_auc) where that was asked."""
-    found = row_metrics(table[table["method"] == ALL])
-    for row, drop in rounded(drops, ["drop_auc"]).items():
+    found = tables.row_metrics(table[table["method"] == ALL])
+    for row, drop in tables.rounded(drops, ["drop_auc"]).items():
         found.setdefault(row, {}).update(drop)
     return found

@@ -3,7 +3,6 @@ Generated pixels differ in last bits from CPU to CPU, so later stages depend not
 results/<preset>/recipes/<what>.json: parameters, the digest of the code behind them, and of files
 that are not generated their sizes and contents."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from acfd import sources
 from acfd.params import Params, digest
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths, atomic, sha256
 from acfd.videos import tree as tree_of
 
 LIST = "files.csv"  # in the videos folder, of a data set that is not generated
@@ -78,5 +77,4 @@ def _files(p: Params, target: Path) -> dict:
 
 
 def _content(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    return path.stat().st_size, sha256(path)
