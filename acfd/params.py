@@ -3,8 +3,6 @@
 Nothing has a default here. What a study used is what its params.yaml says, every key of it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -108,7 +106,7 @@ class Params(s.Section):
         """Every row that is trained: those of Table 2, which come first, and the others."""
         return [*self.table2.rows, *self.study.rows]
 
-    def for_row(self, row: str) -> Params:
+    def for_row(self, row: str) -> "Params":
         """These parameters as the row has them: its `set` laid over the sections."""
         if row not in self.rows:
             raise ParamsError(f"no row {row!r} in params.yaml; there are: {', '.join(self.rows)}")

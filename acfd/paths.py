@@ -1,7 +1,5 @@
 """Every path of the study, in one place. All are relative to the project's top folder."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os
@@ -11,10 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from acfd.params import Params
 
 SCRATCH = Path(".acfd")  # resume states and half-made things; DVC does not know it, git ignores it
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -30,7 +24,7 @@ class Paths:
     table2: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, params: Params, top: Path = Path()) -> Paths:
+    def of(cls, params, top: Path = Path()) -> "Paths":
         return cls(params.preset, top, tuple(params.table2.rows))
 
     @property

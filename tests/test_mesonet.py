@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate
+from timm.layers.pool2d_same import MaxPool2dSame
 
-from acfd.baselines.layers import SameMaxPool
 from acfd.baselines.mesonet import load_keras, meso4, mesoinception4
 from acfd.method.backbone import WeightsError
 from acfd.params import Params
@@ -209,10 +209,10 @@ def test_max_pool_pads_as_tensorflow():
     """38 pixels in windows of 4: one pixel is missing before, one after."""
     row = torch.arange(38.0)
     x = row.expand(1, 1, 38, 38) - 100  # negative: zeros as padding would win
-    out = SameMaxPool(4)(x)[0, 0, 0]
+    out = MaxPool2dSame(4, 4)(x)[0, 0, 0]
     assert out.tolist() == [n - 100 for n in [2, 6, 10, 14, 18, 22, 26, 30, 34, 37]]
-    assert SameMaxPool(2)(x[..., :5, :3]).shape == (1, 1, 3, 2)
-    assert torch.equal(SameMaxPool(2)(x), torch.nn.functional.max_pool2d(x, 2))
+    assert MaxPool2dSame(2, 2)(x[..., :5, :3]).shape == (1, 1, 3, 2)
+    assert torch.equal(MaxPool2dSame(2, 2)(x), torch.nn.functional.max_pool2d(x, 2))
 
 
 def test_odd_sides_follow_keras_and_crops_of_another_side_are_scaled():

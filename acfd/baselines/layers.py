@@ -30,23 +30,6 @@ class Dropout(nn.Module):
         return x * kept.to(x.device, x.dtype) / (1 - self.share)
 
 
-class SameMaxPool(nn.Module):
-    """Max pooling, stride = window, padded as TensorFlow does ("same"): n -> ceil(n / window). What
-    is missing is added on both sides, the odd pixel after; nn.MaxPool2d's ceil_mode adds all of it
-    after, which for a window of 4 looks at other pixels."""
-
-    def __init__(self, window: int):
-        super().__init__()
-        self.window = window
-
-    def forward(self, x: Tensor) -> Tensor:
-        right, bottom = (-n % self.window for n in (x.shape[3], x.shape[2]))
-        if right or bottom:
-            left, top = right // 2, bottom // 2
-            x = F.pad(x, (left, right - left, top, bottom - top), value=-torch.inf)
-        return F.max_pool2d(x, self.window)
-
-
 def scaled(images: Tensor, side: int) -> Tensor:
     """B x C x S x S -> B x C x side x side; 0: as they are."""
     if side in (0, images.shape[-1]):

@@ -13,10 +13,11 @@ import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, nn
 
 from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import Dropout, SameMaxPool, scaled
+from acfd.baselines.layers import Dropout, scaled
 from acfd.method.backbone import WeightsError
 from acfd.method.model import OneBranch, Output
 
@@ -96,7 +97,7 @@ def _convolution(inputs: int, outputs: int, window: int, dilation: int = 1) -> n
 def _block(layer: nn.Module, channels: int, pool: int) -> nn.Sequential:
     # Keras's constants; its momentum 0.99 is PyTorch's 0.01
     norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
-    return nn.Sequential(layer, norm, SameMaxPool(pool))
+    return nn.Sequential(layer, norm, MaxPool2dSame(pool, pool))  # padded as TensorFlow does
 
 
 class MesoSystem(ClassifierSystem):

@@ -7,12 +7,10 @@ forged: a probability is one at even odds before the video was seen. A temperatu
 help on people that it was not fitted on is left out, and the probability is called uncalibrated.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +27,6 @@ from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.results import metrics
-
-if TYPE_CHECKING:  # whoever only reads a calibration waits for no plotting library
-    from matplotlib.figure import Figure
 
 BINS = 10
 _RANGE = (0.05, 100.0)  # a score that says nothing has no temperature: it ends here
@@ -253,8 +248,9 @@ def _spread(items: Sequence, most: int) -> list:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
-def reliability(scores: pd.DataFrame, found: dict[str, Any]) -> Figure:
-    """Probability said against share of forged found, frames and videos, validation and test."""
+def reliability(scores: pd.DataFrame, found: dict[str, Any]):
+    """A figure: probability said against share of forged found, of frames and of videos."""
+    # whoever only reads a calibration waits for no plotting library
     from acfd.figures import FORGED, QUIET, REAL, subplots
 
     fig, axes = subplots(1, 2, (9.4, 4.9), sharex=True, sharey=True, layout="compressed")

@@ -2,10 +2,7 @@
 suspicious face and where it looked, and the probability over time. Only frames that were judged are
 shown, each until the next, so that nothing on the screen is made up between them."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib
@@ -21,9 +18,6 @@ from acfd.faces.shards import encode_png
 from acfd.media.video import write_video
 from acfd.paths import atomic
 
-if TYPE_CHECKING:
-    from acfd.detector.core import Detection
-
 # of verdicts; Okabe and Ito's
 COLOURS = {"forged": "#D55E00", "no_forgery_found": "#0072B2", "inconclusive": "#787878"}
 HEAT = matplotlib.colormaps["inferno"]
@@ -33,8 +27,8 @@ _FASTEST = 60.0  # frames a second of an overlay
 _CRF = 20
 
 
-def write(found: Detection, path: Path) -> Path:
-    """Write a picture (.png) of an image, or of a video's most suspicious frame; or a video
+def write(found, path: Path) -> Path:
+    """Write a `core.Detection` as a picture (.png; of a video its most suspicious frame) or a video
     (.mp4). Raises ValueError for another ending, or where there is no face to show."""
     if not found.seen:
         raise ValueError(f"{found.report.path}: no judged face, so there is nothing to show")
@@ -58,7 +52,7 @@ def write(found: Detection, path: Path) -> Path:
 class Page:
     """The canvas for one file: what all of its frames share is drawn once."""
 
-    def __init__(self, found: Detection):
+    def __init__(self, found):
         self.found, r, by = found, found.report, found.report.model
         self.probability = found.rows["probability"]
         self.colours = {f.face: COLOURS[f.verdict] for f in r.faces}

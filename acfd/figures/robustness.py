@@ -1,10 +1,6 @@
 """The figures of the robustness notebook: a curve a system over the levels of a degradation, and
 the areas under them. As acfd.figures, whose style they have: tables in, a closed Figure out."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,9 +11,6 @@ from acfd.results.curves import ALL
 from acfd.results.markdown import title_of
 from acfd.results.table import REAL
 
-if TYPE_CHECKING:
-    from acfd.scores.copies import Copies
-
 # A system's colour and marker, by its place among the rows. Those after the last are grey, in
 # curves without intervals, and their differences by family are in the table alone: more colours
 # cannot be told apart.
@@ -25,8 +18,9 @@ LOOKS = list(zip(COLOURS, "osD^vP*"))
 PANELS = [("auc", "AUC"), ("balanced_acc", "Balanced accuracy")]
 
 
-def copies(store: Copies) -> Figure:
-    """One real person and a forgery of each kind, at the strongest level of every family."""
+def copies(store) -> Figure:
+    """One real person and a forgery of each kind, at the strongest level of every family. store:
+    scores.copies.Copies."""
     index = store.index
     strongest = index.drop_duplicates("family", keep="last")
     steps = list(zip(strongest["family"], strongest["level"]))

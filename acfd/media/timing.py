@@ -1,7 +1,5 @@
 """Where the time of a long piece of work goes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +33,7 @@ class Timing(Stages):
     frames: int = 0  # chosen, in those
     memory: int = 0  # MiB, the most that a process took; not summed
 
-    def add(self, other: Timing) -> None:
+    def add(self, other: "Timing") -> None:
         most = max(self.memory, other.memory)
         for f in fields(self):
             setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))

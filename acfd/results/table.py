@@ -1,8 +1,6 @@
 """Tables from score files alone, without a model, a video or a crop: load and check them, resample
 them, reduce them to lines. table1.py, table2.py and markdown.py build on this."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -134,7 +132,7 @@ class Draws:
     confidence: float
 
     @classmethod
-    def of(cls, scores: pd.DataFrame, seeds: list[int], setting: Table) -> Draws:
+    def of(cls, scores: pd.DataFrame, seeds: list[int], setting: Table) -> "Draws":
         """scores: one row's at one compression, or those of any other row that is compared."""
         test = scores[(scores["split"] == "test") & (scores["seed"] == seeds[0])]
         unit = metrics.identity_units(test)

@@ -1,7 +1,5 @@
 """The training loop's parts: one step, one validation, the resume state; in one process or more."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,7 +42,7 @@ class History:
     collapsed: bool = False
 
     def close_epoch(
-        self, found: Validation, terms: Sequence[str], seconds: float, keep: str = "best"
+        self, found: "Validation", terms: Sequence[str], seconds: float, keep: str = "best"
     ):
         """Add an epoch: the means of its steps' losses, and what the validation found. keep: as
         train.keep."""

@@ -1,9 +1,5 @@
 """Pairs for training: data set, balanced batches, one augmentation for a pair and its mask."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 import torch
@@ -12,9 +8,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from acfd.faces.shards import PairTable
 from acfd.sections import Augment
-
-if TYPE_CHECKING:  # a run that makes nothing afresh does not depend on that module
-    from acfd.runs.blended import Blended
 
 # How an item is had: as it lies in its shard, or made afresh from a real row (see `blended`).
 STORED, REAL_AFRESH, FORGED_AFRESH = 0, 1, 2
@@ -26,12 +19,10 @@ class Pairs(Dataset):
 
     An item draws its augmentation from (seed, epoch, position) alone: not from which process loads
     it, nor from what was loaded before. So a resumed run sees what an unbroken one does. augment:
-    None leaves the crops as they are. blended: what makes and degrades pairs anew.
+    None leaves the crops as they are. blended: a `blended.Blended`, which makes and degrades pairs.
     """
 
-    def __init__(
-        self, table: PairTable, augment: Augment | None, seed: int, blended: Blended | None = None
-    ):
+    def __init__(self, table: PairTable, augment: Augment | None, seed: int, blended=None):
         self.table = table
         self.seed = seed
         self.blended = blended
