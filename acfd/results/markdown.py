@@ -90,10 +90,10 @@ def areas(table: pd.DataFrame) -> str:
     return by_line(table[table["family"] == t1.ALL], columns)
 
 
-def areas_by_family(table: pd.DataFrame) -> str:
-    """Area under the curves of AUC, a column a family of degradations, in percent."""
-    families = [f for f in table["family"].unique() if f != t1.ALL]
-    return by_group(table, "family", {f: FAMILIES[f].title for f in families})
+def robustness(table: pd.DataFrame) -> str:
+    """`areas`, and that of AUC, a column a family of degradations."""
+    families = {f: FAMILIES[f].title for f in table["family"].unique() if f != t1.ALL}
+    return f"{areas(table)}\n\nBy family:\n\n{by_group(table, 'family', families)}"
 
 
 def by_line(table: pd.DataFrame, columns: dict[str, str | Callable[[pd.Series], str]]) -> str:

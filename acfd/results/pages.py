@@ -16,7 +16,6 @@ PRESETS = ("pocket", "full")  # those whose results may be in git
 TABLES = ("table1", "compression", "left_out", "table2", "attention_real", "robustness_areas")
 # Rows that tell what of the paper's configuration costs what
 CAUSES = {"cao_reach": "with radii that features reach", "cao_no_dis": "without L_Dis"}
-FOUND = ("table1", "compression", "table2", "attention_real")
 
 
 def rewrite(top: Path) -> dict[Path, str]:
@@ -48,25 +47,25 @@ def of_preset(results: Path) -> dict[str, str]:
     files = {name: results / "tables" / f"{name}.csv" for name in TABLES}
     found = {name: read_table(path) for name, path in files.items() if path.exists()}
     found = {name: table for name, table in found.items() if len(table)}
-    made = {}
-    if "table1" in found:
-        table = found["table1"]
-        made["table1"] = f"{markdown.table1(table)}\n\n{markdown.table1_caption(table)}"
-        made["methods"] = markdown.methods(table)
-    if "compression" in found:
-        made["compression"] = markdown.compression(found["compression"])
-    if "left_out" in found:
-        made["left-out"] = markdown.left_out(found["left_out"])
-    if "table2" in found:
-        table, study = found["table2"], json.loads((results / "metrics/study.json").read_text())
-        made["table2"] = f"{markdown.table2(table)}\n\n{markdown.caption(table, study)}"
-    if {*FOUND} <= {*found}:
-        made["findings"] = findings(*(found[name] for name in FOUND))
-    if "robustness_areas" in found:
-        table = found["robustness_areas"]
-        by_family = markdown.areas_by_family(table)
-        made["robustness"] = f"{markdown.areas(table)}\n\nBy family:\n\n{by_family}"
-    return made
+
+    def table2(table: pd.DataFrame) -> str:
+        study = json.loads((results / "metrics/study.json").read_text())
+        return f"{markdown.table2(table)}\n\n{markdown.caption(table, study)}"
+
+    blocks = {  # name -> the tables that it takes, and what makes it of them
+        "table1": (["table1"], lambda t: f"{markdown.table1(t)}\n\n{markdown.table1_caption(t)}"),
+        "methods": (["table1"], markdown.methods),
+        "compression": (["compression"], markdown.compression),
+        "left-out": (["left_out"], markdown.left_out),
+        "table2": (["table2"], table2),
+        "findings": (["table1", "compression", "table2", "attention_real"], findings),
+        "robustness": (["robustness_areas"], markdown.robustness),
+    }
+    return {
+        name: make(*(found[table] for table in needed))
+        for name, (needed, make) in blocks.items()
+        if {*needed} <= {*found}
+    }
 
 
 def findings(

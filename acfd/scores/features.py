@@ -30,13 +30,8 @@ def paired(high: np.ndarray, low: np.ndarray, person: np.ndarray) -> dict[str, d
     other: median distance to other people's features at the other quality;
     nearer: share of these that are nearer than its own (0: its own is the nearest).
 
-    Raises ValueError if the two are not of one shape, or all of one person.
+    Raises ValueError if all are of one person.
     """
-    if high.shape != low.shape or len(high) != len(person):
-        raise ValueError(
-            f"features {high.shape} and {low.shape} of {len(person)} faces; expected one of each "
-            "quality for every face"
-        )
     stranger = person[:, None] != person[None, :]
     if not stranger.any(axis=1).all():
         raise ValueError(f"all {len(person)} faces are of one person; others are needed to compare")
