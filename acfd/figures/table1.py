@@ -54,12 +54,13 @@ def cost(table: pd.DataFrame) -> Figure:
     """AUC at low quality against what a row costs to use and to train, on logarithmic scales."""
     low = table[(table["method"] == ALL) & (table["compression"] == table["compression"].iloc[0])]
     fig, axes = subplots(1, 2, (9.5, 4.6), sharey=True)
+    # what takes less than a second would have no place on the scale
+    panels = [
+        (low["images_per_second"], "faces judged per second"),
+        (low["train_seconds"].clip(lower=1), "seconds of training"),
+    ]
     middle, ends = percent(low, "auc")
-    for ax, values, label in (
-        (axes[0, 0], low["images_per_second"], "faces judged per second"),
-        # what takes less than a second would have no place on the scale
-        (axes[0, 1], low["train_seconds"].clip(lower=1), "seconds of training"),
-    ):
+    for ax, (values, label) in zip(axes[0], panels):
         for i, colour, marker in zip(range(len(low)), cycle(COLOURS), cycle(MARKERS)):
             style = {"color": colour, "fmt": marker, "capsize": 3, "lw": 1.2, "ms": 7}
             title = low["title"].iloc[i]
