@@ -1,5 +1,7 @@
 """The sets that are files without masks: Celeb-DF-v2, DFDC, and a folder or a table of your own."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator
