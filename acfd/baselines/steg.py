@@ -69,11 +69,9 @@ def grey(images: Tensor) -> Tensor:
 
 def features(images: Tensor, quantiser: int) -> Tensor:
     """Shares of the 81 horizontal and of the 81 vertical patterns: B x 162, each half sums to 1.
-
     images: B x 3 x S x S in [-1, 1]; S at least 7, of more than 128 the centre is taken. A pattern
     is four neighbouring residuals x1 - 3 x2 + 3 x3 - x4, divided by the quantiser, rounded (a half
-    to the even number, so that 1, 2 and 4 are three quantisers) and clipped to -1, 0, 1.
-    """
+    to the even number, so that 1, 2 and 4 are three quantisers) and clipped to -1, 0, 1."""
     side = images.shape[-1]
     if side > CENTRE:
         start = (side - CENTRE) // 2

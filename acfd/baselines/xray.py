@@ -30,11 +30,9 @@ FC_LR_SCALE = 10.0
 
 
 class XrayBranch(nn.Module):
-    """An Xception's scales (SCALES) in one drawing, a sigmoid; mean of the map, one layer.
-
-    B x 3 x S x S in [-1, 1] -> Output; attention: the X-ray, B x 1 x s x s with s about S / 4,
-    feature: its mean, B x 1. side: that crops are scaled to first, pixels; 0: as they are.
-    """
+    """An Xception's scales (SCALES) in one drawing, a sigmoid; mean of the map, one layer. B x 3 x
+    S x S in [-1, 1] -> Output; attention: the X-ray, B x 1 x s x s with s about S / 4, feature: its
+    mean, B x 1. side: that crops are scaled to first, pixels; 0: as they are."""
 
     def __init__(self, side: int, state: dict[str, Tensor]):
         super().__init__()

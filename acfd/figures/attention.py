@@ -14,10 +14,8 @@ from acfd.figures.plots import real_and_forged
 
 def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) -> Figure:
     """A grid: a line a method, its groups side by side (best | worst), each a face and its maps.
-
     lines: for each label a dict of group title -> (face H x W x 3 uint8, mask H x W of 0 and 1,
-    maps: sequence of h x w in 0 ... 1, title). columns: what the face and the maps are.
-    """
+    maps: sequence of h x w in 0 ... 1, title). columns: what the face and the maps are."""
     groups = list(dict.fromkeys(g for line in lines for g in line))
     n = len(columns)
     size = (1.28 * n * len(groups) + 0.9, 1.48 * len(lines) + 0.75)

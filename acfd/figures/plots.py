@@ -31,10 +31,8 @@ TABLE2 = [("balanced_acc", "paper_acc", "Balanced accuracy"), ("auc", "paper_auc
 
 def forest(table: pd.DataFrame, panels: Sequence[tuple[str, str | None, str]] = TABLE2) -> Figure:
     """Measures of every row with their intervals, and the paper's numbers; a panel a measure.
-
-    table: from table2.table2, or the lines of one method of table1.table1. panels: as TABLE2;
-    with "acc", a dashed line is the accuracy of saying "forged" always.
-    """
+    table: from table2.table2, or the lines of one method of table1.table1. panels: as TABLE2; with
+    "acc", a dashed line is the accuracy of saying "forged" always."""
     first = table[table["compression"] == table["compression"].iloc[0]]
     size = (1.5 + 4 * len(panels), 1.5 + 0.5 * len(first))
     fig, axes = subplots(1, len(panels), size, sharex=True, sharey=True)

@@ -37,11 +37,9 @@ class FaceDetector:
         self._compiled: dict[tuple[int, ...], ov.CompiledModel] = {}
 
     def detect(self, rgb: np.ndarray) -> np.ndarray:
-        """Faces in a frame (H x W x 3 uint8), best first: N x 15 float32.
-
-        Columns: x0, y0, x1, y1 (frame pixels, inside the frame), score, then x and y of both eyes
-        (the image's left one first), nose and mouth corners (the image's left one first).
-        """
+        """Faces in a frame (H x W x 3 uint8), best first: N x 15 float32. Columns: x0, y0, x1, y1
+        (frame pixels, inside the frame), score, then x and y of both eyes (the image's left one
+        first), nose and mouth corners (the image's left one first)."""
         height, width = rgb.shape[:2]
         scale = min(1.0, self.detect_size / max(height, width))
         inner = [max(1, round(side * scale)) for side in (height, width)]

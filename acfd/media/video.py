@@ -146,11 +146,9 @@ def read_frames(
     path: Path | str, indices: Iterable[int] | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, frame) in order of time; frame: H x W x 3 RGB uint8, turned as the file says.
-    indices: the frames wanted, counted from 0, in any order; None: all.
-
-    Raises VideoError, after the frames that could be had, if the video ends or is broken before the
-    last frame wanted (with None: before the frame count that its header promises).
-    """
+    indices: the frames wanted, counted from 0, in any order; None: all. Raises VideoError, after
+    the frames that could be had, if the video ends or is broken before the last frame wanted (with
+    None: before the frame count that its header promises)."""
     path = Path(path)
     wanted = None if indices is None else set(indices)
     if wanted == set():
@@ -219,12 +217,10 @@ def write_video(
     preset: str = "medium",
     options: dict[str, str] | None = None,
 ) -> None:
-    """Encode frames (each H x W x 3 RGB or H x W grey, uint8) to an .mp4, whole or not at all.
-
-    The same frames give the same bytes: one thread, repeatable code, no time stamps of making.
+    """Encode frames (each H x W x 3 RGB or H x W grey, uint8) to an .mp4, whole or not at all. The
+    same frames give the same bytes: one thread, repeatable code, no time stamps of making.
     FaceForensics++'s c23 and c40 are the defaults with crf 23 and 40; its c0 is **LOSSLESS.
-    options: of the encoder. Raises ValueError for no frames, VideoError for unlike sizes.
-    """
+    options: of the encoder. Raises ValueError for no frames, VideoError for unlike sizes."""
     path, size = Path(path), None
     said = {"crf": str(crf), "preset": preset}
     said |= (REPEATABLE if codec.startswith("libx264") else {}) | (options or {})

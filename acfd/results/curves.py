@@ -24,11 +24,9 @@ Replicates = dict[tuple[str, str, float], dict[str, np.ndarray]]  # row, family,
 
 
 def load(params: Params, paths: Paths) -> pd.DataFrame:
-    """Scores of the copies by every run of params.robustness.rows, sorted by SAMPLE a run.
-
-    Raises TableError for a file that is missing, lacks columns, or was not made of the same copies
-    as the first. The column rising is the row's, see tables.rising.
-    """
+    """Scores of the copies by every run of params.robustness.rows, sorted by SAMPLE a run. Raises
+    TableError for a file that is missing, lacks columns, or was not made of the same copies as the
+    first. The column rising is the row's, see tables.rising."""
     runs, rows = [], params.robustness.rows
     gained = rising(histories(paths, rows, params.study.seeds))
     for row in rows:
@@ -77,11 +75,9 @@ def title(params: Params, row: str) -> str:
 
 
 def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
-    """A line a (row, family, level), the untouched frame (level NaN) first, with intervals.
-
-    Columns row, title (with a dagger if the row is not converged), family, position (0, 1, ...),
-    level, auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of.
-    """
+    """A line a (row, family, level), the untouched frame (level NaN) first, with intervals. Columns
+    row, title (with a dagger if the row is not converged), family, position (0, 1, ...), level,
+    auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of."""
     said = {"seeds": " ".join(map(str, draws.seeds)), "units": draws.units}
     said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
     gained, lines = scores.groupby("row")["rising"].first(), []
@@ -99,11 +95,9 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
 
 def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates) -> pd.DataFrame:
     """A line a (row, family), and one a row for ALL: the mean over families, each counting alike.
-
     Columns row, title, family, rising; m, m_lo, m_hi for the area of each measure m; diff_m,
     diff_m_lo, diff_m_hi, the paired difference to params.robustness.reference (NaN in its own
-    lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; and how it was made.
-    """
+    lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; and how it was made."""
     r = params.robustness
     shapes = families(params, scores)
     area = {

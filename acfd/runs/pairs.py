@@ -15,12 +15,10 @@ At = tuple[int, int, int, int]  # epoch, position in it, row, how
 
 
 class Pairs(Dataset):
-    """Pairs of crops by (epoch, position, row, how).
-
-    An item draws its augmentation from (seed, epoch, position) alone: not from which process loads
-    it, nor from what was loaded before. So a resumed run sees what an unbroken one does. augment:
-    None leaves the crops as they are. blended: a `blended.Blended`, which makes and degrades pairs.
-    """
+    """Pairs of crops by (epoch, position, row, how). An item draws its augmentation from (seed,
+    epoch, position) alone: not from which process loads it, nor from what was loaded before. So a
+    resumed run sees what an unbroken one does. augment: None leaves the crops as they are. blended:
+    a `blended.Blended`, which makes and degrades pairs."""
 
     def __init__(self, table: PairTable, augment: Augment | None, seed: int, blended=None):
         self.table = table

@@ -55,12 +55,10 @@ class CopiesError(ValueError):
 
 
 def make(params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool = True) -> Copies:
-    """Make the copies that params.robustness asks for, as params.compute says.
-
-    Writes below paths.copies a shard a video, index.parquet, and made.json: the compression that
-    the copies were made of ("raw" if every clip has it, else data.high) and which families had to
-    be left out. Rows of a shard that were made of the same file, boxes and settings are kept.
-    """
+    """Make the copies that params.robustness asks for, as params.compute says. Writes below
+    paths.copies a shard a video, index.parquet, and made.json: the compression that the copies were
+    made of ("raw" if every clip has it, else data.high) and which families had to be left out. Rows
+    of a shard that were made of the same file, boxes and settings are kept."""
     r, out = params.robustness, paths.copies
     table = PairTable(paths.faces)
     chosen = choose(table.index, params.data.methods, r)
@@ -99,8 +97,7 @@ def steps(r: Robustness) -> list[Step]:
 
 def choose(index: pd.DataFrame, methods: list[str], r: Robustness) -> pd.DataFrame:
     """The rows of a PairTable's index that are tested: every real test video and, for each person,
-    r.forgeries forged ones, of each method in turn (0: of all); r.frames of each, evenly spaced.
-    """
+    r.forgeries forged ones, of each method in turn (0: of all); r.frames of each, evenly spaced."""
     test = index[index["split"] == "test"]
     people = sorted(set(test["target"]))
     kept = test["method"] == REAL
@@ -118,10 +115,8 @@ def choose(index: pd.DataFrame, methods: list[str], r: Robustness) -> pd.DataFra
 
 
 def cut(frame: np.ndarray, box: list[float], width: int, size: int) -> np.ndarray:
-    """A face as acfd.faces cuts it, of a frame that may have been made smaller since.
-
-    box: x0, y0, x1, y1 in pixels of the video, which was `width` wide.
-    """
+    """A face as acfd.faces cuts it, of a frame that may have been made smaller since. box: x0, y0,
+    x1, y1 in pixels of the video, which was `width` wide."""
     factor = frame.shape[1] / width
     # rounding may not lead outside of a face as high as the frame
     side = min(max(1, round((box[2] - box[0]) * factor)), *frame.shape[:2])
@@ -139,10 +134,8 @@ def window(frame: int, count: int, length: int) -> range:
 def _make_clip(
     wanted: list[Step], length: int, size: int, out: Path, item: tuple[Clip, Path, dict]
 ) -> tuple[Clip, list[dict]]:
-    """One video to its shard, on one thread; returns family, level and frame of its rows.
-
-    item: the clip, its file, and frame number -> box of the faces that are tested.
-    """
+    """One video to its shard, on one thread; returns family, level and frame of its rows. item: the
+    clip, its file, and frame number -> box of the faces that are tested."""
     clip, path, boxes = item
     with one_thread(f"making degraded copies of {clip}: {path}"):
         key = digest([sources.made_by("copies"), digest_of(path), str(clip), boxes, length, size])

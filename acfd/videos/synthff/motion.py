@@ -38,11 +38,9 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn for one person's video.
-
-    cameras: frames x 2 x 3, from portrait units to frame pixels. mood: frames, 0 to 1, from the
-    base portrait to the drift. earlier: CRF of an H.264 pass before, or 0.
-    """
+    """What is drawn for one person's video. cameras: frames x 2 x 3, from portrait units to frame
+    pixels. mood: frames, 0 to 1, from the base portrait to the drift. earlier: CRF of an H.264 pass
+    before, or 0."""
 
     size: int
     cameras: np.ndarray
@@ -84,11 +82,9 @@ def draw_look(rng: np.random.Generator, spread: float) -> Look:
 
 @dataclass(frozen=True)
 class Footage:
-    """What a data set's videos are like.
-
-    crop: side of a face crop against the frame's. badly, coded: share of people filmed or stored
-    badly, and coded once before. noise: grey levels. light: spread of their light (`draw_look`).
-    """
+    """What a data set's videos are like. crop: side of a face crop against the frame's. badly,
+    coded: share of people filmed or stored badly, and coded once before. noise: grey levels. light:
+    spread of their light (`draw_look`)."""
 
     crop: tuple[float, float]
     badly: float

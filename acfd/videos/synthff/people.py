@@ -41,12 +41,10 @@ class PeopleError(RuntimeError):
 
 @dataclass(frozen=True)
 class Person:
-    """Three portraits of one person, aligned as in FFHQ.
-
-    faces: uint8, 3 x side x side x 3, RGB: BASE, DRIFT (what its own videos move towards) and
-    EXPRESSION (what a reenactment moves it to). points: float32, 3 x 5 x 2, the landmarks (eyes,
-    nose, mouth corners) as x, y in units of the side.
-    """
+    """Three portraits of one person, aligned as in FFHQ. faces: uint8, 3 x side x side x 3, RGB:
+    BASE, DRIFT (what its own videos move towards) and EXPRESSION (what a reenactment moves it to).
+    points: float32, 3 x 5 x 2, the landmarks (eyes, nose, mouth corners) as x, y in units of the
+    side."""
 
     faces: np.ndarray
     points: np.ndarray
