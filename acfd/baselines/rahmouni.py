@@ -31,8 +31,11 @@ class StatsBranch(nn.Module):
         self.hidden = nn.Linear(4 * second, FEATURES)
         self.dropout = Dropout(0.5, seed)
         self.fc = nn.Linear(FEATURES, 2)
+        # truncated normal draws; biases around 0.5, so that no unit starts switched off
         for layer in (self.conv1, self.conv2, self.hidden, self.fc):
-            _initialise(layer)
+            std = math.sqrt(2 / layer.weight[0].numel())
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+            nn.init.trunc_normal_(layer.bias, mean=0.5, std=0.1, a=0.3, b=0.7)
 
     def forward(self, images: Tensor) -> Output:
         x = (images + 1) / 2  # the authors' range
@@ -47,13 +50,6 @@ def statistics(maps: Tensor) -> Tensor:
     pixels = maps.float().flatten(2)
     variance, mean = torch.var_mean(pixels, dim=2, correction=0)
     return torch.cat([mean, variance, pixels.amin(2), pixels.amax(2)], dim=1)
-
-
-def _initialise(layer: nn.Module):
-    """Truncated normal draws; biases around 0.5, so that no unit starts switched off."""
-    std = math.sqrt(2 / layer.weight[0].numel())
-    nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
-    nn.init.trunc_normal_(layer.bias, mean=0.5, std=0.1, a=0.3, b=0.7)
 
 
 class RahmouniSystem(ClassifierSystem):

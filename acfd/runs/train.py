@@ -105,7 +105,9 @@ def _judge(history: History, t: Train, form: str):
     """Stop or go on, by the last epoch; collapsed or not, by the one whose weights are kept (by the
     last, before there is any). form: model.attention_form."""
     last, kept = history.epochs[-1], history.epochs[history.kept_epoch - 1]
-    history.collapsed = _vanished(kept, form) or _flat(kept)
+    inside, outside = kept["attention_inside"], kept["attention_outside"]
+    flat = inside < FLAT_BELOW and inside < outside + FLAT_MARGIN
+    history.collapsed = _vanished(kept, form) or flat
     if _vanished(last, form) and t.on_collapse == "stop":
         history.stopped = "collapsed"
     elif t.patience and len(history.epochs) - history.best_epoch >= t.patience:
@@ -118,8 +120,3 @@ def _judge(history: History, t: Train, form: str):
 # when M is low everywhere.
 def _vanished(epoch: dict, form: str) -> bool:
     return form == "product" and epoch["attention_inside"] < VANISHED
-
-
-def _flat(epoch: dict) -> bool:
-    inside, outside = epoch["attention_inside"], epoch["attention_outside"]
-    return inside < FLAT_BELOW and inside < outside + FLAT_MARGIN
