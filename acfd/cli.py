@@ -49,12 +49,14 @@ COMMANDS = {
         ),
         "--no-overlay": _flag("write no pictures and videos"),
         "--frames": {"type": int, "help": "frames a video, 0: all of them"},
-        "--model": {"type": Path, "help": "a folder that `acfd export` wrote"},
+        "--model": {"type": Path, "help": "a folder that `acfd export` or `acfd release` wrote"},
         "--backend": {"help": "auto, openvino, torch"},
         "--card": _flag("print the model card"),
     },
     "export": ANY_RUN
     | {"-o --out": {"type": Path, "help": "folder (default: data/<preset>/exports/<run>)"}},
+    "release": ONE_RUN
+    | {"-o --out": {"type": Path, "default": "detector", "help": "folder (default: detector)"}},
     "copies": {},
     "robustness": ONE_RUN,
     "features": ONE_RUN,
@@ -222,6 +224,15 @@ def _export(args):
     folder = args.out or paths.export(row, seed)
     for name in export.export(p, paths, row, seed, folder)["files"]:
         print(folder / name)
+
+
+def _release(args):
+    """make a run the detector that comes with acfd, if it is better on validation videos"""
+    from acfd.detector import release
+
+    p, row, seed, paths = _one(args)
+    said = release.write(p, paths, row, seed, args.out)
+    print(f"{args.out}: {row}-s{seed}, validation AUC {said['validation_auc']:.4f}")
 
 
 def _copies(_):

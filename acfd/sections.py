@@ -130,6 +130,7 @@ class Loss(Section):
 
 
 class Train(Section):
+    start: Name | None
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
     qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
     steps: Count

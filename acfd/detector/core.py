@@ -29,6 +29,7 @@ from acfd.sections import Detect
 COLUMNS = ["path", "frame", "time", "face", "x0", "y0", "x1", "y1", "confidence"]
 COLUMNS += ["log_odds", "probability", "detail"]
 _DECIMALS = {"time": 3, "confidence": 3, "log_odds": 4, "probability": 4, "detail": 2}
+RELEASED = Path(__file__).parents[2] / "detector"  # the run that comes with acfd
 T = TypeVar("T")
 
 
@@ -76,8 +77,11 @@ class Detection:
 
 
 class Detector:
-    """Judges images and videos with one trained run of the study: that of the section `detect` in
-    params.yaml, or what `acfd export` wrote (model=folder), which needs no params.yaml.
+    """Judges images and videos with one trained run.
+
+    Detector() takes the one that comes with acfd, in the folder `detector`; with params, or row or
+    seed, it is the run of the study that the section `detect` names. Detector(model=folder) takes
+    what `acfd export` or `acfd release` wrote.
 
         found = Detector(frames=16)("clip.mp4")
         found.report.verdict, found.report.probability, found.report.interval
@@ -88,7 +92,7 @@ class Detector:
 
     def __init__(
         self,
-        params: Params | Path | str = "params.yaml",
+        params: Params | Path | str | None = None,
         *,
         model: Path | str | None = None,
         paths: Paths | None = None,
@@ -105,13 +109,24 @@ class Detector:
             ) from error
 
     def _load(self, params, model, paths, settings: dict[str, Any]) -> None:
+        if params is None and not {"row", "seed"} & settings.keys():
+            model = model or RELEASED
+        if model is not None and not (Path(model) / export.ABOUT).exists():
+            from acfd.detector import release
+
+            params, paths, row, seed = release.opened(Path(model))
+            model, settings = None, {"row": row, "seed": seed} | settings
         if model is not None:
             self.folder = Path(model)
             self.about = export.read(self.folder)
             self.settings = Detect(**(self.about["detect"] | settings))
             self.backend = backends.by_openvino(self.folder)
         else:
-            p = params if isinstance(params, Params) else params_module.load(params)
+            p = (
+                params
+                if isinstance(params, Params)
+                else params_module.load(params or "params.yaml")
+            )
             paths = paths or Paths.of(p)
             self.settings = Detect(**(p.detect.model_dump() | settings))
             row, seed = self.settings.row, self.settings.seed

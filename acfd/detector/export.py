@@ -137,7 +137,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ABOUT).unlink(missing_ok=True)
     judge = judge_of(params, paths.run(row, seed))
-    crops = _crops(said["input"]["size"])
+    crops = crops_of(said["input"]["size"])
     expected, maps = by_torch(judge)(crops, 4)
     try:
         with atomic(folder / ONNX) as path:
@@ -234,7 +234,7 @@ def as_judge(branch):
     return Judge().eval()
 
 
-def _crops(size: int) -> np.ndarray:
+def crops_of(size: int) -> np.ndarray:
     """Crops to try a network on, from smooth to noisy: _CHECKED x size x size x 3 uint8."""
     rng, sides = np.random.default_rng(0), np.linspace(2, size, _CHECKED).astype(int)
     coarse = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in sides]

@@ -79,11 +79,17 @@ def run(
     table = PairTable(paths.faces)
     # a folder of faces that no stage made has no recipe
     faces_key = recipes.key(paths, "faces") or digest_of(paths.faces / "index.parquet")
+    before = None
+    if p.train.start:  # a change of the run before is one of this run as well
+        before, said = load_run(paths.run(p.train.start, seed), params)
+        faces_key += said["key"]
     key = params.run_key(row, seed, faces=faces_key, code=sources.row_key(p, row))
     scratch = paths.scratch("runs", f"{row}-s{seed}-{key}")
 
     data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)
-    system = make_system(params, row, seed)
+    system = make_system(params, row, seed, weights=None if before else "")
+    if before:
+        system.net.load_state_dict(before.net.state_dict())
     if system.weights.get("at", 0) > 0 and p.model.attention and p.augment.blend < 1:
         needed = subset(table, "train", p.train.methods)[0]
         table.demand_masks(needed, f"row {row}: loss.at {p.loss.at:g}")

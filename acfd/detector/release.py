@@ -1,0 +1,90 @@
+"""A trained run made small enough for git: the detector that comes with acfd.
+
+A released folder has model.safetensors (weights in float16), run.json and calibration.json, which
+are the run's own, the first with the digest of these weights. The folder `detector` is one.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import load_file, save_file
+from scipy.special import expit
+
+from acfd.detector import calibrate, export
+from acfd.detector.backends import by_torch
+from acfd.detector.files import DeployError, read
+from acfd.params import Params
+from acfd.paths import Paths, atomic, sha256
+from acfd.results import metrics
+
+TOLERANCE = 0.01  # what a probability may differ by from that of the float32 weights
+FILES = (RUN, WEIGHTS, CALIBRATION) = ("run.json", "model.safetensors", "calibration.json")
+
+
+class Released(Paths):
+    """The paths of a run that lies in `top`, with its calibration, wherever that is."""
+
+    def run(self, row: str, seed: int) -> Path:
+        return self.top
+
+    @property
+    def metrics(self) -> Path:
+        return self.top
+
+
+def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Write a scored run to `folder`; returns its run.json. Raises DeployError for a run without
+    scores, and where a better one is: by the AUC over validation videos of both compressions."""
+    source, scores = paths.run(row, seed), paths.scores(row, seed)
+    said = read(source / RUN, "train it", "params", "key")
+    found = calibrate.of_run(params, paths, row, seed)
+    if found is None:
+        raise DeployError(f"{scores}: no such file; `acfd score` makes it")
+    table = pd.read_parquet(scores)
+    of = calibrate.by_video(calibrate.samples(table[table["split"] == "val"]))
+    said |= {"validation_auc": metrics.auc(of["label"].to_numpy(), of["logit"].to_numpy())}
+    if (folder / RUN).is_file():
+        before = read(folder / RUN, "delete the folder", "key", "validation_auc")
+        better = before["validation_auc"] - said["validation_auc"]
+        if better > 0 and before["key"] != said["key"]:
+            raise DeployError(
+                f"{folder}: the validation AUC of the run there is higher by {better:.4f}, so it "
+                "stays; to release this one as well, name another folder by --out"
+            )
+    weights = load_file(source / WEIGHTS)
+    # statistics of batch norms stay in float32: there are few, and some are tiny
+    half = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in weights.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN).unlink(missing_ok=True)  # written last: where it is, the others are its own
+    with atomic(folder / WEIGHTS) as f:
+        save_file(half, f)
+    with atomic(folder / CALIBRATION) as f:
+        f.write_text(json.dumps(found, indent=1) + "\n")
+    said |= {"weights_sha256": sha256(folder / WEIGHTS)}
+    with atomic(folder / RUN) as f:
+        f.write_text(json.dumps(said, indent=1) + "\n")
+    crops = export.crops_of(said["params"]["faces"]["size"])
+    judges = [by_torch(export.judge_of(params, of)) for of in (source, folder)]
+    worst = float(np.abs(np.subtract(*[expit(judge(crops, 4)[0]) for judge in judges])).max())
+    if worst > TOLERANCE:
+        raise DeployError(f"{folder}: float16 moves its probabilities by up to {worst:.2g}")
+    return said
+
+
+def opened(folder: Path) -> tuple[Params, Paths, str, int]:
+    """The parameters, paths, row and seed of a released run. Raises DeployError if its weights are
+    not those that it was written with."""
+    otherwise = "copy the folder again, or take it from git"
+    said = read(folder / RUN, otherwise, "params", "row", "seed", "preset", "weights_sha256")
+    found = sha256(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else "that of no file"
+    if found != (expected := said["weights_sha256"]):
+        why = f"sha256 is {found}, {RUN} says {expected}"
+        raise DeployError(f"{folder / WEIGHTS}: {why}; {otherwise}")
+    try:
+        params = Params(**said["params"])
+    except ValueError as error:
+        raise DeployError(f"{folder / RUN}: of another version of acfd ({error})") from None
+    return params, Released(said["preset"], folder), said["row"], said["seed"]

@@ -1,0 +1,104 @@
+"""A released run: the answers of the run from half the bytes, replaced by better ones alone."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from scipy.special import expit
+from trained import write_calibration, write_run, write_scores
+
+from acfd import cli
+from acfd.detector import core, release
+from acfd.detector.core import Detector
+from acfd.detector.files import DeployError
+from acfd.faces.shards import PairTable
+from acfd.paths import Paths
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def study(make_params, toy_faces, tmp_path_factory):
+    """(params, paths) with a scored run."""
+    p = make_params(
+        faces={"size": SIZE},
+        model={"weights": "wheel"},
+        detect={"row": "cls_at", "frames": 3, "min_frames": 2, "batch": 4, "detect_size": 320},
+    )
+    paths = Paths(p.preset, tmp_path_factory.mktemp("study"))
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(toy_faces.folder)
+    write_run(p, paths, "cls_at", bias=2.0)
+    write_scores(PairTable(paths.faces), paths, "cls_at", 1.0)
+    write_calibration(paths, "cls_at")
+    return p, paths
+
+
+@pytest.fixture
+def released(study, tmp_path):
+    release.write(*study, "cls_at", 0, tmp_path / "detector")
+    return tmp_path / "detector"
+
+
+def test_it_answers_as_the_run_does_from_half_the_bytes(study, released, portraits):
+    sizes = [
+        f.stat().st_size for f in (study[1].run("cls_at", 0), released) for f in f.glob("*.s*")
+    ]
+    assert sizes[1] < 0.51 * sizes[0]
+    run, small = (
+        Detector(study[0], paths=study[1])(portraits[0]),
+        Detector(model=released)(portraits[0]),
+    )
+    assert run.report.verdict == small.report.verdict != "error"
+    assert np.abs(expit(run.log_odds) - expit(small.log_odds)).max() < release.TOLERANCE
+    assert small.report.interval and small.report.model.calibrated
+
+
+def test_it_is_what_the_command_takes_unless_told_otherwise(
+    released, portraits, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(core, "RELEASED", released)
+    monkeypatch.chdir(tmp_path)  # no params.yaml here
+    code = cli.main(["detect", "--json", "--frames", "2", str(portraits[0])])
+    said = json.loads(capsys.readouterr().out)
+    assert code in (0, 1) and said["model"]["folder"] == released.as_posix()
+    assert cli.main(["detect", "--row", "cls_at", str(portraits[0])]) == 2
+    assert "params.yaml: no such file" in capsys.readouterr().err
+
+
+def test_a_worse_run_does_not_take_its_place(study, released):
+    p, paths = study
+    weights = (released / "model.safetensors").read_bytes()
+    said = json.loads((released / "run.json").read_text())
+    better = said | {"key": "another", "validation_auc": 1.0}
+    (released / "run.json").write_text(json.dumps(better))
+    with pytest.raises(DeployError, match="is higher by 0"):
+        release.write(p, paths, "cls_at", 0, released)
+    assert (released / "model.safetensors").read_bytes() == weights
+    (released / "run.json").write_text(json.dumps(better | {"validation_auc": 0.1}))
+    assert release.write(p, paths, "cls_at", 0, released)["key"] == said["key"]
+
+
+def test_weights_that_are_not_its_own_are_refused(released):
+    path = released / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DeployError, match=r"model\.safetensors: sha256 is .* run\.json says"):
+        Detector(model=released)
+    path.unlink()
+    with pytest.raises(DeployError, match="that of no file"):
+        Detector(model=released)
+
+
+def test_a_run_without_scores_is_not_released(study, make_params, tmp_path):
+    p, paths = study
+    write_run(p, paths, "cls_both")
+    with pytest.raises(DeployError, match=r"cls_both-s0\.parquet: no such file"):
+        release.write(p, paths, "cls_both", 0, tmp_path / "detector")
+    assert not (tmp_path / "detector").exists()
+
+
+def test_half_precision_spares_the_statistics(released):
+    weights = load_file(released / "model.safetensors")
+    assert {str(v.dtype) for v in weights.values() if v.ndim > 1} == {"torch.float16"}
+    assert all(str(v.dtype) != "torch.float16" for v in weights.values() if v.ndim < 2)
