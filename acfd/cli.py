@@ -145,13 +145,15 @@ def _check(args):
 
 def _faces(args):
     """extract the faces, or a part of them as one of several jobs"""
-    from acfd.faces.extract import extract
+    from acfd.faces.extract import extract, unmasked
     from acfd.videos import recipes
 
     p, paths = _paths()
     index, left_out, timing = extract(p, _tree(p), paths.faces, shard=args.shard)
     what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
     print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
+    if note := unmasked(index):
+        print(note)
     print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
     if args.shard:
         print("when all parts are done, `acfd faces` (or `dvc repro`) writes the index")

@@ -25,9 +25,9 @@ class AttentionError(ValueError):
 def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     """Every test face of a run that has two branches with maps, a line a (face, compression).
 
-    Columns of the score file; face: the row in the PairTable; side: of a map, in cells; mask: the
-    share of each cell that is forged; low_branch: M_L of the frame at this compression;
-    high_branch: M_H of the same frame at high quality (these three are bytes, for
+    Columns of the score file; face: the row in the PairTable; masked: is its mask known; side: of a
+    map, in cells; mask: the share of each cell that is forged; low_branch: M_L of the frame at this
+    compression; high_branch: M_H of the same frame at high quality (these three are bytes, for
     `unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
     in any cell); overlap: the same without a threshold, sum of minima over sum of maxima.
     """
@@ -41,8 +41,9 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     high = maps.loc[maps["compression"] == params.data.high, [*SAMPLE, "map_high_branch"]]
     high = high.rename(columns={"map_high_branch": "high_branch"})
     found = found[found["split"] == "test"].merge(high, on=SAMPLE, validate="many_to_one")
-    index = PairTable(paths.faces).index.reset_index(names="face")
-    found = found.merge(index[[*SAMPLE, "face"]], on=SAMPLE, validate="many_to_one")
+    table = PairTable(paths.faces)
+    index = table.index.assign(masked=table.masked).reset_index(names="face")
+    found = found.merge(index[[*SAMPLE, "face", "masked"]], on=SAMPLE, validate="many_to_one")
     side = int(found["side"].iloc[0])
     said, true = (unpack(found[c], side) for c in ("low_branch", "mask"))
     union = found[["tp", "fp", "fn"]].sum(axis=1)
@@ -96,10 +97,11 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     side = int(found["side"].iloc[0])
     lines = []
     for (compression, method), of in found.groupby(["compression", "method"], sort=False):
+        line = {"compression": compression, "method": method, "faces": len(of)}
+        of = of[of["masked"]] if of["masked"].any() else of
         mask = unpack(of["mask"], side)
         forged = mask.sum() > 0
         counts = of[["tp", "fp", "fn"]].sum()
-        line = {"compression": compression, "method": method, "faces": len(of)}
         line["iou"] = counts["tp"] / counts.sum() if forged and counts.any() else np.nan
         for branch in ("high_branch", "low_branch"):
             m = unpack(of[branch], side)
@@ -123,7 +125,8 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
         unit = metrics.identity_units(of)
         weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
         draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
-        forged, mask = (of["label"] == 1).to_numpy(), unpack(of["mask"], side)
+        forged = ((of["label"] == 1) & of["masked"]).to_numpy()
+        mask = unpack(of["mask"], side)
 
         def total(values, draws=draws):
             """Sums over the faces of every resample."""

@@ -167,10 +167,10 @@ class Tree:
 
 
 def mask_there(tree, clip: Clip) -> Path | None:
-    """The mask video that a clip is to be read with; None for a real clip, and where the set has
-    no folder of masks for the clip's method."""
+    """The mask video that a clip is to be read with; None for a real clip, and for a forgery that
+    has none."""
     path = tree.mask_path(clip)
-    return path if path and path.parent.is_dir() else None
+    return path if path and path.exists() else None
 
 
 def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[tuple[str, str]]]:
