@@ -11,8 +11,15 @@ from acfd import params as params_module
 from acfd.params import ParamsError, load
 from acfd.paths import Paths
 
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 0 or more")
+    return int(text)
+
+
 # What a command takes; its function below, _NAME, says what it does
-ANY_RUN = {"--row": {"help": "a row of params.yaml"}, "--seed": {"type": int}}
+ANY_RUN = {"--row": {"help": "a row of params.yaml"}, "--seed": {"type": _count}}
 ONE_RUN = {name: {"required": True, **how} for name, how in ANY_RUN.items()}
 
 
@@ -50,9 +57,9 @@ COMMANDS = {
             "--out is given"
         ),
         "--no-overlay": _flag("write no pictures and videos"),
-        "--frames": {"type": int, "help": "frames a video, 0: all of them"},
+        "--frames": {"type": _count, "help": "frames a video, 0: all of them"},
         "--model": {"type": Path, "help": "a folder that `acfd export` wrote"},
-        "--backend": {"help": "auto, openvino, torch"},
+        "--backend": {"choices": ("auto", "openvino", "torch")},
         "--card": _flag("print the model card"),
     },
     "export": ANY_RUN

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from acfd.params import Params
 
 SCRATCH = Path(".acfd")  # resume states and half-made things; DVC does not know it, git ignores it
@@ -124,6 +126,15 @@ def digest_of(path: Path) -> str:
     """16 hexadecimal digits that change when a file's content does."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file of the study's; ValueError if it is none, or ends within a line."""
+    import pandas as pd
+
+    if not path.read_bytes().endswith(b"\n"):
+        raise ValueError("its last line has no end")
+    return pd.read_csv(path)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import moving
+from conftest import moving, remux
 from pydantic import ValidationError
 
 from acfd import cli, videos
@@ -364,6 +364,20 @@ def test_what_cannot_be_compressed_is_named_and_nothing_stays(video, tmp_path, m
         assert ready["raw"] == video and ready["c40"].is_file()
     assert timing.compress > 0
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_video_that_changes_its_size_is_named(portraits, tmp_path):
+    parts = []
+    for size in (96, 64):
+        write_video(tmp_path / "x.mp4", moving(portraits[0], 3, size, size), 25.0, crf=20)
+        remux(tmp_path / "x.mp4", tmp_path / "x.h264")
+        parts.append((tmp_path / "x.h264").read_bytes())
+    (tmp_path / "mine.h264").write_bytes(b"".join(parts))
+    remux(tmp_path / "mine.h264", tmp_path / "mine.mkv")
+    said = r"mine\.mkv: from frame 3 on it is 64x64, before that it was 96x96; convert it"
+    for quality in ("c40", "jpeg30"):
+        with pytest.raises(VideoError, match=said):
+            make(tmp_path / "mine.mkv", tmp_path / "made.mp4", quality)
 
 
 # The same shards

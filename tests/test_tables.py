@@ -8,6 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from trained import changed
 
 from acfd import params
+from acfd.detector import calibrate
 from acfd.paths import Paths, digest_of
 from acfd.results import markdown, metrics, table2
 from acfd.results.table import (
@@ -168,6 +169,20 @@ def test_scores_of_another_run_than_the_summary_says_are_named(paths):
     change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
     with pytest.raises(TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
         load_scores(paths, "cls_at", SEEDS)
+
+
+@pytest.mark.parametrize("file", ["scores", "history"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_file_that_was_cut_short_names_what_makes_it(paths, file, share):
+    path = getattr(paths, file)("cls_c40", 0)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    said = r"cls_c40-s0\.(parquet|csv): broken, perhaps cut short .*`dvc repro` .*stage `score`"
+    with pytest.raises(TableError, match=said):
+        table2.table2(study(), paths)
+    if file == "scores":
+        with pytest.raises(TableError, match=said):
+            calibrate.of_scores(study(), paths, "cls_c40", 0)
 
 
 def test_missing_files_name_the_stage(paths):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 from scipy.special import expit
 from tqdm import tqdm
 
@@ -23,7 +24,7 @@ from acfd.detector.files import DeployError
 from acfd.detector.media import Frames, Media, MediaError
 from acfd.detector.report import Report
 from acfd.media.centerface import FaceDetector
-from acfd.params import Params
+from acfd.params import Params, ParamsError
 from acfd.paths import Paths, atomic
 from acfd.sections import Detect
 
@@ -101,6 +102,8 @@ class Detector:
         """settings: keys of the section `detect`, in place of what it says."""
         try:
             self._load(params, model, paths, settings)
+        except ValidationError as error:
+            raise ParamsError(params_module.explain(error, "detect")) from None
         except (KeyError, TypeError, AttributeError) as error:
             where = self.folder / export.ABOUT if model is not None else self.folder / "run.json"
             raise DeployError(

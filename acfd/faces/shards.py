@@ -167,7 +167,13 @@ class Shards:
     @cached_property
     def index(self) -> pd.DataFrame:
         """A row an item: INDEX_COLUMNS and more."""
-        return pd.read_parquet(self.folder / INDEX)
+        try:
+            return pd.read_parquet(self.folder / INDEX)
+        except (OSError, ValueError) as error:
+            raise ShardError(
+                f"{self.folder / INDEX}: broken, perhaps cut short ({error}); "
+                f"`acfd {self.command}` writes it anew"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.index)

@@ -42,6 +42,9 @@ REPEATABLE = {"x264-params": "asm=sse4.2"} if machine() in ("x86_64", "AMD64") e
 LOSSLESS = {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"}
 
 
+PIXELS = 2**27  # of a picture, at most, in `acfd detect`; see acfd/__init__.py
+
+
 class VideoError(ValueError):
     """A video that cannot be used; the message names the file and says what was found."""
 
@@ -67,6 +70,22 @@ def open_container(path: Path) -> av.container.InputContainer:
     return av.open(f"file:{path}", metadata_errors="ignore", options=known)
 
 
+def too_large(path: Path) -> str:
+    """What is wrong with an image of more than PIXELS pixels, by its header; "" for any other."""
+    from PIL import Image
+
+    most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # nothing is decoded here
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    finally:
+        Image.MAX_IMAGE_PIXELS = most
+    said = f"{path}: the image is {width} x {height}, at most {PIXELS} pixels can be read"
+    return f"{said}: scale it down" if width * height > PIXELS else ""
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     if not path.is_file():
@@ -85,7 +104,10 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
             raise VideoError(
                 f"{path}: the file has no video stream; it is no video, or its end is missing"
             )
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        if not stream.width and (why := too_large(path)):
+            raise VideoError(why)
+        yield container, stream
 
 
 def probe(path: Path | str) -> VideoInfo:

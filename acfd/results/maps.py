@@ -13,7 +13,7 @@ from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import metrics
 from acfd.results.method import cell
-from acfd.results.table import Draws, read_runs
+from acfd.results.table import Draws, read, read_runs, reading
 
 SAMPLE = ["split", "method", "video", "frame"]
 
@@ -31,7 +31,7 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     `unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
     in any cell); overlap: the same without a threshold, sum of minima over sum of maxima.
     """
-    scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
+    scores, maps = (read(f(row, seed), SAMPLE) for f in (paths.scores, paths.maps))
     if "map" not in maps or not maps["map_high_branch"].notna().any():
         raise AttentionError(
             f"{paths.maps(row, seed)}: no maps of a high-quality branch; the row {row} "
@@ -190,7 +190,7 @@ def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np
     Returns their N rows in the PairTable, and epoch -> N x s x s in [0, 1].
     """
     path = paths.run(row, seed) / "maps.parquet"
-    kept = pd.read_parquet(path)
+    kept = read(path, ["epoch", "face", "side", "map"], "train")
     if kept.empty:
         raise AttentionError(f"{path}: no maps; the row {row} has none that is made for the mask")
     faces = kept["face"].drop_duplicates().tolist()
@@ -207,10 +207,12 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
     kept = []
     for row, seed in runs:
         path = paths.maps(row, seed)
-        if not path.exists() or "map_high_branch" not in pq.read_schema(path).names:
+        if not path.exists():
             continue
-        if pd.read_parquet(path, columns=["map_high_branch"]).notna().any(axis=None):
-            kept.append((row, seed))
+        with reading(path):
+            there = "map_high_branch" in pq.read_schema(path).names
+            if there and pd.read_parquet(path, columns=["map_high_branch"]).notna().any(axis=None):
+                kept.append((row, seed))
     if not kept:
         raise AttentionError(
             f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "

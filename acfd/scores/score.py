@@ -15,7 +15,7 @@ from acfd.method.model import attention_target
 from acfd.params import Params
 from acfd.paths import Paths, atomic, digest_of
 from acfd.runs import distributed, pairs
-from acfd.runs.run import load_run, subset
+from acfd.runs.run import course, load_run, subset
 
 # What a stored score says of the face that it is of
 FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
@@ -90,9 +90,10 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
 
 def _keep_course(paths: Paths, row: str, seed: int):
     folder = paths.run(row, seed)
+    course(folder, "history.csv")  # a broken one is not passed on
     with atomic(paths.history(row, seed)) as f:
         f.write_bytes((folder / "history.csv").read_bytes())
-    steps = pd.read_csv(folder / "steps.csv")
+    steps = course(folder, "steps.csv")
     steps["step"] = np.arange(1, len(steps) + 1)  # through all epochs
     steps = steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32)
     with atomic(paths.steps(row, seed)) as f:

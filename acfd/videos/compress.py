@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from acfd.media.codecs import still
 from acfd.media.timing import Timing
 from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
@@ -59,11 +61,23 @@ def make(source: Path, target: Path, quality: str) -> None:
     info = probe(source)
     if not info.frames:
         raise VideoError(f"{source}: it holds no frames; download or make it again")
-    fps, frames = info.fps or _FPS, (frame for _, frame in read_frames(source))
+    fps, frames = info.fps or _FPS, _of_one_size(source)
     if kind == "c":
         write_video(target, frames, fps, crf=n)
     else:  # the decoded JPEGs, without further loss
         write_video(target, (still(frame, ".jpg", n) for frame in frames), fps, **LOSSLESS)
+
+
+def _of_one_size(source: Path) -> Iterator[np.ndarray]:
+    first = None
+    for n, frame in read_frames(source):
+        first, (height, width) = first or frame.shape[:2], frame.shape[:2]
+        if (height, width) != first:
+            raise VideoError(
+                f"{source}: from frame {n} on it is {width}x{height}, before that it was "
+                f"{first[1]}x{first[0]}; convert it to one size, or cut it there"
+            )
+        yield frame
 
 
 @contextmanager
