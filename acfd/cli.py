@@ -14,7 +14,7 @@ from acfd.paths import Paths
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and int(text) < 2**31):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 0 to {2**31 - 1}")
     return int(text)
 
 

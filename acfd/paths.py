@@ -128,13 +128,21 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file of the study's; ValueError if it is none, or ends within a line."""
+class BrokenError(ValueError):
+    """A file of the study's that cannot be read; the message says what to do."""
+
+
+def read_frame(path: Path, otherwise: str) -> pd.DataFrame:
+    """A CSV or Parquet file that acfd wrote. Raises BrokenError, with what to do otherwise, for one
+    that is missing, no such file or cut short."""
     import pandas as pd
 
-    if not path.read_bytes().endswith(b"\n"):
-        raise ValueError("its last line has no end")
-    return pd.read_csv(path)
+    try:
+        if path.suffix == ".csv" and not path.read_bytes().endswith(b"\n"):
+            raise ValueError("its last line has no end")
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise BrokenError(f"{path}: broken, perhaps cut short ({error}); {otherwise}") from None
 
 
 @contextmanager

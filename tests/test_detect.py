@@ -218,6 +218,8 @@ def test_exit_codes_and_a_line_of_json_a_file(command, clips, tmp_path):
     card = json.loads(out)
     assert code == 0 and card["results"]["c40"]["auc"] == 0.7
     assert "generated people" in card["trained_on"]["data"]
+    code, _, err = command(one, "--out", clips / "photo.png")
+    assert code == 2 and "photo.png: it is a file; name a folder" in err and "one.mp4" not in err
     code, _, err = command("--json", one, "--model", tmp_path)
     assert code == 2 and "acfd export" in err
 

@@ -59,6 +59,7 @@ def edit(tmp_path):
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
         ("study.seeds", [0, 0], "study: seeds is [0, 0]; expected each once"),
         ("preset", "../etc", "preset"),
+        ("rows.ours.paper", {"acc": float("nan"), "auc": 90.0}, "rows.ours.paper.acc"),
     ],
 )
 def test_a_wrong_value_is_named(edit, key, value, says):

@@ -9,7 +9,7 @@ from trained import changed
 
 from acfd import params
 from acfd.detector import calibrate
-from acfd.paths import Paths, digest_of
+from acfd.paths import BrokenError, Paths, digest_of
 from acfd.results import markdown, metrics, table2
 from acfd.results.table import (
     TableError,
@@ -177,11 +177,11 @@ def test_a_file_that_was_cut_short_names_what_makes_it(paths, file, share):
     path = getattr(paths, file)("cls_c40", 0)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    said = r"cls_c40-s0\.(parquet|csv): broken, perhaps cut short .*`dvc repro` .*stage `score`"
-    with pytest.raises(TableError, match=said):
+    said = r"cls_c40-s0\.(parquet|csv): broken, perhaps cut short .*run `dvc repro` \(stage `score`"
+    with pytest.raises(BrokenError, match=said):
         table2.table2(study(), paths)
     if file == "scores":
-        with pytest.raises(TableError, match=said):
+        with pytest.raises(BrokenError, match=said):
             calibrate.of_scores(study(), paths, "cls_c40", 0)
 
 

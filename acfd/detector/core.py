@@ -88,7 +88,7 @@ class Detector:
         found.report.verdict, found.report.probability, found.report.interval
         found.overlay("clip.overlay.mp4")
 
-    Raises ParamsError or DeployError if the model cannot be had.
+    Raises ParamsError, DeployError or BrokenError if the model cannot be had.
     """
 
     def __init__(

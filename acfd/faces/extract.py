@@ -119,10 +119,7 @@ def unmasked(index: pd.DataFrame) -> str:
         return ""
     of = index[index["label"] == 1].groupby("method", sort=False)
     said = [f"{m} {v[~v['masked']]['video'].nunique()} of {v['video'].nunique()}" for m, v in of]
-    return (
-        f"forged videos without a mask: {', '.join(said)}. Their largest face was followed; PBCA "
-        "and IoU leave them out, rows with loss.at cannot be trained on them"
-    )
+    return f"forged videos without a mask, whose largest face was followed: {', '.join(said)}"
 
 
 def shrunk(out: Path, index: pd.DataFrame, size: int) -> str:

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from acfd.paths import atomic
+from acfd.paths import atomic, read_frame
 from acfd.videos.ffpp import Clip
 
 SUFFIX = ".arrow"
@@ -167,13 +167,7 @@ class Shards:
     @cached_property
     def index(self) -> pd.DataFrame:
         """A row an item: INDEX_COLUMNS and more."""
-        try:
-            return pd.read_parquet(self.folder / INDEX)
-        except (OSError, ValueError) as error:
-            raise ShardError(
-                f"{self.folder / INDEX}: broken, perhaps cut short ({error}); "
-                f"`acfd {self.command}` writes it anew"
-            ) from None
+        return read_frame(self.folder / INDEX, f"`acfd {self.command}` writes it anew")
 
     def __len__(self) -> int:
         return len(self.index)

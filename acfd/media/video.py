@@ -95,9 +95,10 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
     try:
         container = open_container(path)
     except av.FFmpegError as error:
+        do = "it may be cut short, download or make it again"
+        do = "you may not read it" if isinstance(error, PermissionError) else do
         raise VideoError(
-            f"{path}: not a readable video ({error.strerror}; {path.stat().st_size} bytes); "
-            "it may be cut short, download or make it again"
+            f"{path}: not a readable video ({error.strerror}; {path.stat().st_size} bytes); {do}"
         ) from None
     with container:
         if not container.streams.video:

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import metrics
 from acfd.results.method import cell
-from acfd.results.table import Draws, read, read_runs, reading
+from acfd.results.table import Draws, read, read_runs
 
 SAMPLE = ["split", "method", "video", "frame"]
 
@@ -25,11 +24,12 @@ class AttentionError(ValueError):
 def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     """Every test face of a run that has two branches with maps, a line a (face, compression).
 
-    Columns of the score file; face: the row in the PairTable; masked: is its mask known; side: of a
-    map, in cells; mask: the share of each cell that is forged; low_branch: M_L of the frame at this
-    compression; high_branch: M_H of the same frame at high quality (these three are bytes, for
+    Columns of the score file; face: the row in the PairTable; side: of a map, in cells; mask: the
+    share of each cell that is forged; low_branch: M_L of the frame at this compression;
+    high_branch: M_H of the same frame at high quality (these three are bytes, for
     `unpack`); iou: of low_branch and mask, both at 0.5 (NaN where neither reaches it
-    in any cell); overlap: the same without a threshold, sum of minima over sum of maxima.
+    in any cell); overlap: the same without a threshold, sum of minima over sum of maxima;
+    masked: is the mask known.
     """
     scores, maps = (read(f(row, seed), SAMPLE) for f in (paths.scores, paths.maps))
     if "map" not in maps or not maps["map_high_branch"].notna().any():
@@ -209,10 +209,9 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
         path = paths.maps(row, seed)
         if not path.exists():
             continue
-        with reading(path):
-            there = "map_high_branch" in pq.read_schema(path).names
-            if there and pd.read_parquet(path, columns=["map_high_branch"]).notna().any(axis=None):
-                kept.append((row, seed))
+        found = read(path, [])
+        if "map_high_branch" in found and found["map_high_branch"].notna().any():
+            kept.append((row, seed))
     if not kept:
         raise AttentionError(
             f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "

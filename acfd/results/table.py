@@ -7,8 +7,7 @@ how they look in notebooks and in the README in markdown.py; all build on this.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from acfd.params import Params
-from acfd.paths import Paths, atomic, digest_of, read_csv
+from acfd.paths import Paths, atomic, digest_of, read_frame
 from acfd.results import metrics
 from acfd.results.metrics import Interval
 from acfd.sections import Table
@@ -38,25 +37,12 @@ class TableError(ValueError):
     """Score files or a README that a table cannot be made from; says which, and what to do."""
 
 
-@contextmanager
-def reading(path: Path, stage: str = "score") -> Iterator[None]:
-    """Raises TableError, which says what makes it anew, for a file that is broken."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise TableError(
-            f"{path}: broken, perhaps cut short ({error}); delete it, and `dvc repro` makes it "
-            f"anew (stage `{stage}`), or get it from git"
-        ) from None
-
-
 def read(path: Path, columns: Iterable[str], stage: str = "score") -> pd.DataFrame:
     """A file that a stage makes, Parquet or CSV; TableError if it or one of its columns is not
-    there, or it is broken."""
+    there."""
     if not path.exists():
         raise TableError(f"{path}: no such file; the stage `{stage}` makes it: run `dvc repro`")
-    with reading(path, stage):
-        found = read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    found = read_frame(path, f"delete it and run `dvc repro` (stage `{stage}`), or take git's")
     if lacking := [c for c in columns if c not in found]:
         raise TableError(
             f"{path}: no column {', '.join(lacking)}; make it again with the stage `{stage}`"

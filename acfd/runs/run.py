@@ -19,7 +19,7 @@ from acfd import registry, sources
 from acfd.faces.shards import PairTable
 from acfd.method.system import System
 from acfd.params import Params
-from acfd.paths import Paths, atomic, digest_of, read_csv
+from acfd.paths import Paths, atomic, digest_of
 from acfd.runs import pairs
 from acfd.runs.distributed import make_fabric
 from acfd.runs.loop import History, TrainingError, load_weights
@@ -205,10 +205,14 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
         raw["data"]["methods"] = list(known)  # it may be asked about others than it was trained on
         p = Params(**raw)
     except FileNotFoundError:
-        raise RunError(f"{path}: no such file; the stage `train` makes it: `dvc repro`") from None
+        there = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/run.json"))) or "none"
+        raise RunError(
+            f"{path}: no such file; there are the runs: {there}; the stage `train` makes others: "
+            "`dvc repro`"
+        ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
-            f"{path}: not the description of a run of this version ({error}); {again(folder)}"
+            f"{path}: not the description of a run of this version ({error}); train it again"
         ) from None
     system = make_system(p, said["row"], said["seed"], weights=None)
     path = folder / "model.safetensors"
@@ -216,24 +220,11 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
         load_weights(system.net, path)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(
-            f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); {again(folder)}"
+            f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); train it again: "
+            f"`acfd train --row {said['row']} --seed {said['seed']}`"
         ) from None
     system.net.eval()
     return system, said
-
-
-def course(folder: Path, name: str) -> pd.DataFrame:
-    """history.csv or steps.csv of a run; RunError if it is not there or broken."""
-    try:
-        return read_csv(folder / name)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder / name}: broken or missing ({error}); {again(folder)}") from None
-
-
-def again(folder: Path) -> str:
-    """What to do for a run whose folder cannot be used."""
-    row, _, seed = folder.name.rpartition("-s")
-    return f"train it again: `acfd train --row {row} --seed {seed}`"
 
 
 def machine() -> str:

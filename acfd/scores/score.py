@@ -13,9 +13,9 @@ from tqdm import tqdm
 from acfd.faces.shards import PairTable
 from acfd.method.model import attention_target
 from acfd.params import Params
-from acfd.paths import Paths, atomic, digest_of
+from acfd.paths import Paths, atomic, digest_of, read_frame
 from acfd.runs import distributed, pairs
-from acfd.runs.run import course, load_run, subset
+from acfd.runs.run import load_run, subset
 
 # What a stored score says of the face that it is of
 FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
@@ -90,10 +90,11 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
 
 def _keep_course(paths: Paths, row: str, seed: int):
     folder = paths.run(row, seed)
-    course(folder, "history.csv")  # a broken one is not passed on
+    otherwise = f"train it again: `acfd train --row {row} --seed {seed}`"
+    read_frame(folder / "history.csv", otherwise)  # a broken one is not passed on
     with atomic(paths.history(row, seed)) as f:
         f.write_bytes((folder / "history.csv").read_bytes())
-    steps = course(folder, "steps.csv")
+    steps = read_frame(folder / "steps.csv", otherwise)
     steps["step"] = np.arange(1, len(steps) + 1)  # through all epochs
     steps = steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32)
     with atomic(paths.steps(row, seed)) as f:

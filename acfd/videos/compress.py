@@ -23,6 +23,7 @@ _KINDS = {
     "c": (range(52), "libx264, crf {}, yuv444p, medium"),
     "jpeg": (range(1, 101), "JPEG of every frame, quality {}"),
 }
+_SIDE = 16384  # pixels, at most, that x264 takes
 _FPS = 25.0  # where a file does not say, as an image
 
 
@@ -61,6 +62,9 @@ def make(source: Path, target: Path, quality: str) -> None:
     info = probe(source)
     if not info.frames:
         raise VideoError(f"{source}: it holds no frames; download or make it again")
+    if max(info.width, info.height) > _SIDE:
+        size = f"{info.width}x{info.height}"
+        raise VideoError(f"{source}: {size}; H.264 has at most {_SIDE} a side: scale it down")
     fps, frames = info.fps or _FPS, _of_one_size(source)
     if kind == "c":
         write_video(target, frames, fps, crf=n)
@@ -71,12 +75,10 @@ def make(source: Path, target: Path, quality: str) -> None:
 def _of_one_size(source: Path) -> Iterator[np.ndarray]:
     first = None
     for n, frame in read_frames(source):
-        first, (height, width) = first or frame.shape[:2], frame.shape[:2]
-        if (height, width) != first:
-            raise VideoError(
-                f"{source}: from frame {n} on it is {width}x{height}, before that it was "
-                f"{first[1]}x{first[0]}; convert it to one size, or cut it there"
-            )
+        first, (h, w, _) = first or frame.shape, frame.shape
+        if frame.shape != first:
+            was = f"{first[1]}x{first[0]}"
+            raise VideoError(f"{source}: frame {n} is {w}x{h}, those before {was}; make them alike")
         yield frame
 
 

@@ -233,7 +233,7 @@ def _check_name(name: str) -> None:
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         return _PAIRS.validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise TreeError(
             f"{path}: no such file; the official ones are in dataset/splits of the GitHub project "
             "ondyari/FaceForensics: put them into <data.root>/splits, or set data.splits to their "
