@@ -227,8 +227,8 @@ def test_exit_codes_and_a_line_of_json_a_file(command, clips, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--frames", "-1", r"argument --frames: '-1'; expected a whole number, 0 or more"),
-        ("--seed", "x", r"argument --seed: 'x'; expected a whole number, 0 or more"),
+        ("--frames", "-1", r"argument --frames: '-1'; expected a whole number from 0"),
+        ("--seed", "x", r"argument --seed: 'x'; expected a whole number from 0"),
         ("--backend", "foo", r"argument --backend: .*'foo' \(choose from '?auto.*openvino.*torch"),
     ],
 )

@@ -30,7 +30,6 @@ from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.results import metrics
-from acfd.results.table import COLUMNS
 from acfd.results.table import read as read_scores
 
 if TYPE_CHECKING:  # whoever only reads a calibration waits for no plotting library
@@ -54,7 +53,7 @@ def write(params: Params, paths: Paths) -> dict[str, Any]:
     found = of_scores(params, paths, row, seed)
     with atomic(paths.metrics / "calibration.json") as f:
         f.write_text(json.dumps(found, indent=1) + "\n")
-    figure = reliability(read_scores(paths.scores(row, seed), COLUMNS), found)
+    figure = reliability(read_scores(paths.scores(row, seed), []), found)
     figures.save(figure, paths, "calibration/reliability")
     return found
 
@@ -76,7 +75,7 @@ def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, An
     the scores are not those of the run that is there.
     """
     path, folder = paths.scores(row, seed), paths.run(row, seed)
-    scores, key = read_scores(path, COLUMNS), _key(folder)
+    scores, key = read_scores(path, []), _key(folder)
     if (scored := scores.attrs.get("key", "no key")) != key:
         raise DeployError(
             f"{path} has the scores of another training ({scored}) than {folder / 'run.json'} "
