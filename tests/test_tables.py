@@ -19,6 +19,8 @@ from acfd.results.table import (
     write_metrics,
     write_table,
 )
+from acfd.runs.run import RunError, load_run
+from acfd.scores import score
 
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
 
@@ -183,6 +185,19 @@ def test_a_file_that_was_cut_short_names_what_makes_it(paths, file, share):
     if file == "scores":
         with pytest.raises(BrokenError, match=said):
             calibrate.of_scores(study(), paths, "cls_c40", 0)
+
+
+@pytest.mark.parametrize("name", ["history.csv", "steps.csv"])
+def test_a_run_whose_course_was_cut_short_passes_nothing_on(paths, name):
+    folder = paths.run("cls_c40", 7)
+    folder.mkdir(parents=True)
+    for each in ("history.csv", "steps.csv"):
+        (folder / each).write_text("step,loss\n1,0.5\n" if each != name else "step,loss\n1,0.")
+    with pytest.raises(BrokenError, match=rf"{name}: .*`acfd train --row cls_c40 --seed 7`"):
+        score._keep_course(paths, "cls_c40", 7)
+    assert not paths.steps("cls_c40", 7).exists()
+    with pytest.raises(RunError, match=r"run.json: no such file; there are the runs: none"):
+        load_run(folder, study())
 
 
 def test_missing_files_name_the_stage(paths):
