@@ -9,8 +9,15 @@ from acfd import params as params_module
 from acfd.params import ParamsError, load
 from acfd.paths import Paths
 
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 0 to {2**31 - 1}")
+    return int(text)
+
+
 # What a command takes; its function below, _NAME, says what it does
-ANY_RUN = {"--row": {"help": "a row of params.yaml"}, "--seed": {"type": int}}
+ANY_RUN = {"--row": {"help": "a row of params.yaml"}, "--seed": {"type": _count}}
 ONE_RUN = {name: {"required": True, **how} for name, how in ANY_RUN.items()}
 
 
@@ -48,9 +55,9 @@ COMMANDS = {
             "--out is given"
         ),
         "--no-overlay": _flag("write no pictures and videos"),
-        "--frames": {"type": int, "help": "frames a video, 0: all of them"},
+        "--frames": {"type": _count, "help": "frames a video, 0: all of them"},
         "--model": {"type": Path, "help": "a folder that `acfd export` or `acfd release` wrote"},
-        "--backend": {"help": "auto, openvino, torch"},
+        "--backend": {"choices": ("auto", "openvino", "torch")},
         "--card": _flag("print the model card"),
     },
     "export": ANY_RUN
@@ -145,13 +152,15 @@ def _check(args):
 
 def _faces(args):
     """extract the faces, or a part of them as one of several jobs"""
-    from acfd.faces.extract import extract
+    from acfd.faces.extract import extract, unmasked
     from acfd.videos import recipes
 
     p, paths = _paths()
     index, left_out, timing = extract(p, _tree(p), paths.faces, shard=args.shard)
     what = f"part {args.shard[0]} of {args.shard[1]}" if args.shard else str(paths.faces)
     print(f"{what}: {len(index)} pairs, {len(left_out)} entries of what was left out")
+    if note := unmasked(index):
+        print(note)
     print(f"{timing.clips} videos done now in {timing.wall:.0f} s, {timing.memory} MiB a process")
     if args.shard:
         print("when all parts are done, `acfd faces` (or `dvc repro`) writes the index")

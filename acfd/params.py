@@ -122,7 +122,7 @@ class Params(s.Section):
             try:
                 changed[name] = type(section)(**section.model_dump() | values)
             except ValidationError as error:
-                raise ValueError(f"row {row}: {_explain(error, name)}") from None
+                raise ValueError(f"row {row}: {explain(error, name)}") from None
         return self.model_copy(update=changed)
 
     def run_key(self, row: str, seed: int, **inputs: str) -> str:
@@ -159,7 +159,7 @@ def _checked(raw: dict, where: str) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError(f"{where}: {_explain(error)}") from None
+        raise ParamsError(f"{where}: {explain(error)}") from None
 
 
 def _read(path: Path, yaml: YAML) -> dict:
@@ -179,8 +179,8 @@ def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = 
     ParamsError for an unknown preset, and for a result that would not be valid; params.yaml is then
     left as it was."""
     source = presets / f"{name}.yaml"
-    if not source.exists():
-        known = ", ".join(sorted(p.stem for p in presets.glob("*.yaml")))
+    if source not in (there := sorted(presets.glob("*.yaml"))):
+        known = ", ".join(p.stem for p in there) or "none; run from the project's top folder"
         raise ParamsError(f"no preset {name!r} in {presets}/; there are: {known}")
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -211,7 +211,8 @@ def _merge(current: dict, changes: dict, source: str, where: str = ""):
             current[key] = value
 
 
-def _explain(error: ValidationError, section: str = "") -> str:
+def explain(error: ValidationError, section: str = "") -> str:
+    """Every wrong key, what was found there and what is expected."""
     lines = []
     for e in error.errors():
         key = ".".join(str(part) for part in (section, *e["loc"]) if part != "")

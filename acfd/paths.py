@@ -121,6 +121,23 @@ def digest_of(path: Path) -> str:
     return sha256(path)[:16]
 
 
+class BrokenError(ValueError):
+    """A file of the study's that cannot be read; the message says what to do."""
+
+
+def read_frame(path: Path, otherwise: str):
+    """A CSV or Parquet file that acfd wrote. Raises BrokenError, with what to do otherwise, for one
+    that is missing, no such file or cut short."""
+    import pandas as pd
+
+    try:
+        if path.suffix == ".csv" and not path.read_bytes().endswith(b"\n"):
+            raise ValueError("its last line has no end")
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise BrokenError(f"{path}: broken, perhaps cut short ({error}); {otherwise}") from None
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it if the block ends well, removed if it does not.

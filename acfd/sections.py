@@ -13,6 +13,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Quality = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # may be the name of a folder
 Method = Literal[
@@ -286,8 +287,8 @@ class Detect(Section):
 
 
 class Paper(Section):
-    acc: float | None
-    auc: float | None
+    acc: Percent | None
+    auc: Percent | None
 
 
 def _system(name: str) -> str:

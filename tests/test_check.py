@@ -9,7 +9,7 @@ from conftest import remux, write_clip
 
 from acfd import cli
 from acfd.media.video import VideoError, header, probe, write_video
-from acfd.videos.check import CheckError, stored, survey
+from acfd.videos.check import CheckError, report, stored, survey
 from acfd.videos.ffpp import REAL, Tree, TreeError, write_splits
 
 
@@ -63,7 +63,7 @@ def test_a_sound_tree_has_no_problems_and_a_full_index(sound):
 def test_every_problem_is_a_row(mine):
     """What tests/test_lookalike.py has not, in one tree."""
     name = clips(mine)
-    mine.mask_path(name["Deepfakes/000_001"]).unlink()
+    mine.video_path(name["Deepfakes/000_001"], "c40").unlink()
     black = np.zeros((49, 65, 3), np.uint8)
     write_clip(mine, name["original/002"], [black] * 4, compressions={"c40": 40})
     for quality in ("c23", "c40"):
@@ -73,7 +73,7 @@ def test_every_problem_is_a_row(mine):
 
     found = check(mine, wanted=6)
     rows = said(found)
-    assert rows["Deepfakes/000_001"] == ("missing", "no mask")
+    assert rows["Deepfakes/000_001"] == ("missing", "no c40")
     assert rows["original/002"][0] == "frames"
     assert "c23 6, c40 4: only the first 4 can be used" in rows["original/002"][1]
     assert rows["original/004"] == ("missing", "no c23, c40")
@@ -94,9 +94,19 @@ def test_every_problem_is_a_row(mine):
 def test_a_split_that_is_left_without_a_method_is_demanded(mine):
     for clip in mine.clips(["Deepfakes"]):
         if clip.split == "val" and clip.label:
-            mine.mask_path(clip).unlink()
+            mine.video_path(clip, "c23").unlink()
     with pytest.raises(CheckError, match="not one usable video of Deepfakes in val; `acfd check`"):
         check(mine).demand()
+
+
+def test_forgeries_without_a_mask_are_counted_and_sound(mine):
+    mine.mask_path(clips(mine)["Deepfakes/000_001"]).unlink()
+    found = check(mine)
+    assert found.problems.empty and found.sound == found.clips
+    said = report(found)
+    assert "Deepfakes: 1 of 6 forged videos have no mask" in said
+    assert f"{mine.root} -d Deepfakes -t masks" in said
+    assert found.folders.set_index("what").loc["mask", ["expected", "there"]].tolist() == [6, 5]
 
 
 # One file

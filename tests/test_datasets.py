@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import moving
+from conftest import moving, remux
 from pydantic import ValidationError
 
 from acfd import cli, videos
@@ -227,6 +227,13 @@ def test_what_detect_takes_a_set_takes_and_the_rest_is_named(tmp_path):
     assert "passed over: no video or image that is known" in problems["real/a.heic"]
 
 
+def test_a_link_that_leads_nowhere_is_missing(tmp_path):
+    touch(tmp_path, *(f"{label}/{n}.mp4" for label in ("real", "fake") for n in range(3)))
+    (tmp_path / "real" / "gone.mp4").symlink_to(tmp_path / "disk" / "gone.mp4")
+    found = survey(Folder(tmp_path, test_only=True), ["Forged"], "raw", "c40", progress=False)
+    assert ("gone", "missing") in zip(found.problems["video"], found.problems["kind"])
+
+
 def test_a_folder_with_splits_keeps_them_and_takes_validation_from_training(tmp_path):
     names = [f"{s}/{kind}/{n}.png" for s in ("train", "test") for kind in ("real", "fake")
              for n in range(20)]  # fmt: skip
@@ -280,6 +287,8 @@ def test_a_table(tmp_path):
             r"ann is in two splits, train \(a.mp4\) and test \(b.mp4\)",
         ),
         (["path,label", "a.mp4,0", "a.png,0"], r"a.png: the same name as a.mp4"),
+        (["path,label", "a.mp4,0", "./a.mp4,1"], r"mine.csv, line 3: ./a.mp4 is named again"),
+        (["path,label", "a.mp4,0,x"], r"mine.csv: lines have more fields than \['path', 'label'\]"),
     ],
 )
 def test_a_table_that_is_wrong_is_said(tmp_path, lines, says):
@@ -364,6 +373,26 @@ def test_what_cannot_be_compressed_is_named_and_nothing_stays(video, tmp_path, m
         assert ready["raw"] == video and ready["c40"].is_file()
     assert timing.compress > 0
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_video_that_changes_its_size_is_named(portraits, tmp_path):
+    parts = []
+    for size in (96, 64):
+        write_video(tmp_path / "x.mp4", moving(portraits[0], 3, size, size), 25.0, crf=20)
+        remux(tmp_path / "x.mp4", tmp_path / "x.h264")
+        parts.append((tmp_path / "x.h264").read_bytes())
+    (tmp_path / "mine.ts").write_bytes(b"".join(parts))
+    said = r"mine\.ts: frame 3 is 64x64, those before 96x96; make"
+    for quality in ("c40", "jpeg30"):
+        with pytest.raises(VideoError, match=said):
+            make(tmp_path / "mine.ts", tmp_path / "made.mp4", quality)
+
+
+def test_a_picture_that_no_codec_takes_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "wide.png"), np.full((8, 20000, 3), 99, np.uint8))
+    said = r"wide.png: 20000x8; H.264 has at most 16384 a side: scale it down"
+    with pytest.raises(VideoError, match=said):
+        make(tmp_path / "wide.png", tmp_path / "made.mp4", "c40")
 
 
 # The same shards

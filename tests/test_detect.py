@@ -17,9 +17,11 @@ from ruamel.yaml import YAML
 from trained import write_calibration, write_run
 
 from acfd import cli
+from acfd.detector import core
 from acfd.detector.core import COLUMNS, Detection, Detector, ahead
 from acfd.detector.report import Report
 from acfd.media.video import probe, read_frames, write_video
+from acfd.params import ParamsError
 from acfd.paths import Paths
 
 TOP = Path(__file__).parents[1]
@@ -208,7 +210,7 @@ def test_exit_codes_and_a_line_of_json_a_file(command, clips, tmp_path):
     _, error = (json.loads(line) for line in out.splitlines())
     jsonschema.validate(error, SCHEMA)
     assert error["verdict"] == "error" and "0 bytes" in error["why"] and error["media"] is None
-    for arguments in ([tmp_path / "nowhere.mp4"], [], [tmp_path / "x", "--frames", "-1"]):
+    for arguments in ([tmp_path / "nowhere.mp4"], []):
         assert command("--json", *arguments)[0] == 2
     code, _, err = command("--json", one, "--seed", "7")
     assert code == 2 and "no trained run" in err and "meso4-s0, meso4-s1, meso4-s2" in err
@@ -216,8 +218,31 @@ def test_exit_codes_and_a_line_of_json_a_file(command, clips, tmp_path):
     card = json.loads(out)
     assert code == 0 and card["results"]["c40"]["auc"] == 0.7
     assert "generated people" in card["trained_on"]["data"]
+    code, _, err = command(one, "--out", clips / "photo.png")
+    assert code == 2 and "photo.png: it is a file; name a folder" in err and "one.mp4" not in err
     code, _, err = command("--json", one, "--model", tmp_path)
     assert code == 2 and "acfd export" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--frames", "-1", r"argument --frames: '-1'; expected a whole number from 0"),
+        ("--seed", "x", r"argument --seed: 'x'; expected a whole number from 0"),
+        ("--backend", "foo", r"argument --backend: .*'foo' \(choose from '?auto.*openvino.*torch"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named_before_a_model_is_loaded(
+    study, clips, monkeypatch, capsys, option, value, said
+):
+    monkeypatch.setattr(core.backends, "by_torch", None)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["detect", option, value, str(clips / "one.mp4")])
+    assert left.value.code == 2 and re.search(said, capsys.readouterr().err)
+    p, paths = study
+    if option != "--seed":
+        with pytest.raises(ParamsError, match=rf"detect.{option[2:]}: .*found '?{value}'? "):
+            Detector(p, paths=paths, **{option[2:]: -1 if value == "-1" else value})
 
 
 def test_a_folder_keeps_its_structure_and_names_in_any_language(command, clips, tmp_path):

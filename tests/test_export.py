@@ -26,7 +26,7 @@ from acfd.detector.files import DeployError
 from acfd.method.model import Output
 from acfd.paths import Paths
 from acfd.runs.pairs import prepare
-from acfd.runs.run import make_system
+from acfd.runs.run import RunError, load_run, make_system
 
 SIZE = 64
 
@@ -120,6 +120,18 @@ def test_what_cannot_be_had_is_said_with_what_there_is(study):
     p, paths = study
     with pytest.raises(DeployError, match=r"xception-s3: no trained run.*cls_at-s0, meso4-s0"):
         export.about(p, paths, "xception", 3)
+
+
+def test_a_run_without_its_weights_names_them_and_what_makes_them(study, tmp_path):
+    p, paths = study
+    alone = Paths(paths.preset, tmp_path)
+    shutil.copytree(paths.run("cls_at", 0), alone.run("cls_at", 0))
+    (alone.run("cls_at", 0) / "model.safetensors").unlink()
+    said = r"cls_at-s0/model.safetensors: .*train it again: `acfd train --row cls_at --seed 0`"
+    with pytest.raises(DeployError, match=said):
+        export.about(p, alone, "cls_at", 0)
+    with pytest.raises(RunError, match=said):
+        load_run(alone.run("cls_at", 0), p)
 
 
 def test_a_file_of_another_export_is_refused(exported, tmp_path):

@@ -16,8 +16,8 @@ from conftest import inner_face, moving, write_clip
 
 from acfd import cli
 from acfd.faces.crops import choose_frames
-from acfd.faces.extract import FacesError, extract, extract_clip
-from acfd.faces.shards import PairTable
+from acfd.faces.extract import FacesError, extract, extract_clip, unmasked
+from acfd.faces.shards import PairTable, ShardError
 from acfd.media.centerface import FaceDetector
 from acfd.media.track import cover, follow, largest, square
 from acfd.media.video import read_frames
@@ -285,7 +285,7 @@ def test_videos_that_cannot_be_used_do_not_stop_the_others(mine, make_params, tm
     name = clips(mine)
     away = mine.video_path(name["original/000"], "c40")
     away.rename(tmp_path / "away.mp4")
-    mine.mask_path(name["Deepfakes/002_003"]).unlink()
+    mine.mask_path(name["Deepfakes/002_003"]).write_bytes(b"")
     broken = mine.video_path(name["Deepfakes/001_000"], "c23")
     data = bytearray(broken.read_bytes())
     for k in range(2000, 2400):
@@ -296,7 +296,7 @@ def test_videos_that_cannot_be_used_do_not_stop_the_others(mine, make_params, tm
     index, left_out = run(make_params(), mine, tmp_path / "faces")
     why = said(left_out)
     assert "c40/videos/000.mp4: no such video file" in why["original/000", ""]
-    assert "masks/videos/002_003.mp4: no such video file" in why["Deepfakes/002_003", ""]
+    assert "masks/videos/002_003.mp4: the file is empty" in why["Deepfakes/002_003", ""]
     assert "001_000.mp4: " in why["Deepfakes/001_000", ""]
     assert "cut short or damaged" in why["Deepfakes/001_000", ""]
     assert why["original/004", ""] == "no frame of the video gives a face"
@@ -324,7 +324,17 @@ def test_forgeries_without_masks_are_said_to_be_so(mine, make_params, tmp_path):
     for i in range(0, len(index), 3):
         pair = table.read(i)
         assert pair["mask"].any() == (pair["method"] == "Deepfakes")
-    # of the other methods masks may not have been downloaded
+    # of the other methods masks may not have been downloaded, all or some
+    (forged / "Deepfakes" / "masks" / "videos" / "004_005.mp4").unlink()
+    index, left_out = run(params, mine, tmp_path / "faces")
+    assert left_out.empty and len(index) == 18 * 4
+    assert index[~index["masked"] & (index["method"] == "Deepfakes")]["video"].unique() == "004_005"
+    assert "Deepfakes 1 of 6, FaceShifter 6 of 6" in unmasked(index)
+    table = PairTable(tmp_path / "faces")
+    pairs = [table.read(i) for i in index.index[index["method"] == "Deepfakes"]]
+    assert all(pair["mask"].any() == (pair["video"] != "004_005") for pair in pairs)
+    with pytest.raises(ShardError, match=r"4 faces of Deepfakes \(e.g. Deepfakes/004_005\)"):
+        table.demand_masks(index.index[index["method"] == "Deepfakes"], "row x: loss.at 1")
     shutil.rmtree(forged / "Deepfakes" / "masks")
     index, left_out = run(make_params(), mine, tmp_path / "faces")
     assert left_out.empty and len(index) == 12 * 4

@@ -127,9 +127,11 @@ def test_what_is_no_pair_is_not_drawn(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["FaceShifter", "Deepfakes"])
-def test_a_mask_is_there_if_the_tree_has_masks_of_the_method(tree, tmp_path, method):
+def test_a_mask_is_there_if_its_file_is(tree, tmp_path, method):
     clip = Clip(method, "000_001", "000", "001", "train")
     assert mask_there(tree, clip) is None
     folder = tmp_path / "manipulated_sequences" / method / "masks" / "videos"
     folder.mkdir(parents=True)
+    assert mask_there(tree, clip) is None
+    (folder / "000_001.mp4").touch()
     assert mask_there(tree, clip) == folder / "000_001.mp4"

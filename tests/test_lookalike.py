@@ -115,7 +115,7 @@ def test_the_road(made, params, tmp_path):
 
 def test_a_method_without_masks_is_extracted_and_checked(made, params, tmp_path):
     found = survey(made.tree, ["FaceShifter"], "c23", "c40", progress=False)
-    assert any("FaceShifter: there are no masks" in note for note in found.notes)
+    assert any("FaceShifter: 10 of 10 forged videos have no mask" in note for note in found.notes)
     assert "mask" not in found.folders["what"].tolist()
     shifted = next(c for c in found.sound if str(c) == "FaceShifter/000_003")
     assert mask_there(made.tree, shifted) is None

@@ -1,6 +1,7 @@
 """Strict parameters: every wrong key is named before anything runs."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def edit(tmp_path):
         ("rows.cls_at.system", "vgg", "unknown system 'vgg'; there are: xception, two_branch"),
         ("study.seeds", [0, 0], "study: seeds is [0, 0]; expected each once"),
         ("preset", "../etc", "preset"),
+        ("rows.ours.paper", {"acc": float("nan"), "auc": 90.0}, "rows.ours.paper.acc"),
     ],
 )
 def test_a_wrong_value_is_named(edit, key, value, says):
@@ -140,7 +142,10 @@ def test_a_bad_preset_leaves_params_alone(tmp_path):
         params.apply_preset("bad", file, tmp_path)
     with pytest.raises(ParamsError, match=r"train\.epoch is not a key"):
         params.apply_preset("odd", file, tmp_path)
-    with pytest.raises(ParamsError, match="there are: bad, odd"):
-        params.apply_preset("none", file, tmp_path)
+    (tmp_path / "presets").mkdir()
+    shutil.copy(tmp_path / "bad.yaml", tmp_path / "presets" / "mine.yaml")
+    for name in ("none", "", "../params", "../odd", "presets/mine.yaml", "mine.yaml"):
+        with pytest.raises(ParamsError, match=f"no preset '{name}' in .*; there are: mine"):
+            params.apply_preset(name, file, tmp_path / "presets")
     assert file.read_text() == original
     assert not list(tmp_path.glob("*.new"))

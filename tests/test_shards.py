@@ -18,6 +18,7 @@ from acfd.faces.shards import (
     write_index,
     write_shard,
 )
+from acfd.paths import BrokenError
 from acfd.videos.ffpp import Clip
 
 FAKE = Clip("Deepfakes", "000_001", "000", "001", "train")
@@ -111,6 +112,13 @@ def test_what_is_not_as_indexed_is_named(tmp_path):
     write_shard(tmp_path / shard_name(FAKE), FAKE, bad, "k", {})
     with pytest.raises(ShardError, match=r"000_001.arrow, row 1: not a readable PNG"):
         PairTable(tmp_path).read(4)
+
+
+def test_an_index_that_was_cut_short_is_named(toy_faces, tmp_path):
+    data = (toy_faces.folder / "index.parquet").read_bytes()
+    (tmp_path / "index.parquet").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BrokenError, match=r"index.parquet: broken, .*`acfd faces` writes it anew"):
+        len(PairTable(tmp_path))
 
 
 def test_many_open_shards_need_no_descriptors(tmp_path):

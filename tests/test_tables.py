@@ -8,7 +8,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from trained import changed
 
 from acfd import params
-from acfd.paths import Paths, digest_of
+from acfd.detector import calibrate
+from acfd.paths import BrokenError, Paths, digest_of
 from acfd.results import markdown, metrics, table2
 from acfd.results.table import (
     TableError,
@@ -18,6 +19,8 @@ from acfd.results.table import (
     write_metrics,
     write_table,
 )
+from acfd.runs.run import RunError, load_run
+from acfd.scores import score
 
 ROWS, SEEDS = ["cls_c40", "cls_at", "eq5_literal"], [0, 1]
 
@@ -168,6 +171,33 @@ def test_scores_of_another_run_than_the_summary_says_are_named(paths):
     change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
     with pytest.raises(TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
         load_scores(paths, "cls_at", SEEDS)
+
+
+@pytest.mark.parametrize("file", ["scores", "history"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_file_that_was_cut_short_names_what_makes_it(paths, file, share):
+    path = getattr(paths, file)("cls_c40", 0)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    said = r"cls_c40-s0\.(parquet|csv): broken, perhaps cut short .*run `dvc repro` \(stage `score`"
+    with pytest.raises(BrokenError, match=said):
+        table2.table2(study(), paths)
+    if file == "scores":
+        with pytest.raises(BrokenError, match=said):
+            calibrate.of_scores(study(), paths, "cls_c40", 0)
+
+
+@pytest.mark.parametrize("name", ["history.csv", "steps.csv"])
+def test_a_run_whose_course_was_cut_short_passes_nothing_on(paths, name):
+    folder = paths.run("cls_c40", 7)
+    folder.mkdir(parents=True)
+    for each in ("history.csv", "steps.csv"):
+        (folder / each).write_text("step,loss\n1,0.5\n" if each != name else "step,loss\n1,0.")
+    with pytest.raises(BrokenError, match=rf"{name}: .*`acfd train --row cls_c40 --seed 7`"):
+        score._keep_course(paths, "cls_c40", 7)
+    assert not paths.steps("cls_c40", 7).exists()
+    with pytest.raises(RunError, match=r"run.json: no such file; there are the runs: none"):
+        load_run(folder, study())
 
 
 def test_missing_files_name_the_stage(paths):

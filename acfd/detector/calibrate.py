@@ -27,6 +27,7 @@ from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.results import metrics
+from acfd.results.table import read as read_scores
 
 BINS = 10
 _RANGE = (0.05, 100.0)  # a score that says nothing has no temperature: it ends here
@@ -46,7 +47,7 @@ def write(params: Params, paths: Paths) -> dict[str, Any]:
     found = of_scores(params, paths, row, seed)
     with atomic(paths.metrics / "calibration.json") as f:
         f.write_text(json.dumps(found, indent=1) + "\n")
-    figure = reliability(pd.read_parquet(paths.scores(row, seed)), found)
+    figure = reliability(read_scores(paths.scores(row, seed), []), found)
     figures.save(figure, paths, "calibration/reliability")
     return found
 
@@ -66,7 +67,7 @@ def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, An
     the validation split lacks real or forged videos, DeployError if the scores are not those of the
     run that is there."""
     path, folder = paths.scores(row, seed), paths.run(row, seed)
-    scores, key = pd.read_parquet(path), _key(folder)
+    scores, key = read_scores(path, []), _key(folder)
     if (scored := scores.attrs.get("key", "no key")) != key:
         raise DeployError(
             f"{path} has the scores of another training ({scored}) than {folder / 'run.json'} "

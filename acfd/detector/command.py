@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     if not args.path and not args.card:
         raise MediaError("nothing to judge; name images, videos or folders (or --card)")
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise MediaError(f"--out {args.out}: it is a file; name a folder, or one that is not there")
     keys = ("row", "seed", "frames", "backend")
     given = {k: v for k, v in vars(args).items() if k in keys and v is not None}
     detector = Detector(model=args.model, **given)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 from scipy.special import expit
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ from acfd.detector.files import DeployError
 from acfd.detector.media import Frames, Media, MediaError
 from acfd.detector.report import Report
 from acfd.media.centerface import FaceDetector
-from acfd.params import Params
+from acfd.params import Params, ParamsError
 from acfd.paths import Paths, atomic
 from acfd.sections import Detect
 
@@ -87,7 +88,7 @@ class Detector:
         found.report.verdict, found.report.probability, found.report.interval
         found.overlay("clip.overlay.mp4")
 
-    Raises ParamsError or DeployError if the model cannot be had.
+    Raises ParamsError, DeployError or BrokenError if the model cannot be had.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class Detector:
         """settings: keys of the section `detect`, in place of what it says."""
         try:
             self._load(params, model, paths, settings)
+        except ValidationError as error:
+            raise ParamsError(params_module.explain(error, "detect")) from None
         except (KeyError, TypeError, AttributeError) as error:
             where = self.folder / export.ABOUT if model is not None else self.folder / "run.json"
             raise DeployError(

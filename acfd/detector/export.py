@@ -48,6 +48,11 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
             f"{folder}: no trained run; `make study` makes it, or choose another with --row and "
             f"--seed (or detect.row in params.yaml); there are: {', '.join(there) or 'none'}"
         )
+    if not (folder / "model.safetensors").is_file():
+        raise DeployError(
+            f"{folder / 'model.safetensors'}: no such file, the run's weights; train it again: "
+            f"`acfd train --row {row} --seed {seed}`"
+        )
     parts = ("row", "title", "seed", "preset", "key", "versions")
     more = ("params", "deployed_parameters")
     said = read_json(folder / "run.json", "train it again", *parts, *more)

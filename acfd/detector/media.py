@@ -17,10 +17,9 @@ from av.stream import Disposition
 from pydantic import ConfigDict
 
 from acfd.detector.report import MediaReport
-from acfd.media.video import IMAGES, VIDEOS, open_container, turned
+from acfd.media.video import IMAGES, PIXELS, VIDEOS, open_container, too_large, turned
 
 _HDR = {16, 18}  # transfer curves PQ and HLG (ITU-T H.273)
-_PIXELS = 2**27  # of a frame, at most: as RGB it takes three bytes each
 _LARGE = 1_500_000  # pixels of a frame above which decoding takes several threads
 
 
@@ -155,9 +154,9 @@ def upright(frame: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
     MediaError for more than 2**27 pixels."""
     wide = float(stream.sample_aspect_ratio or 1)
     size = (max(1, round(frame.width * wide)), frame.height)
-    if size[0] * size[1] > _PIXELS:
+    if size[0] * size[1] > PIXELS:
         path, shown = stream.container.name.removeprefix("file:"), f"{size[0]} x {size[1]}"
-        raise MediaError(f"{path}: its frames are shown at {shown} pixels; at most {_PIXELS} are "
+        raise MediaError(f"{path}: its frames are shown at {shown} pixels; at most {PIXELS} are "
                          "judged: scale it down")  # fmt: skip
     picture = frame.to_ndarray(format="rgb24")
     if wide != 1:
@@ -184,6 +183,8 @@ def picture_of(path: Path) -> np.ndarray:
         picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
         why = "it is cut short or damaged: copy or download it again"
     except cv2.error as error:
+        if said := too_large(path):
+            raise MediaError(said) from None
         picture, why = None, f"OpenCV refuses it ({error.err})"
     if picture is None:
         size = path.stat().st_size

@@ -113,6 +113,15 @@ def extract(
     return index, left_out, timing
 
 
+def unmasked(index: pd.DataFrame) -> str:
+    """How many forged videos of an index have no mask, in words; "" if all of them have one."""
+    if "masked" not in index:
+        return ""
+    of = index[index["label"] == 1].groupby("method", sort=False)
+    said = [f"{m} {v[~v['masked']]['video'].nunique()} of {v['video'].nunique()}" for m, v in of]
+    return f"forged videos without a mask, whose largest face was followed: {', '.join(said)}"
+
+
 def shrunk(out: Path, index: pd.DataFrame, size: int) -> str:
     """What to say if crops are resized so far that it erases what compression would have; "" if
     not. It looks at a few hundred rows of the index."""

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from acfd.paths import atomic
+from acfd.paths import atomic, read_frame
 from acfd.videos.ffpp import Clip
 
 SUFFIX = ".arrow"
@@ -157,7 +157,7 @@ class Shards:
     @cached_property
     def index(self) -> pd.DataFrame:
         """A row an item: INDEX_COLUMNS and more."""
-        return pd.read_parquet(self.folder / INDEX)
+        return read_frame(self.folder / INDEX, f"`acfd {self.command}` writes it anew")
 
     def __len__(self) -> int:
         return len(self.index)

@@ -40,6 +40,9 @@ REPEATABLE = {"x264-params": "asm=sse4.2"} if machine() in ("x86_64", "AMD64") e
 LOSSLESS = {"codec": "libx264rgb", "crf": 0, "pix_fmt": "rgb24", "preset": "ultrafast"}
 
 
+PIXELS = 2**27  # of a picture, at most, in `acfd detect`; see acfd/__init__.py
+
+
 class VideoError(ValueError):
     """A video that cannot be used; the message names the file and says what was found."""
 
@@ -65,6 +68,22 @@ def open_container(path: Path) -> av.container.InputContainer:
     return av.open(f"file:{path}", metadata_errors="ignore", options=known)
 
 
+def too_large(path: Path) -> str:
+    """What is wrong with an image of more than PIXELS pixels, by its header; "" for any other."""
+    from PIL import Image
+
+    most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # nothing is decoded here
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    finally:
+        Image.MAX_IMAGE_PIXELS = most
+    said = f"{path}: the image is {width} x {height}, at most {PIXELS} pixels can be read"
+    return f"{said}: scale it down" if width * height > PIXELS else ""
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     if not path.is_file():
@@ -74,16 +93,20 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
     try:
         container = open_container(path)
     except av.FFmpegError as error:
+        do = "it may be cut short, download or make it again"
+        do = "you may not read it" if isinstance(error, PermissionError) else do
         raise VideoError(
-            f"{path}: not a readable video ({error.strerror}; {path.stat().st_size} bytes); "
-            "it may be cut short, download or make it again"
+            f"{path}: not a readable video ({error.strerror}; {path.stat().st_size} bytes); {do}"
         ) from None
     with container:
         if not container.streams.video:
             raise VideoError(
                 f"{path}: the file has no video stream; it is no video, or its end is missing"
             )
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        if not stream.width and (why := too_large(path)):
+            raise VideoError(why)
+        yield container, stream
 
 
 def probe(path: Path | str) -> VideoInfo:

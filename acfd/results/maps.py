@@ -5,14 +5,13 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import metrics
 from acfd.results.method import cell
-from acfd.results.table import Draws, read_runs
+from acfd.results.table import Draws, read, read_runs
 
 SAMPLE = ["split", "method", "video", "frame"]
 
@@ -28,9 +27,9 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     share of each cell that is forged; low_branch: M_L of the frame at this compression;
     high_branch: M_H of the same frame at high quality (these three are bytes, for `unpack`); iou:
     of low_branch and mask, both at 0.5 (NaN where neither reaches it in any cell); overlap: the
-    same without a threshold, sum of minima over sum of maxima.
+    same without a threshold, sum of minima over sum of maxima; masked: is the mask known.
     """
-    scores, maps = (pd.read_parquet(f(row, seed)) for f in (paths.scores, paths.maps))
+    scores, maps = (read(f(row, seed), SAMPLE) for f in (paths.scores, paths.maps))
     if "map" not in maps or not maps["map_high_branch"].notna().any():
         raise AttentionError(
             f"{paths.maps(row, seed)}: no maps of a high-quality branch; the row {row} "
@@ -40,8 +39,9 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     high = maps.loc[maps["compression"] == params.data.high, [*SAMPLE, "map_high_branch"]]
     high = high.rename(columns={"map_high_branch": "high_branch"})
     found = found[found["split"] == "test"].merge(high, on=SAMPLE, validate="many_to_one")
-    index = PairTable(paths.faces).index.reset_index(names="face")
-    found = found.merge(index[[*SAMPLE, "face"]], on=SAMPLE, validate="many_to_one")
+    table = PairTable(paths.faces)
+    index = table.index.assign(masked=table.masked).reset_index(names="face")
+    found = found.merge(index[[*SAMPLE, "face", "masked"]], on=SAMPLE, validate="many_to_one")
     side = int(found["side"].iloc[0])
     said, true = (unpack(found[c], side) for c in ("low_branch", "mask"))
     union = found[["tp", "fp", "fn"]].sum(axis=1)
@@ -91,10 +91,11 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     side = int(found["side"].iloc[0])
     lines = []
     for (compression, method), of in found.groupby(["compression", "method"], sort=False):
+        line = {"compression": compression, "method": method, "faces": len(of)}
+        of = of[of["masked"]] if of["masked"].any() else of
         mask = unpack(of["mask"], side)
         forged = mask.sum() > 0
         counts = of[["tp", "fp", "fn"]].sum()
-        line = {"compression": compression, "method": method, "faces": len(of)}
         line["iou"] = counts["tp"] / counts.sum() if forged and counts.any() else np.nan
         for branch in ("high_branch", "low_branch"):
             m = unpack(of[branch], side)
@@ -118,7 +119,8 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
         unit = metrics.identity_units(of)
         weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
         draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
-        forged, mask = (of["label"] == 1).to_numpy(), unpack(of["mask"], side)
+        forged = ((of["label"] == 1) & of["masked"]).to_numpy()
+        mask = unpack(of["mask"], side)
 
         def total(values, draws=draws):
             """Sums over the faces of every resample."""
@@ -180,7 +182,7 @@ def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np
     """What the deployed branch made of a few forged validation faces after every epoch: their N
     rows in the PairTable, and epoch -> N x s x s in [0, 1]."""
     path = paths.run(row, seed) / "maps.parquet"
-    kept = pd.read_parquet(path)
+    kept = read(path, ["epoch", "face", "side", "map"], "train")
     if kept.empty:
         raise AttentionError(f"{path}: no maps; the row {row} has none that is made for the mask")
     faces = kept["face"].drop_duplicates().tolist()
@@ -196,9 +198,10 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
     kept = []
     for row, seed in product(params.trained, params.study.seeds):
         path = paths.maps(row, seed)
-        if not path.exists() or "map_high_branch" not in pq.read_schema(path).names:
+        if not path.exists():
             continue
-        if pd.read_parquet(path, columns=["map_high_branch"]).notna().any(axis=None):
+        found = read(path, [])
+        if "map_high_branch" in found and found["map_high_branch"].notna().any():
             kept.append((row, seed))
     if not kept:
         raise AttentionError(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from acfd.params import Params
-from acfd.paths import Paths, atomic, digest_of
+from acfd.paths import Paths, atomic, digest_of, read_frame
 from acfd.results import metrics
 from acfd.results.metrics import Interval
 from acfd.sections import Table
@@ -36,7 +36,7 @@ def read(path: Path, columns: Iterable[str], stage: str = "score") -> pd.DataFra
     """A file that a stage makes, Parquet or CSV. Raises TableError for what is not there."""
     if not path.exists():
         raise TableError(f"{path}: no such file; the stage `{stage}` makes it: run `dvc repro`")
-    found = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    found = read_frame(path, f"delete it and run `dvc repro` (stage `{stage}`), or take git's")
     if lacking := [c for c in columns if c not in found]:
         raise TableError(
             f"{path}: no column {', '.join(lacking)}; make it again with the stage `{stage}`"

@@ -202,7 +202,11 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
         raw["data"]["methods"] = list(known)  # it may be asked about others than it was trained on
         p = Params(**raw)
     except FileNotFoundError:
-        raise RunError(f"{path}: no such file; the stage `train` makes it: `dvc repro`") from None
+        there = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/run.json"))) or "none"
+        raise RunError(
+            f"{path}: no such file; there are the runs: {there}; the stage `train` makes others: "
+            "`dvc repro`"
+        ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
             f"{path}: not the description of a run of this version ({error}); train it again"
@@ -213,7 +217,8 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
         load_weights(system.net, path)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(
-            f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); train it again"
+            f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); train it again: "
+            f"`acfd train --row {said['row']} --seed {said['seed']}`"
         ) from None
     system.net.eval()
     return system, said

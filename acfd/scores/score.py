@@ -11,7 +11,7 @@ from tqdm import tqdm
 from acfd.faces.shards import PairTable
 from acfd.method.model import attention_target
 from acfd.params import Params
-from acfd.paths import Paths, atomic, digest_of
+from acfd.paths import Paths, atomic, digest_of, read_frame
 from acfd.runs import distributed, pairs
 from acfd.runs.run import load_run, subset
 
@@ -88,9 +88,11 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
 
 def _keep_course(paths: Paths, row: str, seed: int):
     folder = paths.run(row, seed)
+    otherwise = f"train it again: `acfd train --row {row} --seed {seed}`"
+    read_frame(folder / "history.csv", otherwise)  # a broken one is not passed on
     with atomic(paths.history(row, seed)) as f:
         f.write_bytes((folder / "history.csv").read_bytes())
-    steps = pd.read_csv(folder / "steps.csv")
+    steps = read_frame(folder / "steps.csv", otherwise)
     steps["step"] = np.arange(1, len(steps) + 1)  # through all epochs
     steps = steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32)
     with atomic(paths.steps(row, seed)) as f:

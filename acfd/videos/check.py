@@ -4,7 +4,7 @@ Every file is looked at: that it is there, that it is whole, and what its header
 it takes about as long as the extraction, so a sample of the clips is decoded, or all if asked for.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +113,13 @@ def survey(
     notes = [f"{clip}: {what}" for clip, kind, what in said if kind == "note"]
     folders = _folders(clips, paths)
     if official:
-        masked = set(folders.loc[folders["what"] == "mask", "part"])
+        forged = Counter(clip.method for clip in clips)
+        none = Counter(c.method for c in clips if c.label and not mask_there(tree, c))
         notes += [
-            f"{method}: there are no masks: rows that learn from masks (loss.at) cannot be trained "
-            f"on it; brought by: {_bring(tree, method, 'mask') or 'nothing, it has none'}"
-            for method in methods
-            if method not in masked
+            f"{method}: {n} of {forged[method]} forged videos have no mask: their largest face is "
+            "followed, and rows that learn from masks (loss.at) cannot be trained on them; brought "
+            f"by: {_bring(tree, method, 'mask') or 'nothing, it has none'}"
+            for method, n in none.items()
         ]
     else:
         why = "passed over: no video or image that is known; convert it, or move it away"
@@ -182,8 +183,8 @@ def _paths(tree: Tree | FileSet, clip: Clip, high: str, low: str) -> dict[str, P
     paths = {"stored" if tree.recipe(q) else q: tree.video_path(clip, q) for q in (high, low)}
     if "stored" in paths and len(set(paths.values())) < len(paths):
         del paths["stored"]  # one quality is as stored
-    mask = mask_there(tree, clip)
-    return paths | ({"mask": mask} if mask else {})
+    mask = tree.mask_path(clip)
+    return paths | ({"mask": mask} if mask and mask.parent.is_dir() else {})
 
 
 def _look(paths: dict[str, Path], decode: bool) -> dict[str, VideoInfo | VideoError | None]:
@@ -213,7 +214,7 @@ def _judge(clip: Clip, found: dict, wanted: int) -> list[tuple[str, str]]:
     infos = {what: info for what, info in found.items() if isinstance(info, VideoInfo)}
     broken = {what: error for what, error in found.items() if isinstance(error, VideoError)}
     said = [("damaged", f"{what}: {error}") for what, error in broken.items()]
-    if missing := sorted(what for what, info in found.items() if info is None):
+    if missing := sorted(w for w, info in found.items() if info is None and w != "mask"):
         of = f" of {clip.file}" if isinstance(clip, FileClip) else ""
         said.append(("missing", f"no {', '.join(missing)}{of}"))
     common = min((info.frames for info in infos.values()), default=0)

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from acfd.media.codecs import still
 from acfd.media.timing import Timing
 from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
@@ -21,6 +23,7 @@ _KINDS = {
     "c": (range(52), "libx264, crf {}, yuv444p, medium"),
     "jpeg": (range(1, 101), "JPEG of every frame, quality {}"),
 }
+_SIDE = 16384  # pixels, at most, that x264 takes
 _FPS = 25.0  # where a file does not say, as an image
 
 
@@ -55,11 +58,24 @@ def make(source: Path, target: Path, quality: str) -> None:
     info = probe(source)
     if not info.frames:
         raise VideoError(f"{source}: it holds no frames; download or make it again")
-    fps, frames = info.fps or _FPS, (frame for _, frame in read_frames(source))
+    if max(info.width, info.height) > _SIDE:
+        size = f"{info.width}x{info.height}"
+        raise VideoError(f"{source}: {size}; H.264 has at most {_SIDE} a side: scale it down")
+    fps, frames = info.fps or _FPS, _of_one_size(source)
     if kind == "c":
         write_video(target, frames, fps, crf=n)
     else:  # the decoded JPEGs, without further loss
         write_video(target, (still(frame, ".jpg", n) for frame in frames), fps, **LOSSLESS)
+
+
+def _of_one_size(source: Path) -> Iterator[np.ndarray]:
+    first = None
+    for n, frame in read_frames(source):
+        first, (h, w, _) = first or frame.shape, frame.shape
+        if frame.shape != first:
+            was = f"{first[1]}x{first[0]}"
+            raise VideoError(f"{source}: frame {n} is {w}x{h}, those before {was}; make them alike")
+        yield frame
 
 
 @contextmanager

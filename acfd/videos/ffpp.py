@@ -160,10 +160,10 @@ class Tree:
 
 
 def mask_there(tree, clip: Clip) -> Path | None:
-    """The mask video that a clip is to be read with; None for a real clip, and where the set has
-    no folder of masks for the clip's method."""
+    """The mask video that a clip is to be read with; None for a real clip, and for a forgery that
+    has none."""
     path = tree.mask_path(clip)
-    return path if path and path.parent.is_dir() else None
+    return path if path and path.exists() else None
 
 
 def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[tuple[str, str]]]:
@@ -221,7 +221,7 @@ def _check_name(name: str) -> None:
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         return _PAIRS.validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise TreeError(
             f"{path}: no such file; the official ones are in dataset/splits of the GitHub project "
             "ondyari/FaceForensics: put them into <data.root>/splits, or set data.splits to their "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -146,7 +147,7 @@ class Folder(FileSet):
             for label, method in LABELS.items():
                 folder = self.stored / split / label
                 for path in sorted(folder.rglob("*")):
-                    if path.is_file() and not path.name.startswith("."):
+                    if not path.is_dir() and not path.name.startswith("."):
                         name = str(split / path.relative_to(folder))
                         file = str(path.relative_to(self.stored))
                         yield {"method": method, "file": file, "name": name, "split": split}
@@ -181,6 +182,11 @@ class Table(FileSet):
             )
         if table.empty:
             raise TreeError(f"{path}: it names no files")
+        if not isinstance(table.index, pd.RangeIndex):
+            raise TreeError(f"{path}: lines have more fields than {list(table.columns)}")
+        named = table["path"].str.strip().map(os.path.normpath)
+        if len(twice := table["path"][named.duplicated()]):
+            raise TreeError(f"{path}, line {twice.index[0] + 2}: {twice.iloc[0]} is named again")
         return [self._clip(n, row) for n, row in enumerate(table.to_dict("records"), 2)]
 
     def _clip(self, line: int, row: dict[str, str]) -> FileClip:
