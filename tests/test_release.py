@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.torch import load_file
@@ -35,20 +36,27 @@ def study(make_params, toy_faces, tmp_path_factory):
     return p, paths
 
 
+@pytest.fixture(scope="module")
+def picture(portraits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("files") / "portrait.png"
+    assert cv2.imwrite(str(path), portraits[0][..., ::-1])
+    return path
+
+
 @pytest.fixture
 def released(study, tmp_path):
     release.write(*study, "cls_at", 0, tmp_path / "detector")
     return tmp_path / "detector"
 
 
-def test_it_answers_as_the_run_does_from_half_the_bytes(study, released, portraits):
+def test_it_answers_as_the_run_does_from_half_the_bytes(study, released, picture):
     sizes = [
         f.stat().st_size for f in (study[1].run("cls_at", 0), released) for f in f.glob("*.s*")
     ]
     assert sizes[1] < 0.51 * sizes[0]
     run, small = (
-        Detector(study[0], paths=study[1])(portraits[0]),
-        Detector(model=released)(portraits[0]),
+        Detector(study[0], paths=study[1])(picture),
+        Detector(model=released)(picture),
     )
     assert run.report.verdict == small.report.verdict != "error"
     assert np.abs(expit(run.log_odds) - expit(small.log_odds)).max() < release.TOLERANCE
@@ -56,14 +64,14 @@ def test_it_answers_as_the_run_does_from_half_the_bytes(study, released, portrai
 
 
 def test_it_is_what_the_command_takes_unless_told_otherwise(
-    released, portraits, tmp_path, monkeypatch, capsys
+    released, picture, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(core, "RELEASED", released)
     monkeypatch.chdir(tmp_path)  # no params.yaml here
-    code = cli.main(["detect", "--json", "--frames", "2", str(portraits[0])])
+    code = cli.main(["detect", "--json", "--frames", "2", str(picture)])
     said = json.loads(capsys.readouterr().out)
     assert code in (0, 1) and said["model"]["folder"] == released.as_posix()
-    assert cli.main(["detect", "--row", "cls_at", str(portraits[0])]) == 2
+    assert cli.main(["detect", "--row", "cls_at", str(picture)]) == 2
     assert "params.yaml: no such file" in capsys.readouterr().err
 
 
