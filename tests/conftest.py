@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,8 @@ from acfd.media.video import write_video
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
-from acfd.videos.synthff.people import Generator
+from acfd.videos.synthff.build import cast
+from acfd.videos.synthff.people import Generator, make_people
 
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
 
@@ -44,13 +47,48 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def portraits() -> np.ndarray:
+def shared(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """shared(name, make): a folder that `make` fills once for all workers of this session."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (base / name).exists():
+                (base / f"{name}.tmp").mkdir()
+                make(base / f"{name}.tmp")
+                (base / f"{name}.tmp").rename(base / name)
+        return base / name
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def portraits(shared) -> np.ndarray:
     """Three generated people: 3 x 320 x 320 x 3 RGB uint8."""
-    generator = Generator()
-    rng = np.random.default_rng(7)
-    styles = generator.mean + 0.8 * (generator.styles(rng.normal(size=(3, 512))) - generator.mean)
-    pictures = generator.render(iter(styles))
-    return np.stack([cv2.resize(p, (320, 320), interpolation=cv2.INTER_AREA) for p in pictures])
+
+    def make(folder: Path):
+        generator = Generator()
+        variables = np.random.default_rng(7).normal(size=(3, 512))
+        styles = generator.mean + 0.8 * (generator.styles(variables) - generator.mean)
+        small = [cv2.resize(p, (320, 320), None, 0, 0, cv2.INTER_AREA)
+                 for p in generator.render(iter(styles))]  # fmt: skip
+        np.save(folder / "faces.npy", np.stack(small))
+
+    return np.load(shared("portraits", make) / "faces.npy")
+
+
+@pytest.fixture(scope="session")
+def rendered(shared) -> Path:
+    """A scratch folder with 22 people of seed 5 for SynthFF of 128 px: rendering takes longest."""
+
+    def make(folder: Path):
+        p = params_module.load(STATE / "params.yaml").synthff
+        people, side = cast(p.model_copy(update={"seed": 5, "size": 128}), folder)
+        make_people(people, list(range(22)), 5, side, 2, progress=False)
+
+    return shared("rendered", make)
 
 
 def moving(portrait: np.ndarray, frames: int, width: int, height: int) -> list[np.ndarray]:

@@ -31,7 +31,7 @@ from acfd.videos.check import survey
 from acfd.videos.ffpp import REAL, Clip, Tree
 from acfd.videos.synthff import BuildError, build, forgeries
 from acfd.videos.synthff.build import cast
-from acfd.videos.synthff.people import BASE, load_person, make_people
+from acfd.videos.synthff.people import BASE, load_person
 
 TOP = Path(__file__).parents[1]
 METHODS = list(forgeries.METHODS)
@@ -62,15 +62,6 @@ def make(params: Params, root: Path) -> Tree:
 
 def contents(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
-
-@pytest.fixture(scope="session")
-def rendered(tmp_path_factory) -> Path:
-    """22 people in a scratch folder, for builds of `small` to copy: rendering takes longest."""
-    scratch = tmp_path_factory.mktemp("rendered")
-    folder, side = cast(small().synthff, scratch)
-    make_people(folder, list(range(22)), 5, side, 2, progress=False)
-    return scratch
 
 
 @pytest.fixture(scope="session")
