@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,14 +19,8 @@ from ruamel.yaml import YAML
 
 from acfd import figures
 from acfd import params as params_module
-from acfd.faces.shards import (
-    INDEX_COLUMNS,
-    PairTable,
-    encode_png,
-    shard_name,
-    write_index,
-    write_shard,
-)
+from acfd.faces import shards
+from acfd.faces.shards import INDEX_COLUMNS, PairTable, encode_png, shard_name, write_shard
 from acfd.media.video import write_video
 from acfd.params import Params
 from acfd.paths import Paths
@@ -220,13 +214,24 @@ def write_params(tmp_path) -> Callable[[Params], Path]:
     return write
 
 
+def write_faces(
+    folder: Path, made: Iterable[tuple[Clip, list[dict]]], said: Mapping | None = None
+) -> PairTable:
+    """A faces folder of these clips and their rows."""
+    index = []
+    for clip, rows in made:
+        write_shard(folder / shard_name(clip), clip, rows, "made", said or {})
+        about = shards.about(clip) | {"shard": shard_name(clip)}
+        index += [about | {"frame": row["frame"], "row": n} for n, row in enumerate(rows)]
+    shards.write_index(folder, pd.DataFrame(index)[list(INDEX_COLUMNS)])
+    return PairTable(folder)
+
+
 @pytest.fixture(scope="session")
 def toy_faces(tmp_path_factory) -> PairTable:
     """A faces folder for tests of training: 64 px noise, forged ones with a bright square, which
     is the mask. 2 pairs of people a split, 2 frames a video."""
-    folder = tmp_path_factory.mktemp("toy") / "faces"
-    rng = np.random.default_rng(0)
-    rows = []
+    rng, made = np.random.default_rng(0), []
     for n, split in enumerate(("train", "train", "val", "val", "test", "test")):
         ids = (f"{2 * n:03d}", f"{2 * n + 1:03d}")
         for target, source in (ids, ids[::-1]):
@@ -234,15 +239,8 @@ def toy_faces(tmp_path_factory) -> PairTable:
                 Clip(REAL, target, target, "", split),
                 Clip("Deepfakes", f"{target}_{source}", target, source, split),
             ):
-                shard = [_toy_pair(clip.label, frame, rng) for frame in range(2)]
-                write_shard(folder / shard_name(clip), clip, shard, "toy", {})
-                rows += [
-                    {name: getattr(clip, name) for name in INDEX_COLUMNS[:6]}
-                    | {"frame": f, "shard": shard_name(clip), "row": f}
-                    for f in range(2)
-                ]
-    write_index(folder, pd.DataFrame(rows)[list(INDEX_COLUMNS)])
-    return PairTable(folder)
+                made.append((clip, [_toy_pair(clip.label, frame, rng) for frame in range(2)]))
+    return write_faces(tmp_path_factory.mktemp("toy") / "faces", made)
 
 
 def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:

@@ -2,13 +2,11 @@
 
 import shutil
 
-import lookalike
 import numpy as np
 import pytest
 from conftest import remux, write_clip
 
-from acfd import cli
-from acfd.media.video import VideoError, header, probe, write_video
+from acfd.media.video import header, probe, write_video
 from acfd.videos.check import CheckError, stored, survey
 from acfd.videos.ffpp import REAL, Tree, TreeError, write_splits
 
@@ -102,25 +100,6 @@ def test_a_split_that_is_left_without_a_method_is_demanded(mine):
 # One file
 
 
-@pytest.mark.parametrize("share", [0.1, 0.99])
-@pytest.mark.parametrize("first", [False, True])
-def test_a_file_that_was_cut_off_is_found_by_its_boxes(mine, first, share):
-    path = mine.video_path(clips(mine)["original/000"], "c23")
-    if first:
-        lookalike.header_first(path)
-        assert header(path).frames == 6
-    lookalike.cut(path, share)
-    with pytest.raises(VideoError, match=r"000.mp4: (the file is cut short|not a readable video)"):
-        header(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>", b"\0" * 4000, b"\0\0\0\x08ftyp" * 3])
-def test_what_is_no_video_is_an_error_that_names_it(tmp_path, content):
-    (tmp_path / "a.mp4").write_bytes(content)
-    with pytest.raises(VideoError, match=r"a\.mp4: "):
-        header(tmp_path / "a.mp4")
-
-
 def test_a_header_says_what_reading_through_would(mine, tmp_path):
     path = mine.video_path(clips(mine)["original/000"], "c23")
     assert header(path) == probe(path)
@@ -142,16 +121,3 @@ def test_a_wrong_root_is_named_and_so_are_splits(mine, tmp_path):
     shutil.rmtree(mine.root / "splits")
     with pytest.raises(TreeError, match=r"no such file; the official .* seeded:0 draws"):
         check(mine)
-
-
-def test_the_command_on_the_ffpp_preset_with_no_root_and_on_a_sound_tree(
-    sound, make_params, write_params, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    write_params(make_params(data={"root": "/path/to/FaceForensics++", "source": "ffpp"}))
-    assert cli.main(["check"]) == 1
-    said = capsys.readouterr().err
-    assert "data.root /path/to/FaceForensics++" in said and "docs/faceforensics.md" in said
-    write_params(make_params(data={"root": str(sound.root), "source": "ffpp"}))
-    assert cli.main(["check"]) == 0
-    assert "12 of 12 clips can be used, 0 problems" in capsys.readouterr().out

@@ -8,7 +8,6 @@ import torch
 from acfd import figures
 from acfd.figures import plots
 from acfd.figures import robustness as figures_robustness
-from acfd.figures import table1 as figures_table1
 from acfd.figures.architecture import architecture
 from acfd.figures.attention import attention_maps
 from acfd.method.parts import look
@@ -67,23 +66,6 @@ def test_forest_shows_the_table():
     assert any(np.allclose(x, 80) for x in middles)
     paper = next(line for line in ax.lines if line.get_marker() == "D")
     assert paper.get_xdata()[0] == 95 and np.isnan(paper.get_xdata()[1])
-
-
-def test_compression_is_hollow_where_training_never_was():
-    lines = []
-    for row, trained_on in (("a", "c23"), ("b", "c40"), ("c", "c23 + c40")):
-        line = {"row": row, "title": row.upper(), "seeds": "0", "collapsed": 0}
-        line |= {"trained_on": trained_on, "high": "c23", "low": "c40"}
-        for name, value in (("auc_high", 0.9), ("auc_low", 0.7), ("drop_auc", 0.2)):
-            line |= {name: value, f"{name}_lo": value - 0.05, f"{name}_hi": value + 0.05}
-        lines.append(line)
-    ends, lost = figures_table1.compression(pd.DataFrame(lines)).axes
-    hollow = [np.transpose(m.get_data()) for m in ends.lines if m.get_mfc() == "white"]
-    points = [(x, round(y)) for x, y in np.concatenate(hollow) if np.isfinite(y)]
-    assert points == [(90, 1), (70, 0)]  # b at c23, a at c40
-    joined = [m for m in ends.lines if list(m.get_xdata()) == pytest.approx([90, 70])]
-    assert len(joined) == 3
-    assert lost.containers[0].lines[0].get_xdata() == pytest.approx([20, 20, 20])
 
 
 def test_a_family_of_degradations_shows_every_level_and_interval():

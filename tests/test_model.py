@@ -164,17 +164,6 @@ def test_shared_branches_are_one_network_that_sees_both_qualities_at_once(build)
     assert torch.allclose(other.logits, net.low(low).logits, atol=1e-4)
 
 
-@pytest.mark.parametrize("branches", ["separate", "shared_tail", "shared"])
-def test_branches_of_any_kind_are_kept_and_read_again(build, branches, tmp_path):
-    net = build(branches=branches)
-    save_model(net, str(tmp_path / "net.safetensors"))
-    again = build(branches=branches, weights=None)
-    load_weights(again, tmp_path / "net.safetensors")
-    kept, found = net.state_dict(), again.state_dict()
-    assert kept.keys() == found.keys()
-    assert all(torch.equal(kept[name], found[name]) for name in kept)
-
-
 def test_weights_of_another_net_are_refused(build, tmp_path):
     ways = [{"attention": True}, {"attention": False}]
     nets = [build(weights=None, **way) for way in ways]

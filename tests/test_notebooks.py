@@ -6,7 +6,6 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
-from ruamel.yaml import YAML
 from trained import assert_same, result, study_at
 
 from acfd.runs import run
@@ -48,13 +47,6 @@ def test_in_git_without_outputs_and_readable(path):
     assert "*Asks*: " in opens and "*In the paper*: " in opens
     lengths = [len(c.source.splitlines()) for c in code(nb)]
     assert max(lengths) < 15 and np.median(lengths) < 6
-
-
-def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
-    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
-    names = [p.stem for p in NOTEBOOKS if p.stem != "08_detect"]
-    found = {stages[stage]["cmd"].split("acfd notebook ")[-1].split()[0] for stage in stages}
-    assert set(names) == {name for name in found if name[0].isdigit()}
 
 
 def test_running_by_hand_does_not_change_the_stripped_copies(written, tmp_path):

@@ -4,8 +4,8 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-import pandas as pd
 import pytest
+from conftest import write_faces
 
 from acfd.faces import shards
 from acfd.faces.shards import (
@@ -44,20 +44,14 @@ def rows(clip, frames=(0, 4, 9)):
 
 
 def build(folder, clips=(REAL, FAKE)):
-    index = []
-    for clip in clips:
-        made, name = list(rows(clip)), shard_name(clip)
-        write_shard(folder / name, clip, made, "k1", {"left_out": [[5, "why"]]})
-        said = shards.about(clip) | {"shard": name}
-        index += [said | {"frame": r["frame"], "row": i} for i, r in enumerate(made)]
-    write_index(folder, pd.DataFrame(index)[list(INDEX_COLUMNS)])
-    return folder
+    made = [(clip, list(rows(clip))) for clip in clips]
+    return write_faces(folder, made, {"left_out": [[5, "why"]]}).folder
 
 
 def test_what_is_written_is_read(tmp_path):
     table = PairTable(build(tmp_path))
     key, said, made = read_shard(tmp_path / shard_name(FAKE))
-    assert (key, said) == ("k1", {"left_out": [[5, "why"]]})
+    assert (key, said) == ("made", {"left_out": [[5, "why"]]})
     assert made.to_pylist() == [shards.about(FAKE) | row for row in rows(FAKE)]
     assert read_shard(tmp_path / "none.arrow") is None
     assert len(table) == 6 and list(table.index.columns) == list(INDEX_COLUMNS)

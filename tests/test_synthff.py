@@ -259,11 +259,6 @@ def test_file_sizes_and_containers_say_nothing(crowds, variety):
 # Making it again
 
 
-def test_one_process_makes_the_same_bytes(tree, tmp_path):
-    again = make(small(jobs=1), tmp_path / "videos")
-    assert contents(again.root) == contents(tree.root)
-
-
 def test_a_killed_build_goes_on(tree, rendered, tmp_path):
     shutil.copytree(rendered, tmp_path / "scratch")
     root = tmp_path / "videos"

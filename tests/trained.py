@@ -1,5 +1,5 @@
-"""Runs in tests: how two are compared, one in a process of its own, and folders of runs that were
-not trained, for tests of what comes after training."""
+"""Runs in tests: how two are compared, and folders of runs that were not trained, for tests of what
+comes after training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.runs.run import make_system
-
-# Trains one run; arguments: params.yaml, the study's folder, the row.
-CHILD = """
-import sys
-from pathlib import Path
-from acfd import params
-from acfd.paths import Paths
-from acfd.runs import run
-p = params.load(sys.argv[1])
-run.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
-"""
-
 
 KEY = "0123456789abcdef"  # of the runs that were not trained
 
