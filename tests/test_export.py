@@ -149,16 +149,18 @@ def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
 
 
 @pytest.mark.parametrize(
-    "broken",
-    [*({k: None} for k in ("files", "calibration", "run")), {"files": {}}, {"input": {}},
-     {"run": {}}, {"detect": []}, None],
-)  # fmt: skip
-def test_a_model_json_that_is_broken_or_lacks_a_part_is_named(exported, tmp_path, broken):
+    "change",
+    [
+        lambda s: [s],
+        *(lambda s, p=p: {k: s[k] for k in s if k != p} for p in ("files", "calibration", "run")),
+        *(lambda s, p=p: s | {p: {}} for p in ("files", "input", "run")),
+        lambda s: s | {"detect": []},
+    ],
+)
+def test_a_model_json_that_is_broken_or_lacks_a_part_is_named(exported, tmp_path, change):
     shutil.copytree(exported, tmp_path / "model")
     about = tmp_path / "model" / "model.json"
-    said = json.loads(about.read_text()) | (broken or {})
-    said = {k: v for k, v in said.items() if v is not None or k not in (broken or {})}
-    about.write_text(json.dumps(said if broken else [said]))
+    about.write_text(json.dumps(change(json.loads(about.read_text()))))
     with pytest.raises(DeployError, match=r"model\.json: broken"):
         Detector(model=tmp_path / "model")
 

@@ -125,7 +125,7 @@ def test_what_is_no_pair_is_not_drawn(tmp_path):
         "a\\b_c",
         "-rf_000",
         "000_-",
-    ]  # no names of clips
+    ]
     write_forged(tmp_path, names)
     write_forged(tmp_path, ["01_02"], "DeepFakeDetection")
     assert Tree(tmp_path, seed=0).pairs() == [("000", "003")]

@@ -118,16 +118,6 @@ def test_units_are_pairs_of_people():
         m.identity_units(s.assign(source=s["source"].where(s["video"] != "003_002", "")))
 
 
-def test_videos_keep_methods_apart():
-    s = scored(pairs=2, frames=3)
-    v = m.videos(s)
-    assert len(v) == 8
-    one = s[(s["method"] == "FaceSwap") & (s["video"] == "002_003")]
-    got = v[(v["method"] == "FaceSwap") & (v["video"] == "002_003")]
-    assert got["score"].item() == pytest.approx(one["score"].mean())
-    assert got["unit"].item() == one["unit"].iloc[0]
-
-
 def test_a_resample_equals_the_samples_written_out():
     s = scored(pairs=6, frames=3, rounded=2)
     weights = m.resample(6, 5, seed=3)
@@ -139,14 +129,6 @@ def test_a_resample_equals_the_samples_written_out():
         out["video"] += "/" + out["copy"].astype(str)  # drawn twice, they are two videos
         expected = measured(out.assign(unit=0), 0.4)
         assert {k: values[r] for k, values in got.items()} == pytest.approx(expected)
-
-
-def test_no_map_gives_no_pixel_metrics():
-    s = scored(pairs=3).assign(tp=0, fp=0, fn=0, tn=0)
-    assert not {"pbca", "iou", "balanced_acc_val"} & set(m.measure(s, m.resample(3, 2)))
-    # forgeries without masks: only real faces, whose mask is empty, are compared with their maps
-    s.loc[s["label"] == 0, ["fp", "tn"]] = 3, 13
-    assert not {"pbca", "iou"} & set(m.measure(s, m.resample(3, 2)))
 
 
 def test_resamples_that_lost_a_class_are_counted_and_left_out():

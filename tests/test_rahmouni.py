@@ -17,13 +17,8 @@ def test_statistics_by_hand():
 
 def test_layers_are_the_published_ones():
     net = StatsBranch(0)
-    shapes = {name: tuple(p.shape) for name, p in net.named_parameters() if "weight" in name}
-    assert shapes == {
-        "conv1.weight": (32, 3, 3, 3),
-        "conv2.weight": (64, 32, 3, 3),
-        "hidden.weight": (1024, 256),
-        "fc.weight": (2, 1024),
-    }
+    shapes = [tuple(p.shape) for name, p in net.named_parameters() if "weight" in name]
+    assert shapes == [(32, 3, 3, 3), (64, 32, 3, 3), (1024, 256), (2, 1024)]
     biases = torch.cat([p for name, p in net.named_parameters() if "bias" in name])
     assert biases.min() >= 0.3 and biases.max() <= 0.7
     assert net.hidden.weight.abs().max() <= 2 * (2 / 256) ** 0.5

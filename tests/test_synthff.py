@@ -313,13 +313,10 @@ def test_every_method_is_one_program_in_narrow_and_many_in_wide(method):
     swaps = method in ("Deepfakes", "FaceSwap")
     assert len({(d.source, d.fit, *(name for name, *_ in d.recipe)) for d in narrow}) == 1
     assert narrow[0].source == ("other" if swaps else "shifted")
+    assert all(len({getattr(d, name) for d in wide}) >= 2 for name in ("kind", "fit", "source"))
     for name in ("scale", "softness"):
-        values = [getattr(d, name) for d in narrow]
-        assert 0 < np.std(values) < 0.35 * np.mean(values), name
-    for name in ("kind", "fit", "source"):
-        assert len({getattr(d, name) for d in wide}) >= 2, name
-    for name in ("scale", "softness", "offset", "shake", "colour"):
-        assert np.std([getattr(d, name) for d in wide]) > 0.005, name
+        some, many = ([getattr(d, name) for d in of] for of in (narrow, wide))
+        assert 0 < np.std(some) < 0.35 * np.mean(some) and np.std(many) > 0.005, name
     assert (np.mean([d.source == "other" for d in wide]) > 0.4) == swaps
     # strength scales what a program leaves
     weak, strong = (forgeries.draw(method, "narrow", k, np.random.default_rng(1)) for k in (0.5, 2))

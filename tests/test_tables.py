@@ -114,13 +114,6 @@ def test_table2_numbers(paths):
     assert low["paper_auc"].tolist()[:2] == [98.87, 99.26] and np.isnan(low["paper_acc"].iloc[2])
 
 
-def test_one_seed_and_no_validation(paths):
-    for row in ROWS:
-        change(paths, row, 0, lambda s: s[s["split"] == "test"])
-    t = table2.table2(study(study={"seeds": [0]}), paths)
-    assert t["balanced_acc_val"].isna().all() and t["auc"].notna().all()
-
-
 def test_csv_gives_the_same_table_back_and_metrics_are_a_file_a_row(paths):
     t = table2.table2(study(), paths)
     write_table(t, paths.tables / "table2.csv")
