@@ -193,7 +193,7 @@ def make_params() -> Callable[..., Params]:
 def small_params(make_params) -> Params:
     """params.yaml for training on `toy_faces`: seconds a run."""
     return make_params(
-        train={"steps": 4, "epoch_steps": 2, "batch": 4, "keep": "best", "lr": 0.0001},
+        train={"steps": 2, "epoch_steps": 1, "batch": 4, "keep": "best", "lr": 0.0001},
         augment={"resize": 0.05},
         model={"weights": "wheel", "critic_width": 8},
         compute={"workers": 0, "accelerator": "cpu"},

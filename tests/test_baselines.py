@@ -23,7 +23,8 @@ def test_it_is_scored_and_a_run_cut_short_ends_as_a_whole_one(
     small_params, toy_faces, tmp_path, monkeypatch, row
 ):
     """Cut after the third of four steps, in the middle of the second epoch."""
-    raw = changed(small_params, compute={"checkpoint_steps": 1}, faces={"size": 64}).model_dump()
+    train, compute = {"steps": 4, "epoch_steps": 2}, {"checkpoint_steps": 1}
+    raw = changed(small_params, train=train, compute=compute, faces={"size": 64}).model_dump()
     raw["rows"]["mesoinception4"]["set"]["model"]["input"] = 40
     p = Params(**raw)
     whole, paths = (study_at(tmp_path / name, toy_faces.folder) for name in ("whole", "cut"))

@@ -316,7 +316,6 @@ def test_params_name_the_set_and_its_qualities(make_params, tmp_path):
     with pytest.raises(ValidationError, match=r"the set dfdc has only \[DFDC\]"):
         made("dfdc", methods=["CelebDF"])
     assert isinstance(videos.tree(make_params()), Tree)
-    assert recipe("raw") is None
     for wrong in ("c52", "jpeg0", "jpeg101", "h264", "../c23"):
         with pytest.raises(QualityError, match="no quality"):
             recipe(wrong)
@@ -359,10 +358,6 @@ def test_what_cannot_be_compressed_is_named_and_nothing_stays(video, tmp_path, m
             at_hand({"raw": source, "c40": source}, {"c40": "x"}, Timing()),
         ):
             pass
-    timing = Timing()
-    with at_hand({"raw": video, "c40": video}, {"c40": "x"}, timing) as ready:
-        assert ready["raw"] == video and ready["c40"].is_file()
-    assert timing.compress > 0
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -415,7 +410,7 @@ def test_a_set_without_masks_ends_in_the_same_shards(celeb, make_params, tmp_pat
 
 def test_names_may_be_any_bytes(portraits, make_params, tmp_path):
     """One that is no UTF-8 is extracted, or is said to be broken, as any other."""
-    for name in (b"real/\xff.mp4", b"fake/\xfe.mp4", b"fake/\xfd.mp4"):
+    for name in (b"real/\xff.mp4", b"fake/10:30 \xfe.mp4", b"fake/\xfd.mp4"):
         film(tmp_path / "mine" / os.fsdecode(name), portraits[0])
     (tmp_path / "mine" / "fake" / os.fsdecode(b"\xfd.mp4")).write_bytes(b"no video")
     params = of_set(make_params, "folder", tmp_path / "mine", splits="test")

@@ -222,7 +222,7 @@ def test_exit_codes_and_a_line_of_json_a_file(command, clips, tmp_path):
 
 def test_a_folder_keeps_its_structure_and_names_in_any_language(command, clips, tmp_path):
     folder = tmp_path / "mine"
-    names = ("Вася/видео 1.mp4", "b/clip.mp4", "写真.png")
+    names = ("Вася/видео 10:30:00.mp4", "b/clip.mp4", "写真.png")
     for name in (*names, "notes.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         source = clips / ("photo.png" if name.endswith("png") else "one.mp4")

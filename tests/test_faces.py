@@ -19,7 +19,7 @@ from acfd.faces.crops import choose_frames
 from acfd.faces.extract import FacesError, extract, extract_clip
 from acfd.faces.shards import PairTable
 from acfd.media.centerface import FaceDetector
-from acfd.media.track import cover, follow, largest, square
+from acfd.media.track import follow, largest, square
 from acfd.media.video import read_frames
 from acfd.videos.ffpp import Tree, TreeError, write_splits
 
@@ -96,18 +96,6 @@ def test_the_largest_face_is_followed_and_never_a_bystander():
     assert kept is track and why == "3 face(s) found, none where the one that is followed was"
     larger = np.array([190, 0, 260, 70], np.float32)  # than what is now in its place
     assert follow(larger, BOXES)[1]
-
-
-def test_cover_takes_the_face_under_the_mask_however_small():
-    mask = np.zeros((50, 300), bool)
-    mask[2:18, 202:218] = True
-    box, why = cover(BOXES, mask)
-    assert (box.tolist(), why) == ([200, 0, 220, 20], "")
-    nested = np.array([[100, 0, 290, 50], [200, 0, 220, 20]], np.float32)
-    assert cover(nested, mask)[0].tolist() == [200, 0, 220, 20]
-    assert cover(BOXES[:2], mask)[0] is None
-    assert "none under the mask (the best holds 0% of it)" in cover(BOXES[:2], mask)[1]
-    assert "mask is empty" in cover(BOXES, mask & False)[1]
 
 
 # Whole trees

@@ -34,7 +34,7 @@ def params(made, make_params):
         data={"source": "ffpp", "root": str(made.tree.root), "methods": list(METHODS)},
         faces={"frames": 4, "size": 64, "detect_size": 128},
         model={"weights": "wheel", "critic_width": 8},
-        train={"steps": 2, "epoch_steps": 2, "batch": 4, "val_pairs": 8},
+        train={"steps": 1, "epoch_steps": 1, "batch": 4, "val_pairs": 8},
         compute={"workers": 0, "accelerator": "cpu"},
         score={"batch": 16},
         table2={"rows": [ROW], "reference": ROW, "bootstrap": 50},

@@ -4,6 +4,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import ttest_1samp
 from sklearn import metrics as reference
+from trained import people
 
 from acfd.results import metrics as m
 
@@ -12,24 +13,13 @@ def scored(pairs=12, frames=4, seed=0, spread=1.0, gap=1.0, rounded=None):
     """Frames of `pairs` pairs of people; a pair's frames are about equally easy (`spread`)."""
     rng = np.random.default_rng(seed)
     rows = []
-    for p in range(pairs):
-        a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
-        ease = gap + spread * rng.normal()
-        for method, video, target, source, label in (
-            ("original", a, a, "", 0),
-            ("original", b, b, "", 0),
-            ("Deepfakes", f"{a}_{b}", a, b, 1),
-            ("FaceSwap", f"{a}_{b}", a, b, 1),
-        ):
-            z = ease * (2 * label - 1) + rng.normal(size=frames)
-            score = 1 / (1 + np.exp(-z))
-            counts = rng.integers(1, 50, (frames, 4)) * label
-            rows += [
-                (method, video, target, source, label, f, s, *c)
-                for f, (s, c) in enumerate(zip(score, counts))
-            ]
-    columns = ["method", "video", "target", "source", "label", "frame", "score", *m.PIXELS]
-    table = pd.DataFrame(rows, columns=columns)
+    ease = gap + spread * rng.normal(size=pairs)
+    for clip in people(pairs):
+        for frame in range(frames):
+            z = ease[clip["pair"]] * (2 * clip["label"] - 1) + rng.normal()
+            counts = dict(zip(m.PIXELS, rng.integers(1, 50, 4) * clip["label"]))
+            rows.append(clip | counts | {"frame": frame, "score": 1 / (1 + np.exp(-z))})
+    table = pd.DataFrame(rows)
     if rounded is not None:
         table["score"] = table["score"].round(rounded)
     return table.assign(unit=m.identity_units(table))

