@@ -113,13 +113,13 @@ def _same(a: Path, b: Path) -> bool:
     if a.suffix == ".safetensors":
         x, y = load_file(a), load_file(b)
         return x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x)
-    if a.suffix in (".csv", ".parquet"):
-        read = pd.read_csv if a.suffix == ".csv" else pd.read_parquet
+    read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(a.suffix)
+    if read:
         x, y = (read(p).drop(columns=OF_THE_MOMENT, errors="ignore") for p in (a, b))
         return x.equals(y)
-    if a.suffix == ".json":
-        return _plain(json.loads(a.read_text())) == _plain(json.loads(b.read_text()))
-    return False
+    return a.suffix == ".json" and _plain(json.loads(a.read_text())) == _plain(
+        json.loads(b.read_text())
+    )
 
 
 def _plain(said):

@@ -80,11 +80,3 @@ def test_noise_and_blur_have_the_spread_asked_for_and_noise_its_own_seed():
     x = np.arange(41) - 20
     spread = np.sqrt((seen.sum(0) * x**2).sum() / seen.sum())
     assert abs(spread - 2.0) < 0.35  # a dim point is rounded away at its edge
-
-
-def test_a_codec_that_pyav_lacks_is_said(clip, monkeypatch):
-    codecs = degrade.CODECS | {"av1": degrade.CODECS["av1"] | {"codec": "libnone"}}
-    monkeypatch.setattr(degrade, "CODECS", codecs)
-    assert "no encoder libnone" in degrade.missing()["av1"]
-    with pytest.raises(ValueError, match="libnone"):
-        degrade.degrade(clip, "av1", 40)

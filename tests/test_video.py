@@ -49,7 +49,7 @@ def test_same_frames_same_bytes_whatever_lies_in_memory_beside_them(tmp_path):
     small = rng.integers(0, 256, (8, 20, 20, 3), np.uint8)
     frames = [cv2.resize(f, (320, 320), interpolation=cv2.INTER_CUBIC) for f in small]
     found = set()
-    for n in range(12):
+    for n in range(6):
         beside = [rng.integers(0, 256, rng.integers(1, 10**6), np.uint8) for _ in range(5)]
         moved = [frame.copy() for frame in frames]
         del beside  # memory that is not zero, for the encoder to take
@@ -74,16 +74,11 @@ def test_frames_beyond_the_end_are_an_error_with_the_count(good):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [
-        (None, "no such video file"),
-        (b"", r"empty \(0 bytes\)"),
-        (b"no video at all" * 50, "not a readable video"),
-    ],
+    [(b"", r"empty \(0 bytes\)"), (b"no video at all" * 50, "not a readable video")],
 )
 def test_what_is_no_video_is_named(tmp_path, content, said):
     path = tmp_path / "odd.mp4"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     for use in (probe, lambda p: list(read_frames(p))):
         with pytest.raises(VideoError, match=f"odd.mp4: .*{said}"):
             use(path)
