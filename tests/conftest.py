@@ -31,10 +31,6 @@ from acfd.videos.synthff.people import Generator, make_people
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
 
 
-def pytest_report_header() -> str:
-    return "params, presets, dvc.lock, results and pages are those that git has staged or committed"
-
-
 def pytest_collection_modifyitems(items):
     """The file that takes longest first: two files run at a time, and it would end alone."""
     items.sort(key=lambda item: item.path.name != "test_study.py")

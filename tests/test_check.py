@@ -50,10 +50,7 @@ def test_a_sound_tree_has_no_problems_and_a_full_index(sound):
     assert (index["label"] == (index["method"] != REAL)).all()
     assert stored(sound, found.sound, ("raw", "c23", "c40")) == ["c23", "c40"]
     folders = found.folders.set_index(["part", "what"])
-    assert folders["expected"].to_dict() == {
-        **{(REAL, q): 6 for q in ("c23", "c40")},
-        **{("Deepfakes", q): 6 for q in ("c23", "c40", "mask")},
-    }
+    assert len(folders) == 2 + 3 and (folders["expected"] == 6).all()  # forged ones have masks
     assert folders.loc[(REAL, "c40"), "bytes"] == index[index["label"] == 0]["bytes_low"].sum()
     assert (folders["missing"] == 0).all()
 

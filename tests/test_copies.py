@@ -121,13 +121,6 @@ def test_the_box_follows_a_frame_that_was_made_smaller():
     assert edge.shape == (40, 40, 3)  # rounding may not lead outside
 
 
-def test_windows_stay_in_the_video():
-    assert copies.window(5, 100, 10) == range(10)
-    assert copies.window(50, 100, 10) == range(45, 55)
-    assert copies.window(99, 100, 10) == range(90, 100)
-    assert copies.window(1, 3, 12) == range(3)
-
-
 def test_only_what_is_new_is_made(params, study, monkeypatch):
     make(params(), study)
     calls = []

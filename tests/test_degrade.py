@@ -39,7 +39,7 @@ def test_a_stronger_level_does_more_harm_and_the_same_call_the_same(clip, family
     np.testing.assert_array_equal(again[0], strong[0])
     assert (strong[0].shape == clip[2].shape) == (family not in ("scale", "double"))
     # frames come in the order asked for, and the clip is left as it was
-    before = [frame.copy() for frame in clip]
+    before = np.stack(clip)
     two = degrade.degrade(clip, family, MILD[family], wanted=[3, 0])
     assert error(two[0], clip[3]) < error(two[0], clip[0])
     assert error(two[1], clip[0]) < error(two[1], clip[3])

@@ -7,7 +7,6 @@ import torch
 
 from acfd import figures
 from acfd.figures import plots
-from acfd.figures import robustness as figures_robustness
 from acfd.figures.architecture import architecture
 from acfd.figures.attention import attention_maps
 from acfd.method.parts import look
@@ -68,22 +67,6 @@ def test_forest_shows_the_table():
     assert paper.get_xdata()[0] == 95 and np.isnan(paper.get_xdata()[1])
 
 
-def test_a_family_of_degradations_shows_every_level_and_interval():
-    lines = [
-        {"row": row, "title": row.upper(), "family": "h264", "position": k, "level": level}
-        | {f"{m}{e}": 0.9 - 0.1 * k - 0.02 * i + d for m in ("auc", "balanced_acc")
-           for e, d in (("", 0), ("_lo", -0.05), ("_hi", 0.04))}
-        for i, row in enumerate(("plain", "both", "ours"))
-        for k, level in enumerate([np.nan, 23.0, 40.0])
-    ]  # fmt: skip
-    auc = figures_robustness.family(pd.DataFrame(lines), "h264").axes[0]
-    assert [t.get_text() for t in auc.get_xticklabels()] == ["none", "23", "40"]
-    lines = [line for line in auc.lines if line.get_label() in ("PLAIN", "BOTH", "OURS")]
-    expected = [[90 - 2 * i, 80 - 2 * i, 70 - 2 * i] for i in range(3)]
-    np.testing.assert_allclose([line.get_ydata() for line in lines], expected)
-    np.testing.assert_allclose(auc.collections[0].get_segments()[1][:, 1], [75, 84])
-
-
 @pytest.mark.parametrize(
     ("row", "there", "absent"),
     [
@@ -104,14 +87,6 @@ def test_a_drawing_has_what_its_row_has(small_params, row, there, absent):
 
 
 def test_sentences_say_what_the_tables_say(small_params):
-    frame = table().assign(reference="a", confidence=0.95, balanced_acc_val=np.nan)
-    for m, value in (("", 0.05), ("_lo", 0.01), ("_hi", 0.09), ("_p_holm", 0.03)):
-        frame[f"diff_auc{m}"] = np.where(frame["row"] == "b", value, np.nan)
-    frame.loc[frame["row"] == "b", "auc"] += 0.02
-    assert sentences.reached(frame) == (
-        "At c40 “B (collapsed in 1 of 2 seeds)” has the highest AUC, 92.0 (80.0 to 95.0), "
-        "+5.0 (+1.0 to +9.0) * to “A”; 1 of 1 rows differ from “A” by an interval without zero."
-    )
     said = sentences.learning(history(seeds=(0,)), {"plain": "P", "both": "B"})
     assert "between 80 percent (“P”) and 80 (“P”)" in said and "2 of 2 rows still rise" in said
     people = {"target": ["0", "1", "2", "3"], "source": ["1", "0", "3", "2"], "label": 1}

@@ -51,11 +51,10 @@ def test_running_by_hand_does_not_change_the_stripped_copies(written, tmp_path):
     path = written("n = 1", "n + 1", "print('seen')")
     notebook.strip(tmp_path, tmp_path / "before")
     nb = nbformat.read(path, as_version=4)
-    for i, cell in enumerate(code(nb)):
-        cell.execution_count = 7 + i
+    for cell in code(nb):
+        cell |= {"execution_count": 7, "id": f"other{cell.id}"}
         cell.outputs = [nbformat.v4.new_output("stream", text="seen\n")]
         cell.metadata |= {"execution": {"iopub.status.idle": "now"}, "collapsed": True}
-        cell.id = f"other{i}"
     nb.metadata |= {"language_info": {"name": "python", "version": "3.99"}, "widgets": {}}
     nbformat.write(nb, path)
     notebook.strip(tmp_path, tmp_path / "after")

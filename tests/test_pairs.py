@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from acfd.runs import pairs
 from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
 from acfd.sections import Augment
 
@@ -75,19 +74,6 @@ def test_pair_and_mask_move_together(toy_faces):
         plain = Pairs(toy_faces, None, seed=0)[0, position, forged, 0]
         changed += not torch.equal(plain["mask"], item["mask"])
     assert changed >= 4
-
-
-def test_prepare_scales_to_what_xception_expects():
-    item = {
-        "high": torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2),
-        "low": torch.zeros(1, 3, 1, 2, dtype=torch.uint8),
-        "mask": torch.ones(1, 1, 1, 2, dtype=torch.uint8),
-        "label": torch.tensor([1]),
-    }
-    batch = pairs.prepare(item, torch.device("cpu"), channels_last=True)
-    assert batch["high"][0, 0, 0].tolist() == [-1.0, 1.0]
-    assert batch["mask"].dtype == torch.float32 and batch["label"].tolist() == [1]
-    assert batch["high"].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_shifts_move_whole_pixels(toy_faces):

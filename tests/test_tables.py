@@ -152,8 +152,5 @@ def test_scores_of_another_run_than_the_summary_says_are_named(paths):
     change(paths, "cls_at", 1, lambda s: s.assign(score=s["score"] / 2))
     with pytest.raises(TableError, match=r"cls_at-s1.parquet: its digest is .* not of one"):
         load_scores(paths, "cls_at", SEEDS)
-
-
-def test_missing_files_name_the_stage(paths):
     with pytest.raises(TableError, match=r"cls_at-s7.parquet: no such file; the stage `score`"):
         load_scores(paths, "cls_at", [0, 7])
