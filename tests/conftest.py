@@ -31,9 +31,13 @@ from acfd.videos.synthff.people import Generator, make_people
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
 
 
+LONGEST = "study train baselines synthff faces distributed parallel detect export maskless datasets"
+
+
 def pytest_collection_modifyitems(items):
-    """The file that takes longest first: two files run at a time, and it would end alone."""
-    items.sort(key=lambda item: item.path.name != "test_study.py")
+    """The files that take longest first: two run at a time, and a long one would end alone."""
+    order = [f"test_{name}.py" for name in LONGEST.split()]
+    items.sort(key=lambda item: [*order, item.path.name].index(item.path.name))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
+from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, Pairs
 from acfd.sections import Augment
 
 AUGMENT = Augment(
@@ -51,11 +51,6 @@ def test_a_share_of_both_classes_is_made_afresh_from_real_rows(blend):
         else:
             assert labels[row] == 0
     assert list(batches) == list(batches)
-
-
-def test_in_order_repeats_the_rows_for_several_ways():
-    batches = list(InOrder(np.array([4, 2]), 3, (REAL_AFRESH, FORGED_AFRESH)))
-    assert batches == [[(0, 0, 4, 1), (0, 1, 2, 1), (0, 2, 4, 2)], [(0, 3, 2, 2)]]
 
 
 def test_pair_and_mask_move_together(toy_faces):

@@ -62,10 +62,12 @@ def where(compute, cluster, backend, **more):
 
 
 @pytest.mark.parametrize("backend", ["joblib", "dask"])
-def test_every_item_once(compute, cluster, backend):
+def test_every_item_once_and_what_a_task_raises(compute, cluster, backend):
     found = list(spread(square, range(40), where(compute, cluster, backend)))
     assert sorted(found) == [n * n for n in range(40)]
     assert list(spread(square, [], where(compute, cluster, backend))) == []
+    with pytest.raises(OSError, match="no room to write it"):
+        list(spread(refuse, range(8), where(compute, cluster, backend)))
 
 
 @pytest.mark.parametrize("backend", ["joblib", "dask"])
@@ -82,12 +84,6 @@ def test_an_item_that_kills_every_process_is_an_error(compute, cluster, monkeypa
     monkeypatch.setattr("acfd.faces.parallel._DEATHS", 1)
     with pytest.raises(SpreadError, match=says):
         list(spread(die, [3], where(compute, cluster, backend)))
-
-
-@pytest.mark.parametrize("backend", ["joblib", "dask"])
-def test_what_a_task_raises_is_raised(compute, cluster, backend):
-    with pytest.raises(OSError, match="no room to write it"):
-        list(spread(refuse, range(8), where(compute, cluster, backend)))
 
 
 def test_dask_is_handed_no_more_than_it_can_use(compute, cluster):

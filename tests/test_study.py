@@ -25,7 +25,7 @@ from acfd.results.table import read_table
 pytestmark = pytest.mark.timeout(1200)  # two dozen stages, each a process of its own
 SYSTEMS = ["steg", "xception", "ours"]
 ROWS = ["xception", "ours"]  # of Table 2
-WORK = ("videos", "faces", "train", "score", "copies", "robustness", "features")  # what takes hours
+WORK = {"video", "faces", "train", "score", "copie", "robus", "featu"}  # what takes hours
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +158,8 @@ def test_edited_code_retrains_what_uses_it(copy):
     replace(path, "STEPS = (1, 2, 4)", "STEPS = (1, 2, 3)")
     run(copy, "dvc", "repro", "sources")
     # what would run; that it does, and what follows, the experiment below shows
-    would = ran(run(copy, "dvc", "repro", "--dry"))
-    work = {stage for stage in would if stage.split("@")[0].removesuffix("2") in WORK}
-    assert work == {"train@smoke-steg-0", "score@smoke-steg-0"}
+    would = {stage for stage in ran(run(copy, "dvc", "repro", "--dry")) if stage[:5] in WORK}
+    assert would == {"train@smoke-steg-0", "score@smoke-steg-0"}
     path.write_text(text)
 
 
