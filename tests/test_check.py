@@ -59,11 +59,10 @@ def test_every_problem_is_a_row(mine):
     """What tests/test_lookalike.py has not, in one tree."""
     name = clips(mine)
     mine.mask_path(name["Deepfakes/000_001"]).unlink()
-    black = np.zeros((49, 65, 3), np.uint8)
     for quality in ("c23", "c40"):
         mine.video_path(name["original/004"], quality).unlink()
     path = mine.video_path(name["Deepfakes/001_000"], "c40")
-    write_video(path, [black] * 6, 30.0, crf=40)
+    write_video(path, [np.zeros((49, 65, 3), np.uint8)] * 6, 30.0, crf=40)
 
     found = check(mine, wanted=6)
     rows = said(found)

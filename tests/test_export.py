@@ -200,8 +200,7 @@ def test_a_network_that_cannot_be_written_runs_as_it_was_trained(study, monkeypa
         Detector(p, paths=paths, row="meso4", backend="openvino")
 
 
-# F3-Net and Face X-ray take half a minute each to be written
-@pytest.mark.parametrize("system", ["meso4", "mesoinception4", "rahmouni", "steg"])
+@pytest.mark.parametrize("system", ["meso4", "mesoinception4", "rahmouni", "steg"])  # the fast ones
 def test_the_other_systems_are_judged_alike(system, study, tmp_path):
     """Every network of Table 1, by whichever backend it gets, has the scores of PyTorch."""
     p, _ = study

@@ -157,7 +157,6 @@ def test_edited_code_retrains_what_uses_it(copy):
     text = path.read_text()
     replace(path, "STEPS = (1, 2, 4)", "STEPS = (1, 2, 3)")
     run(copy, "dvc", "repro", "sources")
-    # what would run; that it does, and what follows, the experiment below shows
     would = {stage for stage in ran(run(copy, "dvc", "repro", "--dry")) if stage[:5] in WORK}
     assert would == {"train@smoke-steg-0", "score@smoke-steg-0"}
     path.write_text(text)
