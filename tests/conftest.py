@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,40 +19,70 @@ from ruamel.yaml import YAML
 
 from acfd import figures
 from acfd import params as params_module
-from acfd.faces.shards import (
-    INDEX_COLUMNS,
-    PairTable,
-    encode_png,
-    shard_name,
-    write_index,
-    write_shard,
-)
+from acfd.faces import shards
+from acfd.faces.shards import INDEX_COLUMNS, PairTable, encode_png, shard_name, write_shard
 from acfd.media.video import write_video
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
-from acfd.videos.synthff.people import Generator
+from acfd.videos.synthff.build import cast
+from acfd.videos.synthff.people import Generator, make_people
 
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
 
 
-def pytest_report_header() -> str:
-    return "params, presets, dvc.lock, results and pages are those that git has staged or committed"
+LONGEST = "study train baselines synthff faces distributed parallel detect export maskless datasets"
 
 
 def pytest_collection_modifyitems(items):
-    """The file that takes longest first: two files run at a time, and it would end alone."""
-    items.sort(key=lambda item: item.path.name != "test_study.py")
+    """The files that take longest first: two run at a time, and a long one would end alone."""
+    order = [f"test_{name}.py" for name in LONGEST.split()]
+    items.sort(key=lambda item: [*order, item.path.name].index(item.path.name))
 
 
 @pytest.fixture(scope="session")
-def portraits() -> np.ndarray:
+def shared(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """shared(name, make): a folder that `make` fills once for all workers of this session."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (base / name).exists():
+                (base / f"{name}.tmp").mkdir()
+                make(base / f"{name}.tmp")
+                (base / f"{name}.tmp").rename(base / name)
+        return base / name
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def portraits(shared) -> np.ndarray:
     """Three generated people: 3 x 320 x 320 x 3 RGB uint8."""
-    generator = Generator()
-    rng = np.random.default_rng(7)
-    styles = generator.mean + 0.8 * (generator.styles(rng.normal(size=(3, 512))) - generator.mean)
-    pictures = generator.render(iter(styles))
-    return np.stack([cv2.resize(p, (320, 320), interpolation=cv2.INTER_AREA) for p in pictures])
+
+    def make(folder: Path):
+        generator = Generator()
+        variables = np.random.default_rng(7).normal(size=(3, 512))
+        styles = generator.mean + 0.8 * (generator.styles(variables) - generator.mean)
+        small = [cv2.resize(p, (320, 320), None, 0, 0, cv2.INTER_AREA)
+                 for p in generator.render(iter(styles))]  # fmt: skip
+        np.save(folder / "faces.npy", np.stack(small))
+
+    return np.load(shared("portraits", make) / "faces.npy")
+
+
+@pytest.fixture(scope="session")
+def rendered(shared) -> Path:
+    """A scratch folder with 22 people of seed 5 for SynthFF of 128 px: rendering takes longest."""
+
+    def make(folder: Path):
+        p = params_module.load(STATE / "params.yaml").synthff
+        people, side = cast(p.model_copy(update={"seed": 5, "size": 128}), folder)
+        make_people(people, list(range(22)), 5, side, 2, progress=False)
+
+    return shared("rendered", make)
 
 
 def moving(portrait: np.ndarray, frames: int, width: int, height: int) -> list[np.ndarray]:
@@ -161,7 +193,7 @@ def make_params() -> Callable[..., Params]:
 def small_params(make_params) -> Params:
     """params.yaml for training on `toy_faces`: seconds a run."""
     return make_params(
-        train={"steps": 4, "epoch_steps": 2, "batch": 4, "keep": "best", "lr": 0.0001},
+        train={"steps": 2, "epoch_steps": 1, "batch": 4, "keep": "best", "lr": 0.0001},
         model={"weights": "wheel", "critic_width": 8},
         compute={"workers": 0, "accelerator": "cpu"},
         score={"batch": 16},
@@ -181,13 +213,24 @@ def write_params(tmp_path) -> Callable[[Params], Path]:
     return write
 
 
+def write_faces(
+    folder: Path, made: Iterable[tuple[Clip, list[dict]]], said: Mapping | None = None
+) -> PairTable:
+    """A faces folder of these clips and their rows."""
+    index = []
+    for clip, rows in made:
+        write_shard(folder / shard_name(clip), clip, rows, "made", said or {})
+        about = shards.about(clip) | {"shard": shard_name(clip)}
+        index += [about | {"frame": row["frame"], "row": n} for n, row in enumerate(rows)]
+    shards.write_index(folder, pd.DataFrame(index)[list(INDEX_COLUMNS)])
+    return PairTable(folder)
+
+
 @pytest.fixture(scope="session")
 def toy_faces(tmp_path_factory) -> PairTable:
     """A faces folder for tests of training: 64 px noise, forged ones with a bright square, which
     is the mask. 2 pairs of people a split, 2 frames a video."""
-    folder = tmp_path_factory.mktemp("toy") / "faces"
-    rng = np.random.default_rng(0)
-    rows = []
+    rng, made = np.random.default_rng(0), []
     for n, split in enumerate(("train", "train", "val", "val", "test", "test")):
         ids = (f"{2 * n:03d}", f"{2 * n + 1:03d}")
         for target, source in (ids, ids[::-1]):
@@ -195,15 +238,8 @@ def toy_faces(tmp_path_factory) -> PairTable:
                 Clip(REAL, target, target, "", split),
                 Clip("Deepfakes", f"{target}_{source}", target, source, split),
             ):
-                shard = [_toy_pair(clip.label, frame, rng) for frame in range(2)]
-                write_shard(folder / shard_name(clip), clip, shard, "toy", {})
-                rows += [
-                    {name: getattr(clip, name) for name in INDEX_COLUMNS[:6]}
-                    | {"frame": f, "shard": shard_name(clip), "row": f}
-                    for f in range(2)
-                ]
-    write_index(folder, pd.DataFrame(rows)[list(INDEX_COLUMNS)])
-    return PairTable(folder)
+                made.append((clip, [_toy_pair(clip.label, frame, rng) for frame in range(2)]))
+    return write_faces(tmp_path_factory.mktemp("toy") / "faces", made)
 
 
 def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:

@@ -1,4 +1,4 @@
-"""The other systems of Table 1 that gradients train: each trains, repeats and goes on."""
+"""The systems of Table 1 that gradients train: each trains, repeats and goes on."""
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,15 @@ class Killed(BaseException):
     """As abrupt for a run as a process's end: nothing catches it, nothing is put away."""
 
 
-@pytest.mark.parametrize("row", ["rahmouni", "mesoinception4", "f3net", "xray_c40"])
+@pytest.mark.parametrize(
+    "row", ["rahmouni", "mesoinception4", "f3net", "xray_c40", "cls_at_dis_gan"]
+)
 def test_it_is_scored_and_a_run_cut_short_ends_as_a_whole_one(
     small_params, toy_faces, tmp_path, monkeypatch, row
 ):
     """Cut after the third of four steps, in the middle of the second epoch."""
-    raw = changed(small_params, compute={"checkpoint_steps": 1}, faces={"size": 64}).model_dump()
+    train, compute = {"steps": 4, "epoch_steps": 2}, {"checkpoint_steps": 1}
+    raw = changed(small_params, train=train, compute=compute, faces={"size": 64}).model_dump()
     raw["rows"]["mesoinception4"]["set"]["model"]["input"] = 40
     p = Params(**raw)
     whole, paths = (study_at(tmp_path / name, toy_faces.folder) for name in ("whole", "cut"))
@@ -30,6 +33,8 @@ def test_it_is_scored_and_a_run_cut_short_ends_as_a_whole_one(
     assert np.isfinite(expected[0][["train_loss", "val_loss", "val_auc"]]).all(axis=None)
     scores = score.score(p, row, 0, whole, progress=False)
     assert scores["score"].between(0, 1).all() and scores["score"].nunique() > 2
+    if row == "f3net":
+        return  # it takes longest, and has nothing of its own to resume
     pd.testing.assert_frame_equal(scores, score.score(p, row, 0, whole, progress=False))
 
     seen, system = [], registry.find(p.rows[row].system)

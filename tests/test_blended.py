@@ -4,23 +4,16 @@ import pickle
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from conftest import write_faces
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from acfd.faces.shards import (
-    INDEX_COLUMNS,
-    PairTable,
-    encode_png,
-    shard_name,
-    write_index,
-    write_shard,
-)
+from acfd.faces.shards import PairTable, encode_png
 from acfd.media import blend
 from acfd.media.codecs import h264
 from acfd.runs import blended, pairs, run
@@ -48,7 +41,7 @@ def face(person: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def faces(folder, people: int) -> PairTable:
-    index = []
+    made = []
     for person in range(people):
         clip = Clip(REAL, f"{person:03d}", f"{person:03d}", "", "train")
         rows = []
@@ -59,11 +52,8 @@ def faces(folder, people: int) -> PairTable:
             marks = points.ravel().tolist()
             said = {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0], "landmarks": marks}
             rows.append(said | {"high": png, "low": png, "mask": nothing})
-        write_shard(folder / shard_name(clip), clip, rows, "test", {})
-        about = {name: getattr(clip, name) for name in INDEX_COLUMNS[:6]}
-        index += [about | {"frame": f, "shard": shard_name(clip), "row": f} for f in range(FRAMES)]
-    write_index(folder, pd.DataFrame(index)[list(INDEX_COLUMNS)])
-    return PairTable(folder)
+        made.append((clip, rows))
+    return write_faces(folder, made)
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +166,6 @@ def test_h264_in_memory_gives_the_last_frame_back(pix_fmt):
     assert error(coarse, odd) > 1.5 * error(fine, odd)
     assert (h264(frames, (44,), pix_fmt)[0] == coarse).all()
     assert (h264(frames[2:], (44,), pix_fmt)[0] != coarse).any()  # inter coding shows
-
-
-def test_low_quality_keeps_less_of_the_picture():
-    picture, _ = face(2, 0)
-    both = [blended.compressed(picture, np.random.default_rng(seed)) for seed in range(30)]
-    high, low = (np.array([error(made[k], picture) for made in both]) for k in ("high", "low"))
-    assert (low > high).mean() > 0.9 and np.median(low) > 1.5 * np.median(high)
 
 
 def test_a_further_degradation_is_one_for_both_qualities(made, table):

@@ -114,5 +114,3 @@ def test_only_what_is_kept_goes_on_after_an_interruption(monkeypatch, capsys, co
     monkeypatch.delenv("DVC_STAGE", raising=False)
     assert cli.main([command]) == 130
     assert ("go on" in capsys.readouterr().err) == goes_on
-    monkeypatch.setenv("DVC_STAGE", "plan@pocket")  # a stage is run again
-    assert cli.main([command]) == 130 and "go on" in capsys.readouterr().err

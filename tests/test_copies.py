@@ -2,19 +2,11 @@
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
+from conftest import write_faces
 
-from acfd.faces import crops, shards
-from acfd.faces.shards import (
-    INDEX_COLUMNS,
-    PairTable,
-    ShardError,
-    encode_png,
-    shard_name,
-    write_index,
-    write_shard,
-)
+from acfd.faces import crops
+from acfd.faces.shards import PairTable, ShardError, encode_png
 from acfd.media import degrade
 from acfd.media.video import read_frames, write_video
 from acfd.paths import Paths
@@ -45,7 +37,7 @@ def study(tmp_path) -> tuple[Tree, Paths]:
     tree, paths = Tree(tmp_path / "tree"), Paths("pocket", tmp_path)
     people = [("000", "001"), ("002", "003")]
     write_splits(tree.root, {"train": [], "val": [], "test": people})
-    rows = []
+    made = []
     for n, clip in enumerate(tree.clips(METHODS)):
         rng = np.random.default_rng(n)
         picture = cv2.GaussianBlur(rng.integers(0, 256, (64, 72, 3), np.uint8), (0, 0), 2)
@@ -56,11 +48,8 @@ def study(tmp_path) -> tuple[Tree, Paths]:
             write_video(tree.video_path(clip, name), frames, 25.0, crf=crf)
         blank = encode_png(np.zeros((32, 32, 3), np.uint8))
         pair = {"box": BOX, "landmarks": [0.0] * 10, "high": blank, "low": blank, "mask": blank}
-        faces = [pair | {"frame": f} for f in (1, 3)]
-        write_shard(paths.faces / shard_name(clip), clip, faces, "", {})
-        said = shards.about(clip) | {"shard": shard_name(clip)}
-        rows += [said | {"frame": f["frame"], "row": k} for k, f in enumerate(faces)]
-    write_index(paths.faces, pd.DataFrame(rows)[list(INDEX_COLUMNS)])
+        made.append((clip, [pair | {"frame": f} for f in (1, 3)]))
+    write_faces(paths.faces, made)
     return tree, paths
 
 
@@ -130,13 +119,6 @@ def test_the_box_follows_a_frame_that_was_made_smaller():
     np.testing.assert_array_equal(copies.cut(half, box, 854, 96), crops.resize(half[:, 50:290], 96))
     edge = copies.cut(frame[:50, :50], [61.0, 61.0, 100.0, 100.0], 100, 40)
     assert edge.shape == (40, 40, 3)  # rounding may not lead outside
-
-
-def test_windows_stay_in_the_video():
-    assert copies.window(5, 100, 10) == range(10)
-    assert copies.window(50, 100, 10) == range(45, 55)
-    assert copies.window(99, 100, 10) == range(90, 100)
-    assert copies.window(1, 3, 12) == range(3)
 
 
 def test_only_what_is_new_is_made(params, study, monkeypatch):

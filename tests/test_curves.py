@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from trained import people
 
 from acfd.media.degrade import FAMILIES
 from acfd.paths import Paths
@@ -25,18 +26,11 @@ def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
     made = []
     for (family, level), gap in zip(STEPS, GAPS[row]):
         rng = np.random.default_rng([seed, 7])  # the same people at every step and in both rows
-        for p in range(pairs):
-            a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
-            for method, video, target, source in (
-                ("original", a, a, ""), ("original", b, b, ""),
-                ("Deepfakes", f"{a}_{b}", a, b), ("Deepfakes", f"{b}_{a}", b, a),
-            ):  # fmt: skip
-                label = int(method != "original")
-                z = gap * (2 * label - 1) + rng.normal()
-                said = {"method": method, "video": video, "target": target, "source": source}
-                said |= {"split": "test", "label": label, "frame": 3, "made_of": "raw"}
-                said |= {"family": family, "level": level, "score": 1 / (1 + np.exp(-z))}
-                made.append({"row": row, "seed": seed} | said)
+        for clip in people(pairs):
+            z = gap * (2 * clip["label"] - 1) + rng.normal()
+            said = clip | {"split": "test", "frame": 3, "made_of": "raw"}
+            said |= {"family": family, "level": level, "score": 1 / (1 + np.exp(-z))}
+            made.append({"row": row, "seed": seed} | said)
     return pd.DataFrame(made)
 
 

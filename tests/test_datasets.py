@@ -216,14 +216,8 @@ def test_what_detect_takes_a_set_takes_and_the_rest_is_named(tmp_path):
     files = Folder(tmp_path, test_only=True)
     assert {c.file for c in files.clips(["Forged"])} == taken
     problems = look(files, jobs=2).problems.set_index("video")["what"]
-    assert set(problems.index) == {
-        "a",
-        "b",
-        "c",
-        "real/a.heic",
-        "real/notes",
-        "fake/\\udcfd.txt",
-    }  # all are empty
+    odd = ["real/a.heic", "real/notes", "fake/\\udcfd.txt"]
+    assert set(problems.index) == {"a", "b", "c", *odd}  # all are empty
     assert "passed over: no video or image that is known" in problems["real/a.heic"]
 
 
@@ -318,17 +312,14 @@ def test_params_name_the_set_and_its_qualities(make_params, tmp_path):
     assert type(videos.tree(made("folder", "my/table.csv"))) is Table
     assert videos.tree(made("dfdc", splits="test")).test_only
     assert videos.tree(made("dfdc", splits="seeded:7")).seed == 7
-    with pytest.raises(QualityError, match=r"no quality 'c99'; expected raw"):
-        videos.tree(made("celebdf", low="c99"))
     with pytest.raises(ValidationError, match=r"splits is somewhere; for dfdc it is null"):
         made("dfdc", splits="somewhere")
     with pytest.raises(ValidationError, match=r"the set dfdc has only \[DFDC\]"):
         made("dfdc", methods=["CelebDF"])
     assert isinstance(videos.tree(make_params()), Tree)
-    assert recipe("raw") is None
-    for wrong in ("c52", "jpeg0", "jpeg101", "h264", "../c23"):
-        with pytest.raises(QualityError, match="no quality"):
-            recipe(wrong)
+    for wrong in ("c99", "c52", "jpeg0", "jpeg101", "h264"):
+        with pytest.raises(QualityError, match=f"no quality {wrong!r}; expected raw"):
+            videos.tree(made("celebdf", low=wrong))
 
 
 # The low quality, made
@@ -368,10 +359,6 @@ def test_what_cannot_be_compressed_is_named_and_nothing_stays(video, tmp_path, m
             at_hand({"raw": source, "c40": source}, {"c40": "x"}, Timing()),
         ):
             pass
-    timing = Timing()
-    with at_hand({"raw": video, "c40": video}, {"c40": "x"}, timing) as ready:
-        assert ready["raw"] == video and ready["c40"].is_file()
-    assert timing.compress > 0
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -444,7 +431,7 @@ def test_a_set_without_masks_ends_in_the_same_shards(celeb, make_params, tmp_pat
 
 def test_names_may_be_any_bytes(portraits, make_params, tmp_path):
     """One that is no UTF-8 is extracted, or is said to be broken, as any other."""
-    for name in (b"real/\xff.mp4", b"fake/\xfe.mp4", b"fake/\xfd.mp4"):
+    for name in (b"real/\xff.mp4", b"fake/10:30 \xfe.mp4", b"fake/\xfd.mp4"):
         film(tmp_path / "mine" / os.fsdecode(name), portraits[0])
     (tmp_path / "mine" / "fake" / os.fsdecode(b"\xfd.mp4")).write_bytes(b"no video")
     params = of_set(make_params, "folder", tmp_path / "mine", splits="test")

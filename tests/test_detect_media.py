@@ -1,13 +1,11 @@
 """Files of every kind and state: what they are said to hold, and which frames come out."""
 
-import os
 import re
 import struct
 import subprocess
 import sys
 import zlib
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import cv2
@@ -16,7 +14,7 @@ import pytest
 
 from acfd.detector.media import Frames, MediaError, choose, find, look
 from acfd.faces.crops import choose_frames
-from acfd.media.video import VideoError, header, probe, read_frames, write_video
+from acfd.media.video import VideoError, probe, read_frames, write_video
 
 
 def clip(frames=20, width=64, height=48):
@@ -212,14 +210,6 @@ def test_a_picture_of_gigabytes_is_refused_before_it_is_made(tmp_path):
     for read in (look, probe, read_frames):  # the last two: in a data set
         with pytest.raises((MediaError, VideoError), match=said.format(40000)):
             next(iter(read(tmp_path / "large.png")))
-
-
-@pytest.mark.parametrize("name", ["2024-01-01T10:30:00.mp4", "写真.mp4", b"\xff.mp4"])
-def test_a_name_is_a_name(tmp_path, monkeypatch, steady, name):
-    path = Path(os.fsdecode(name))
-    monkeypatch.chdir(tmp_path)
-    path.write_bytes(steady.read_bytes())
-    assert look(path).frames == probe(path).frames == header(path).frames == 20
 
 
 def test_folders_give_their_media_in_order_and_nothing_else(tmp_path, steady):

@@ -7,8 +7,6 @@ import torch
 
 from acfd import figures
 from acfd.figures import plots
-from acfd.figures import robustness as figures_robustness
-from acfd.figures import table1 as figures_table1
 from acfd.figures.architecture import architecture
 from acfd.figures.attention import attention_maps
 from acfd.method.parts import look
@@ -69,39 +67,6 @@ def test_forest_shows_the_table():
     assert paper.get_xdata()[0] == 95 and np.isnan(paper.get_xdata()[1])
 
 
-def test_compression_is_hollow_where_training_never_was():
-    lines = []
-    for row, trained_on in (("a", "c23"), ("b", "c40"), ("c", "c23 + c40")):
-        line = {"row": row, "title": row.upper(), "seeds": "0", "collapsed": 0}
-        line |= {"trained_on": trained_on, "high": "c23", "low": "c40"}
-        for name, value in (("auc_high", 0.9), ("auc_low", 0.7), ("drop_auc", 0.2)):
-            line |= {name: value, f"{name}_lo": value - 0.05, f"{name}_hi": value + 0.05}
-        lines.append(line)
-    ends, lost = figures_table1.compression(pd.DataFrame(lines)).axes
-    hollow = [np.transpose(m.get_data()) for m in ends.lines if m.get_mfc() == "white"]
-    points = [(x, round(y)) for x, y in np.concatenate(hollow) if np.isfinite(y)]
-    assert points == [(90, 1), (70, 0)]  # b at c23, a at c40
-    joined = [m for m in ends.lines if list(m.get_xdata()) == pytest.approx([90, 70])]
-    assert len(joined) == 3
-    assert lost.containers[0].lines[0].get_xdata() == pytest.approx([20, 20, 20])
-
-
-def test_a_family_of_degradations_shows_every_level_and_interval():
-    lines = [
-        {"row": row, "title": row.upper(), "family": "h264", "position": k, "level": level}
-        | {f"{m}{e}": 0.9 - 0.1 * k - 0.02 * i + d for m in ("auc", "balanced_acc")
-           for e, d in (("", 0), ("_lo", -0.05), ("_hi", 0.04))}
-        for i, row in enumerate(("plain", "both", "ours"))
-        for k, level in enumerate([np.nan, 23.0, 40.0])
-    ]  # fmt: skip
-    auc = figures_robustness.family(pd.DataFrame(lines), "h264").axes[0]
-    assert [t.get_text() for t in auc.get_xticklabels()] == ["none", "23", "40"]
-    lines = [line for line in auc.lines if line.get_label() in ("PLAIN", "BOTH", "OURS")]
-    expected = [[90 - 2 * i, 80 - 2 * i, 70 - 2 * i] for i in range(3)]
-    np.testing.assert_allclose([line.get_ydata() for line in lines], expected)
-    np.testing.assert_allclose(auc.collections[0].get_segments()[1][:, 1], [75, 84])
-
-
 @pytest.mark.parametrize(
     ("row", "there", "absent"),
     [
@@ -111,31 +76,17 @@ def test_a_family_of_degradations_shows_every_level_and_interval():
         ("xception_both", ["one network", "c23", "c40", "728 x 4 x 4"], ["E_H", "critic"]),
     ],
 )
-def test_a_drawing_has_what_its_row_has_and_no_text_on_another(small_params, row, there, absent):
+def test_a_drawing_has_what_its_row_has(small_params, row, there, absent):
     system = make_system(small_params, row, 0, weights=None)
     images = torch.rand(2, 2, 3, 64, 64)
     batch = {"high": images[0], "low": images[1], "label": torch.tensor([0, 1])}
     seen = look(system, batch | {"mask": torch.ones(2, 1, 64, 64)})
     fig = architecture(system, seen, {"high": FACES[0], "low": FACES[1], "mask": MASKS[1]})
-    drawn = [text for text in fig.axes[0].texts if text.get_text()]
-    words = "\n".join(text.get_text() for text in drawn)
+    words = "\n".join(text.get_text() for text in fig.axes[0].texts)
     assert all(w in words for w in there) and not any(w in words for w in absent)
-    fig.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in drawn]
-    whole = fig.bbox
-    assert all(whole.x0 <= b.x0 and b.x1 <= whole.x1 and b.y0 >= whole.y0 for b in boxes)
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_sentences_say_what_the_tables_say(small_params):
-    frame = table().assign(reference="a", confidence=0.95, balanced_acc_val=np.nan)
-    for m, value in (("", 0.05), ("_lo", 0.01), ("_hi", 0.09), ("_p_holm", 0.03)):
-        frame[f"diff_auc{m}"] = np.where(frame["row"] == "b", value, np.nan)
-    frame.loc[frame["row"] == "b", "auc"] += 0.02
-    assert sentences.reached(frame) == (
-        "At c40 “B (collapsed in 1 of 2 seeds)” has the highest AUC, 92.0 (80.0 to 95.0), "
-        "+5.0 (+1.0 to +9.0) * to “A”; 1 of 1 rows differ from “A” by an interval without zero."
-    )
     said = sentences.learning(history(seeds=(0,)), {"plain": "P", "both": "B"})
     assert "between 80 percent (“P”) and 80 (“P”)" in said and "2 of 2 rows still rise" in said
     people = {"target": ["0", "1", "2", "3"], "source": ["1", "0", "3", "2"], "label": 1}

@@ -1,10 +1,9 @@
 """The road over a FaceForensics++ look-alike with a fault of every kind: each one is reported, by
-the check before and by the extraction, and the study runs on what is left."""
+the check before and by the extraction, which makes faces of what is left."""
 
 import re
 
 import lookalike
-import numpy as np
 import pytest
 from lookalike import METHODS
 
@@ -12,13 +11,7 @@ from acfd import cli
 from acfd.faces import extract
 from acfd.faces.shards import PairTable
 from acfd.paths import Paths
-from acfd.results import table2
-from acfd.runs import run
-from acfd.scores import score
 from acfd.videos.check import survey
-from acfd.videos.ffpp import REAL, mask_there
-
-ROW = "cls_at_dis_gan"
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +21,8 @@ def made(portraits, tmp_path_factory) -> lookalike.LookAlike:
 
 @pytest.fixture(scope="module")
 def params(made, make_params):
-    """One two-branch row on all four methods, small enough for seconds."""
-    row = make_params().rows[ROW].model_dump() | {"set": {"train": {"methods": list(METHODS)}}}
-    return make_params(
-        data={"source": "ffpp", "root": str(made.tree.root), "methods": list(METHODS)},
-        faces={"frames": 4, "size": 64, "detect_size": 128},
-        model={"weights": "wheel", "critic_width": 8},
-        train={"steps": 2, "epoch_steps": 2, "batch": 4, "val_pairs": 8},
-        compute={"workers": 0, "accelerator": "cpu"},
-        score={"batch": 16},
-        table2={"rows": [ROW], "reference": ROW, "bootstrap": 50},
-        rows={ROW: row},
-    )
+    data = {"source": "ffpp", "root": str(made.tree.root), "methods": list(METHODS)}
+    return make_params(data=data, faces={"frames": 4, "size": 64, "detect_size": 128})
 
 
 @pytest.mark.parametrize(("decode", "jobs"), [(0, 2), (None, 1)])
@@ -78,8 +61,7 @@ def test_acfd_check_says_what_is_wrong_and_what_brings_it(
     assert [p.name for p in tmp_path.iterdir()] == ["params.yaml"]
 
 
-def test_the_road(made, params, tmp_path):
-    """Extract, train, score, Table 2."""
+def test_the_extraction_leaves_out_what_is_wrong_and_says_why(made, params, tmp_path):
     paths = Paths(params.preset, tmp_path)
     index, left_out, _ = extract.extract(params, made.tree, paths.faces, progress=False)
 
@@ -104,20 +86,9 @@ def test_the_road(made, params, tmp_path):
         if pair["target"] in lookalike.TWO_FACES and pair["label"]:
             assert pair["box"][2] < 110, "the forged face is the left one, not the larger one"
 
-    run.run(params, ROW, 0, paths, progress=False)
-    scores = score.score(params, ROW, 0, paths, progress=False)
-    assert np.isfinite(scores["score"]).all()
-    assert set(scores["method"]) == {REAL, *METHODS}
-    lines = table2.table2(params, paths)
-    assert lines["units"].tolist() == [2, 2]
-    assert lines[["acc", "auc", "iou"]].notna().all(axis=None)
 
-
-def test_a_method_without_masks_is_extracted_and_checked(made, params, tmp_path):
+def test_a_method_without_masks_is_checked(made):
     found = survey(made.tree, ["FaceShifter"], "c23", "c40", progress=False)
     assert any("FaceShifter: 10 of 10 forged videos have no mask" in note for note in found.notes)
     assert "mask" not in found.folders["what"].tolist()
-    shifted = next(c for c in found.sound if str(c) == "FaceShifter/000_003")
-    assert mask_there(made.tree, shifted) is None
-    done = extract.extract_clip(made.tree, shifted, params.faces, "c23", "c40", tmp_path)
-    assert (len(done.frames), done.left_out) == (4, [])
+    assert "FaceShifter/000_003" in map(str, found.sound)

@@ -8,14 +8,6 @@ from torch import nn
 
 from acfd.method import losses
 from acfd.method.model import attention_target
-from acfd.method.system import System
-
-
-def test_classification_by_hand():
-    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
-    label = torch.tensor([1, 0])
-    expected = (math.log(2) - math.log(3 / 4)) / 2
-    assert losses.classification(logits, label).item() == pytest.approx(expected)
 
 
 def test_attention_target_is_the_share_of_forged_pixels():
@@ -100,15 +92,6 @@ def test_gradient_penalty_reaches_the_critic():
     (gradient,) = torch.autograd.grad(penalty(), critic.w)
     # (|w| sqrt(n) - 1)^2 with n = 16 inputs: derivative 2 (4w - 1) 4 = 8 at w = 0.5
     assert gradient.item() == pytest.approx(8.0, rel=1e-4)
-
-
-def test_total_weighs_each_term_and_wants_a_weight(small_params):
-    system = System(small_params, torch.nn.Identity())
-    system.weights = {"cls": 1.0, "at": 0.5, "gan": 9.0}
-    terms = {"cls": torch.tensor(2.0), "at": torch.tensor(3.0)}
-    assert system.loss(terms).item() == pytest.approx(3.5)
-    with pytest.raises(KeyError, match="dis"):
-        system.loss(terms | {"dis": torch.tensor(1.0)})
 
 
 def test_distillation_by_hand_and_it_moves_the_low_quality_alone():

@@ -7,8 +7,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import write_faces
 
-from acfd.faces.shards import encode_png, write_index, write_shard
+from acfd.faces.shards import encode_png, write_index
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import table, table1, table2
@@ -41,8 +42,8 @@ def params(small_params) -> Params:
 def paths(params, toy_faces, tmp_path_factory) -> Paths:
     """Runs, scores and features of the toy faces, of whose forgeries no mask is known."""
     paths = Paths.of(params, tmp_path_factory.mktemp("maskless"))
-    index = toy_faces.index
-    for name, of in index.groupby("shard", sort=False):
+    made, index = [], toy_faces.index
+    for _, of in index.groupby("shard", sort=False):
         at = of.iloc[0]
         clip = Clip(*(at[c] for c in ("method", "video", "target", "source", "split")))
         pairs = [toy_faces.read(i) for i in of.index]
@@ -50,7 +51,8 @@ def paths(params, toy_faces, tmp_path_factory) -> Paths:
             pair["mask"] = np.zeros_like(pair["mask"])
             pair["landmarks"] = pair["landmarks"].ravel()
             pair |= {k: encode_png(pair[k]) for k in ("high", "low", "mask")}
-        write_shard(paths.faces / name, clip, pairs, "toy", {})
+        made.append((clip, pairs))
+    index = write_faces(paths.faces, made).index
     write_index(paths.faces, index.assign(masked=index["label"] == 0))
     for row in params.trained:
         run.run(params, row, 0, paths, progress=False)

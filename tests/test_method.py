@@ -46,9 +46,6 @@ def test_ends_are_means_over_the_last_tenth(params, paths):
     assert line["ratio"] == 0.75 and line["pair_distance_first"] == 8
     assert line[["critic_first", "critic"]].tolist() == [9, -7]
     assert np.isnan(table.loc["cls_at", "critic"])
-
-
-def test_sentences_have_the_numbers(params, paths):
     said = method.sentences(params, method.course(params, paths, ROWS))
     assert "at 9 and ends at -7; nine tenths of that way are done by step 34." in said["critic"]
 

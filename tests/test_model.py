@@ -21,25 +21,18 @@ def weights():
 
 
 @torch.inference_mode()
-def test_shapes_at_299(weights):
-    head, tail = backbone.head_and_tail(weights)
-    v = head.eval()(torch.zeros(1, 3, 299, 299))
-    assert v.shape == (1, 728, 19, 19)
-    assert tail.eval()(v).shape == (1, 2048)
-
-
-@torch.inference_mode()
 def test_cut_halves_are_timms_network(weights):
     torch.manual_seed(0)
-    x = torch.rand(2, 3, 96, 96) * 2 - 1
+    x = torch.rand(2, 3, 299, 299) * 2 - 1  # the paper's size
     whole = timm.create_model("legacy_xception", pretrained=False, num_classes=0)
     whole.load_state_dict(weights)
     for module in whole.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eps = backbone.BATCH_NORM_EPS
     head, tail = backbone.head_and_tail(weights)
-    found = tail.eval()(head.eval()(x))
-    assert torch.allclose(found, whole.eval()(x), atol=1e-6)
+    v = head.eval()(x)
+    assert v.shape == (2, 728, 19, 19)
+    assert torch.allclose(tail.eval()(v), whole.eval()(x), atol=1e-5)
 
 
 @torch.inference_mode()
@@ -161,17 +154,6 @@ def test_shared_branches_are_one_network_that_sees_both_qualities_at_once(build)
     one, other = net(high, low)
     assert torch.allclose(one.attention, net.low(high).attention, atol=1e-5)
     assert torch.allclose(other.logits, net.low(low).logits, atol=1e-4)
-
-
-@pytest.mark.parametrize("branches", ["separate", "shared_tail", "shared"])
-def test_branches_of_any_kind_are_kept_and_read_again(build, branches, tmp_path):
-    net = build(branches=branches)
-    save_model(net, str(tmp_path / "net.safetensors"))
-    again = build(branches=branches, weights=None)
-    load_weights(again, tmp_path / "net.safetensors")
-    kept, found = net.state_dict(), again.state_dict()
-    assert kept.keys() == found.keys()
-    assert all(torch.equal(kept[name], found[name]) for name in kept)
 
 
 def test_weights_of_another_net_are_refused(build, tmp_path):

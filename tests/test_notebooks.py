@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 from nbclient import NotebookClient
-from ruamel.yaml import YAML
 from trained import assert_same, result, study_at
 
 from acfd.runs import run
@@ -46,15 +44,6 @@ def test_in_git_without_outputs_and_readable(path):
     assert "assert" in nb.cells[-1].source, "it should end in a cell that checks what it claims"
     opens = nb.cells[0].source
     assert "*Asks*: " in opens and "*In the paper*: " in opens
-    lengths = [len(c.source.splitlines()) for c in code(nb)]
-    assert max(lengths) < 15 and np.median(lengths) < 6
-
-
-def test_every_notebook_is_a_stage_but_the_one_for_files_of_your_own():
-    stages = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
-    names = [p.stem for p in NOTEBOOKS if p.stem != "08_detect"]
-    found = {stages[stage]["cmd"].split("acfd notebook ")[-1].split()[0] for stage in stages}
-    assert set(names) == {name for name in found if name[0].isdigit()}
 
 
 def test_running_by_hand_does_not_change_the_stripped_copies(written, tmp_path):
@@ -62,19 +51,15 @@ def test_running_by_hand_does_not_change_the_stripped_copies(written, tmp_path):
     path = written("n = 1", "n + 1", "print('seen')")
     notebook.strip(tmp_path, tmp_path / "before")
     nb = nbformat.read(path, as_version=4)
-    for i, cell in enumerate(code(nb)):
-        cell.execution_count = 7 + i
+    for cell in code(nb):
+        cell |= {"execution_count": 7, "id": f"other{cell.id}"}
         cell.outputs = [nbformat.v4.new_output("stream", text="seen\n")]
         cell.metadata |= {"execution": {"iopub.status.idle": "now"}, "collapsed": True}
-        cell.id = f"other{i}"
     nb.metadata |= {"language_info": {"name": "python", "version": "3.99"}, "widgets": {}}
     nbformat.write(nb, path)
     notebook.strip(tmp_path, tmp_path / "after")
-    before, after = (
-        {p.name: p.read_bytes() for p in (tmp_path / name).iterdir()}
-        for name in ("before", "after")
-    )
-    assert before == after and set(before) == {"some.ipynb", "other.ipynb"}
+    for name in ("some.ipynb", "other.ipynb"):
+        assert (tmp_path / "before" / name).read_bytes() == (tmp_path / "after" / name).read_bytes()
     with pytest.raises(notebook.NotebookError, match="no notebooks in"):
         notebook.strip(tmp_path / "nowhere", tmp_path / "after")
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from acfd.runs import pairs
-from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, InOrder, Pairs
+from acfd.runs.pairs import FORGED_AFRESH, REAL_AFRESH, STORED, BalancedBatches, Pairs
 from acfd.sections import Augment
 
 AUGMENT = Augment(flip=0.5, shift=0.1, brightness=0.2, contrast=0.2, blend=0.0, degrade=0.0)
@@ -52,32 +51,6 @@ def test_a_share_of_both_classes_is_made_afresh_from_real_rows(blend):
     assert list(batches) == list(batches)
 
 
-def test_an_epoch_resumes_in_its_middle_and_another_seed_differs():
-    labels = np.arange(40) % 2
-    batches = BalancedBatches(labels, 8, 0, seed=3)
-    batches.epoch = 2
-    whole = list(batches)
-    batches.start = 2
-    assert list(batches) == whole[2:] and len(batches) == len(whole) - 2
-    other = BalancedBatches(labels, 8, 0, seed=4)
-    other.epoch = 2
-    assert list(other) != whole
-
-
-def test_two_processes_share_every_batch_evenly():
-    labels = np.array([0] * 10 + [1] * 30)
-    whole = list(BalancedBatches(labels, 8, 0, seed=0))
-    shares = [list(BalancedBatches(labels, 8, 0, seed=0, rank=r, world=2)) for r in (0, 1)]
-    for batch, first, second in zip(whole, *shares):
-        assert first + second == batch
-        assert sum(labels[row] for _, _, row, _ in first) == 2
-
-
-def test_in_order_repeats_the_rows_for_several_ways():
-    batches = list(InOrder(np.array([4, 2]), 3, (REAL_AFRESH, FORGED_AFRESH)))
-    assert batches == [[(0, 0, 4, 1), (0, 1, 2, 1), (0, 2, 4, 2)], [(0, 3, 2, 2)]]
-
-
 def test_pair_and_mask_move_together(toy_faces):
     """The toy mask is bright where its picture is: after any flip and crop still."""
     data = Pairs(toy_faces, AUGMENT, seed=0)
@@ -94,31 +67,6 @@ def test_pair_and_mask_move_together(toy_faces):
         plain = Pairs(toy_faces, None, seed=0)[0, position, forged, 0]
         changed += not torch.equal(plain["mask"], item["mask"])
     assert changed >= 4
-
-
-def test_augmentation_depends_on_the_place_alone(toy_faces):
-    data = Pairs(toy_faces, AUGMENT, seed=5)
-    first = data[1, 2, 3, 0]
-    data[0, 0, 0, 0]
-    torch.manual_seed(99)
-    again = data[1, 2, 3, 0]
-    assert all(torch.equal(first[k], again[k]) for k in ("high", "low", "mask"))
-    assert torch.initial_seed() == 99  # nobody else's random numbers are touched
-    others = [Pairs(toy_faces, AUGMENT, seed=6)[1, 2, 3, 0], data[2, 2, 3, 0], data[1, 3, 3, 0]]
-    assert any(not torch.equal(first["high"], o["high"]) for o in others)
-
-
-def test_prepare_scales_to_what_xception_expects():
-    item = {
-        "high": torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2),
-        "low": torch.zeros(1, 3, 1, 2, dtype=torch.uint8),
-        "mask": torch.ones(1, 1, 1, 2, dtype=torch.uint8),
-        "label": torch.tensor([1]),
-    }
-    batch = pairs.prepare(item, torch.device("cpu"), channels_last=True)
-    assert batch["high"][0, 0, 0].tolist() == [-1.0, 1.0]
-    assert batch["mask"].dtype == torch.float32 and batch["label"].tolist() == [1]
-    assert batch["high"].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_shifts_move_whole_pixels(toy_faces):

@@ -2,16 +2,17 @@
 
 import os
 import signal
-import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import dask
 import pytest
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 
 from acfd.faces.extract import extract
 from acfd.faces.parallel import SpreadError, spread
+from acfd.videos.ffpp import Tree
 
 
 @pytest.fixture
@@ -61,10 +62,12 @@ def where(compute, cluster, backend, **more):
 
 
 @pytest.mark.parametrize("backend", ["joblib", "dask"])
-def test_every_item_once(compute, cluster, backend):
+def test_every_item_once_and_what_a_task_raises(compute, cluster, backend):
     found = list(spread(square, range(40), where(compute, cluster, backend)))
     assert sorted(found) == [n * n for n in range(40)]
     assert list(spread(square, [], where(compute, cluster, backend))) == []
+    with pytest.raises(OSError, match="no room to write it"):
+        list(spread(refuse, range(8), where(compute, cluster, backend)))
 
 
 @pytest.mark.parametrize("backend", ["joblib", "dask"])
@@ -81,12 +84,6 @@ def test_an_item_that_kills_every_process_is_an_error(compute, cluster, monkeypa
     monkeypatch.setattr("acfd.faces.parallel._DEATHS", 1)
     with pytest.raises(SpreadError, match=says):
         list(spread(die, [3], where(compute, cluster, backend)))
-
-
-@pytest.mark.parametrize("backend", ["joblib", "dask"])
-def test_what_a_task_raises_is_raised(compute, cluster, backend):
-    with pytest.raises(OSError, match="no room to write it"):
-        list(spread(refuse, range(8), where(compute, cluster, backend)))
 
 
 def test_dask_is_handed_no_more_than_it_can_use(compute, cluster):
@@ -121,49 +118,18 @@ def test_a_scheduler_that_is_not_there(compute, monkeypatch, tmp_path):
             list(spread(square, [1], at))
 
 
-def test_faces_by_dask_are_the_same_though_a_worker_is_killed(
-    cluster, make_tree, make_params, tmp_path, monkeypatch
-):
-    """A worker process gets a SIGKILL between two clips of it or in one, whatever it is at."""
-    monkeypatch.chdir(tmp_path)  # workers started elsewhere: paths are relative to this folder
-    tree = make_tree(tmp_path / "videos", frames=8)
-    tree = type(tree)(tree.root.relative_to(tmp_path))
-    compute = {"backend": "dask", "scheduler": cluster.scheduler_address}
-    params = make_params(faces={"frames": 8, "detect_size": 256}, compute=compute)
-    out = tree.root.parent / "faces"
-    with Client(cluster, set_as_default=False) as client:
-        pids = client.run(os.getpid)
-        result = {}
-
-        def work():
-            result["all"] = extract(params, tree, out, progress=False)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        deadline = time.monotonic() + 400
-        while len(list(out.glob("*/[!.]*.arrow"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.kill(next(iter(pids.values())), signal.SIGKILL)
-        thread.join()
-        alive = set(client.run(os.getpid).values())
-    index, left_out, _ = result["all"]
-    assert left_out.empty and not index.duplicated(["method", "video", "frame"]).any()
-    assert next(iter(pids.values())) not in alive
-    extract(make_params(faces=params.faces.model_dump()), tree, out.parent / "one", progress=False)
-    names = {p.relative_to(out) for p in out.rglob("*") if p.is_file()}
-    assert len(names) == 12 + 2
-    for name in names:
-        assert (out / name).read_bytes() == (out.parent / "one" / name).read_bytes()
-
-
-def test_two_threads_of_one_worker_do_not_disturb_each_other(make_tree, make_params, tmp_path):
-    """Whoever starts the workers says how many threads they have."""
+def test_faces_by_dask_are_the_same(cluster, make_tree, make_params, tmp_path, monkeypatch):
+    """By processes that were started elsewhere (paths are relative to this folder), and by two
+    threads of one process."""
+    monkeypatch.chdir(tmp_path)
     tree = make_tree(tmp_path / "videos", pairs={"train": [("000", "001"), ("002", "003")]})
+    near = Tree(tree.root.relative_to(tmp_path))
+    extract(make_params(), tree, Path("one"), progress=False)
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     ) as threads:
-        compute = {"backend": "dask", "scheduler": threads.scheduler_address}
-        extract(make_params(compute=compute), tree, tmp_path / "two", progress=False)
-    extract(make_params(), tree, tmp_path / "one", progress=False)
-    for path in (tmp_path / "one").rglob("*.arrow"):
-        assert path.read_bytes() == (tmp_path / "two" / path.parent.name / path.name).read_bytes()
+        for name, at in (("processes", cluster), ("threads", threads)):
+            compute = {"backend": "dask", "scheduler": at.scheduler_address}
+            extract(make_params(compute=compute), near, Path(name), progress=False)
+            for path in Path("one").rglob("*.arrow"):
+                assert path.read_bytes() == Path(name, *path.parts[1:]).read_bytes()

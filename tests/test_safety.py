@@ -145,14 +145,6 @@ def test_other_names_are_clips_whose_files_lie_in_their_folders(name, tmp_path):
         assert path.resolve().is_relative_to(tree.root) and path.stem == name
 
 
-def test_files_of_a_tree_that_are_named_oddly_are_in_no_drawn_split(tmp_path):
-    folder = tmp_path / "manipulated_sequences" / "Deepfakes" / "c23" / "videos"
-    folder.mkdir(parents=True)
-    for name in ("..000_001", "000_..", "\uff0f_001", "a\\b_c", "-rf_000", "000_-", "000_001"):
-        (folder / f"{name}.mp4").touch()
-    assert Tree(tmp_path, seed=0).pairs() == [("000", "001")]
-
-
 def test_an_index_cannot_have_a_shard_read_from_elsewhere(toy_faces, tmp_path):
     """The faces folder may have come from someone else."""
     shutil.copytree(toy_faces.folder, tmp_path / "faces")

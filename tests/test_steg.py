@@ -74,12 +74,6 @@ def test_only_the_centre_of_a_large_face_counts(side):
     assert torch.equal(steg.features(x, 1), steg.features(centre, 1))
 
 
-def test_images_of_a_batch_do_not_mix():
-    x = torch.rand(3, 3, 16, 16) * 2 - 1
-    whole = steg.features(x.contiguous(memory_format=torch.channels_last), 1)
-    assert torch.equal(whole, torch.cat([steg.features(i[None], 1) for i in x]))
-
-
 @pytest.mark.parametrize("qualities", [("low",), ("high", "low")])
 def test_it_fits_scores_and_repeats(study, qualities):
     p, paths = study("a", qualities)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from project import STATE
+from trained import people
 
 from acfd import params
 from acfd.paths import Paths
@@ -16,7 +17,6 @@ from acfd.results import markdown, table1
 from acfd.results.table import TableError
 
 TOP = Path(__file__).parents[1]
-PAIRS = {"val": 1, "test": 2}
 PERFECT = {"original": (0.1, 0.2), "Deepfakes": (0.8, 0.9), "FaceSwap": (0.8, 0.9)}
 # Scores of a pair's two real videos and of its two forgeries of each method, by row and quality.
 SCORES = {
@@ -51,21 +51,15 @@ def study(seeds=(0,), **setting) -> params.Params:
 
 
 def scores(row: str, seed: int = 0) -> pd.DataFrame:
-    made, people = [], 0
-    for split, pairs in PAIRS.items():
-        for _ in range(pairs):
-            a, b = f"{people:03d}", f"{people + 1:03d}"
-            people += 2
-            for compression in ("c40", "c23"):
-                for method, values in SCORES.get((row, compression), PERFECT).items():
-                    for (target, source), score in zip(((a, b), (b, a)), values):
-                        real = method == "original"
-                        video = target if real else f"{target}_{source}"
-                        about = {"row": row, "seed": seed, "split": split, "method": method}
-                        about |= {"video": video, "target": target, "frame": 0}
-                        about |= {"source": "" if real else source, "label": int(not real)}
-                        about |= {"compression": compression, "score": np.float32(score)}
-                        made.append(about | dict.fromkeys(["tp", "fp", "fn", "tn"], 0))
+    made = []
+    for compression in ("c40", "c23"):
+        given = SCORES.get((row, compression), PERFECT)
+        for clip in people(3, [*given][1:]):
+            second = int(clip["target"]) % 2  # of the pair
+            about = clip | {"row": row, "seed": seed, "frame": 0, "compression": compression}
+            about |= {"split": "test" if clip["pair"] else "val"}  # two pairs and one
+            about |= {"score": np.float32(given[clip["method"]][second])}
+            made.append(about | dict.fromkeys(["tp", "fp", "fn", "tn"], 0))
     return pd.DataFrame(made).sample(frac=1, random_state=1)
 
 

@@ -1,18 +1,14 @@
-"""Training: learns, repeats bit for bit, survives kill -9, and stops when it makes no sense."""
+"""Training: learns, and stops when it makes no sense. That it repeats bit for bit and goes on when
+it was killed: test_baselines.py, test_distributed.py."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from trained import CHILD, assert_same, changed, result, study_at
+from trained import changed, result, study_at, write_run
 
 from acfd.faces.shards import PairTable
 from acfd.method import losses
@@ -91,52 +87,6 @@ def test_it_learns_what_can_be_learnt(study):
     assert pd.read_csv(folder / "history.csv")["val_auc"].max() > 0.9
 
 
-def test_same_seed_same_bits_other_seed_other_bits(study, toy_faces, tmp_path):
-    p, paths = study
-    p = changed(p, train={"steps": 2})
-    first = result(run.run(p, "cls_at_dis_gan", 0, paths, progress=False))
-    again = study_at(tmp_path / "again", toy_faces.folder)
-    assert_same(first, result(run.run(p, "cls_at_dis_gan", 0, again, progress=False)))
-    other = result(run.run(p, "cls_at_dis_gan", 1, paths, progress=False))
-    assert other[0]["train_loss"][0] != first[0]["train_loss"][0]
-
-
-def test_a_killed_run_ends_as_an_unkilled_one(study, toy_faces, write_params, tmp_path):
-    """kill -9 twice, at the end of an epoch and in the middle of one."""
-    p, paths = study
-    p = changed(p, train={"steps": 4}, compute={"checkpoint_steps": 1})
-    file = write_params(p)
-    whole = study_at(tmp_path / "whole", toy_faces.folder)
-    expected = result(run.run(p, "cls_at_dis_gan", 0, whole, progress=False))
-
-    command = [sys.executable, "-c", CHILD, str(file), str(paths.top), "cls_at_dis_gan"]
-    killed_at = []
-    for steps_wanted in (1, 3):
-        child = subprocess.Popen(command)
-        while child.poll() is None:
-            steps = _steps_done(paths)
-            if steps >= steps_wanted:
-                os.kill(child.pid, signal.SIGKILL)
-                child.wait()
-                killed_at.append(steps)
-                break
-            time.sleep(0.02)
-        assert child.returncode == -signal.SIGKILL, "it ended before it could be killed"
-    assert not (paths.run("cls_at_dis_gan", 0) / "run.json").exists()
-    subprocess.run(command, check=True)
-    assert killed_at[0] < len(expected[1])
-    assert_same(expected, result(paths.run("cls_at_dis_gan", 0)))
-
-
-def _steps_done(paths) -> int:
-    for file in (paths.top / ".acfd").rglob("state.pt"):
-        try:
-            return len(torch.load(file, weights_only=True)["history"]["steps"])
-        except (FileNotFoundError, RuntimeError, EOFError):
-            return 0
-    return 0
-
-
 def test_the_last_epoch_is_kept_if_so_told_whatever_its_loss(study, monkeypatch):
     p, paths = study
     validate, rising = Loop.validate, iter([1.0, 2.0])
@@ -160,6 +110,8 @@ def test_the_rate_rises_and_falls_as_the_schedule_says(small_params, tmp_path):
     p = changed(small_params, train={"steps": 20, "epoch_steps": 10, "warm_up": 0.2})
     system = make_system(p, "cls_at", 0, weights=None)
     state = Loop(system, p, make_fabric(p.compute), tmp_path, steps=20)
+    slow = state.optimiser.param_groups[1]["params"]
+    assert sum(x.numel() for x in slow) == 2 * (728 * 9 + 1)  # the attention of both branches
     rates = []
     for _ in range(20):
         state.optimiser.step()
@@ -227,19 +179,9 @@ def test_what_counts_as_collapsed(small_params, form, inside, outside, collapsed
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(study):
-    p, paths = study
+    p, paths = changed(study[0], train={"lr": 1e30, "epoch_steps": 2}), study[1]
     with pytest.raises(TrainingError, match=r"not finite.*train\.lr"):
-        run.run(changed(p, train={"lr": 1e30}), "cls_c40", 0, paths, progress=False)
-
-
-def test_the_low_branch_alone_is_deployed_and_attention_learns_slowly(small_params):
-    system = make_system(small_params, "cls_at_dis_gan", 0, weights=None)
-    assert system.deployed is system.net.low
-    fast, slow = system.groups()
-    assert slow["lr"] == pytest.approx(fast["lr"] * small_params.train.attention_lr_scale)
-    assert sum(p.numel() for p in slow["params"]) == 2 * (728 * 9 + 1)
-    assert len(fast["params"]) + len(slow["params"]) == len(list(system.net.parameters()))
-    assert make_system(small_params, "cls_at", 0, weights=None).critic is None
+        run.run(p, "cls_c40", 0, paths, progress=False)
 
 
 def test_row_terms_are_eq_1(small_params):
@@ -266,7 +208,7 @@ def test_row_terms_are_eq_1(small_params):
 def test_what_a_run_is_scored_on_is_todays_choice(study):
     """A run keeps what it was trained with; methods come from params.yaml."""
     p, paths = study
-    folder = run.run(p, "cls_c40", 0, paths, progress=False)
+    folder = write_run(p, paths, "cls_c40")
     today = changed(p, train={"lr": 1.0})
     system, _ = run.load_run(folder, today)
     assert system.params.train.lr == p.train.lr

@@ -1,9 +1,10 @@
-"""Runs in tests: how two are compared, one in a process of its own, and folders of runs that were
-not trained, for tests of what comes after training."""
+"""Runs in tests: how two are compared, and folders of runs that were not trained, for tests of what
+comes after training."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,6 @@ from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.runs.run import make_system
-
-# Trains one run; arguments: params.yaml, the study's folder, the row.
-CHILD = """
-import sys
-from pathlib import Path
-from acfd import params
-from acfd.paths import Paths
-from acfd.runs import run
-p = params.load(sys.argv[1])
-run.run(p, sys.argv[3], 0, Paths("toy", Path(sys.argv[2])), progress=False)
-"""
-
 
 KEY = "0123456789abcdef"  # of the runs that were not trained
 
@@ -60,6 +49,18 @@ def assert_same(a: tuple, b: tuple) -> None:
         pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert a[2].keys() == b[2].keys()
     assert all(torch.equal(a[2][k], b[2][k]) for k in a[2])
+
+
+def people(pairs: int, methods: Iterable[str] = ("Deepfakes",)) -> Iterator[dict]:
+    """Every clip of so many pairs of people: both real ones, two forgeries a method."""
+    for p in range(pairs):
+        a, b = f"{2 * p:03d}", f"{2 * p + 1:03d}"
+        clips = [("original", a, a, ""), ("original", b, b, "")]
+        for method in methods:
+            clips += [(method, f"{a}_{b}", a, b), (method, f"{b}_{a}", b, a)]
+        for clip in clips:
+            said = dict(zip(("method", "video", "target", "source"), clip))
+            yield said | {"label": int(clip[0] != "original"), "pair": p}
 
 
 def write_run(p: Params, paths: Paths, row: str, seed: int = 0, bias: float = 0.0) -> Path:
