@@ -90,12 +90,6 @@ class Params(s.Section):
                 f"quarter: raise faces.size to {math.ceil(SHRUNK * side)} or make frames smaller"
             )
         rows = {name: self.for_row(name) for name in self.rows}  # of each its `set` is checked
-        for name, row in self.rows.items():
-            start = row.set.get("train", {}).get("start")
-            if start and (start not in rows or self.rows[start].system != row.system):
-                raise ValueError(
-                    f"rows.{name}.set.train.start is {start}; expected another row of its system"
-                )
         for name in trained:
             train, tested = rows[name].train.methods, rows[name].score.methods
             where = f"methods that row {name} trains or is tested on"

@@ -131,7 +131,7 @@ class Loss(Section):
 
 
 class Train(Section):
-    start: Name | None
+    start: str | None
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
     qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
     steps: Count

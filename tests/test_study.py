@@ -51,7 +51,7 @@ def ran(output: str) -> set[str]:
 
 
 def test_one_command_makes_everything_and_killed_goes_on(copy):
-    """kill -9 of everything while videos are made; more kills: tests/stress.py."""
+    """kill -9 of everything while videos are made; more kills: benchmarks/stress.py."""
     child = subprocess.Popen(
         ["dvc", "repro"],
         cwd=copy,

@@ -144,7 +144,8 @@ def palette(n: int) -> list:
 def montage(images: Sequence[Sequence], rows: Sequence[str], columns: Sequence[str]) -> Figure:
     """A grid of images (H x W x 3 uint8, or H x W in 0 ... 1): images[row][column], labelled."""
     height, width = np.shape(images[0][0])[:2]
-    size = (1.7 * len(columns) + 0.3, (1.7 * height / width + 0.02) * len(rows) + 0.25)
+    side = min(1.7, 11 / len(columns))  # inches: the whole is no wider than a screen
+    size = (side * len(columns) + 0.3, (side * height / width + 0.02) * len(rows) + 0.25)
     fig, axes = subplots(len(rows), len(columns), size, layout="compressed")
     for line, line_axes in zip(images, axes):
         for image, ax in zip(line, line_axes):

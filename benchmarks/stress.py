@@ -1,8 +1,8 @@
 """Kill `dvc repro` again and again at random moments; what comes out must be what an unkilled one
 makes.
 
-    python tests/stress.py --kills 20 --most 40
-    python tests/stress.py --kills 20 --most 6 --within score table1 features robustness
+    python benchmarks/stress.py --kills 20 --most 40
+    python benchmarks/stress.py --kills 20 --most 6 --within score table1 features robustness
 
 Both studies are of the smoke preset, in copies of the project in a temporary folder. Takes about
 20 minutes on 2 cores; prints what it found as JSON. Not part of the test suite.
@@ -25,8 +25,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
-from project import copy, environment
 from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from project import copy, environment
 
 # They say how long something took, or on what.
 OF_THE_MOMENT = ["seconds", "images_per_second", "machine", "train_seconds"]
