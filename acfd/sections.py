@@ -131,7 +131,6 @@ class Loss(Section):
 
 
 class Train(Section):
-    start: str | None
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
     qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
     steps: Count

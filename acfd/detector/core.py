@@ -112,9 +112,9 @@ class Detector:
             ) from error
 
     def _load(self, params, model, paths, settings: dict[str, Any]) -> None:
-        if params is None and not {"row", "seed"} & settings.keys():
-            model = model or RELEASED
-        if model is not None and not (Path(model) / export.ABOUT).exists():
+        if params is None and model is None and not {"row", "seed"} & settings.keys():
+            model = RELEASED
+        if model == RELEASED or (model is not None and Path(model, "run.json").exists()):
             from acfd.detector import release
 
             params, paths, row, seed = release.opened(Path(model))

@@ -28,9 +28,6 @@ from acfd.videos import recipes
 TRAINED_WITH = ("faces", "model", "loss", "train", "augment")
 
 
-WEIGHTS = "model.safetensors"  # of a run's folder
-
-
 class RunError(ValueError):
     """A run's folder that cannot be used; the message names the file."""
 
@@ -82,17 +79,11 @@ def run(
     table = PairTable(paths.faces)
     # a folder of faces that no stage made has no recipe
     faces_key = recipes.key(paths, "faces") or digest_of(paths.faces / "index.parquet")
-    inputs = {"faces": faces_key, "code": sources.row_key(p, row)}
-    start = Path(p.train.start, WEIGHTS) if p.train.start else None
-    if start:
-        inputs["start"] = digest_of(start)
-    key = params.run_key(row, seed, **inputs)
+    key = params.run_key(row, seed, faces=faces_key, code=sources.row_key(p, row))
     scratch = paths.scratch("runs", f"{row}-s{seed}-{key}")
 
     data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)
-    system = make_system(params, row, seed, weights=None if start else "")
-    if start:
-        _load(system, start, f"row {row} goes on from it (train.start): of the same system?")
+    system = make_system(params, row, seed)
     if system.weights.get("at", 0) > 0 and p.model.attention and p.augment.blend < 1:
         needed = subset(table, "train", p.train.methods)[0]
         table.demand_masks(needed, f"row {row}: loss.at {p.loss.at:g}")
@@ -174,7 +165,7 @@ def _write(folder: Path, system: System, history: History, p: Params, row, seed,
             pd.DataFrame(records).to_csv(f, index=False)
     with atomic(folder / "maps.parquet") as f:
         maps.to_parquet(f, index=False)
-    with atomic(folder / WEIGHTS) as f:
+    with atomic(folder / "model.safetensors") as f:
         save_model(system.net, str(f))
     with atomic(folder / "run.json") as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
@@ -215,18 +206,16 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
             f"{path}: not the description of a run of this version ({error}); train it again"
         ) from None
     system = make_system(p, said["row"], said["seed"], weights=None)
-    of = f"{said['row']}-s{said['seed']}"
-    otherwise = f"train it again: `acfd train --row {said['row']} --seed {said['seed']}`"
-    _load(system, folder / WEIGHTS, f"not the weights of {of}; {otherwise}")
-    system.net.eval()
-    return system, said
-
-
-def _load(system: System, path: Path, otherwise: str):
+    path = folder / "model.safetensors"
     try:
         load_weights(system.net, path)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise RunError(f"{path}: {error}; {otherwise}") from None
+        raise RunError(
+            f"{path}: not the weights of {said['row']}-s{said['seed']} ({error}); train it again: "
+            f"`acfd train --row {said['row']} --seed {said['seed']}`"
+        ) from None
+    system.net.eval()
+    return system, said
 
 
 def machine() -> str:
