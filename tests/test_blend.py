@@ -32,19 +32,6 @@ def test_masks_lie_on_the_face_and_end_in_zero(kind):
     assert x.min() > low[0] and x.max() < high[0] and y.min() > low[1] and y.max() < high[1]
 
 
-def test_masks_differ_by_kind_and_by_draw():
-    rng = np.random.default_rng
-    masks = {k: blend.random_mask(POINTS, (128, 128), k, rng(1)) for k in blend.KINDS}
-    area = {k: float(m.sum()) for k, m in masks.items()}
-    assert area["mouth"] < area["lower"] < area["inner"] < area["hull"] < area["full"]
-    mouth, eyes = (masks[k] > 0.5 for k in ("mouth", "eyes"))
-    assert not (mouth & eyes).any()
-    assert mouth[round(POINTS[3:, 1].mean()), round(POINTS[3:, 0].mean())]
-    assert eyes[round(POINTS[0, 1]), round(POINTS[0, 0])]
-    other = blend.random_mask(POINTS, (128, 128), "oval", rng(2))
-    assert np.abs(other - masks["oval"]).max() > 0.2
-
-
 def test_softness_is_the_width_of_the_edge():
     def edge(softness, inward=False):
         rng = np.random.default_rng(3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from acfd.baselines.f3net import Decomposition, F3Net, Filters, MixBlock, Statistics, dct_matrix
+from acfd.baselines.f3net import Decomposition, F3Net, MixBlock, Statistics, dct_matrix
 from acfd.method.backbone import imagenet_weights
 
 
@@ -24,16 +24,6 @@ def test_dct_is_scipys(size):
     d = dct_matrix(size)
     found = (d @ torch.from_numpy(x).float() @ d.T).numpy()
     np.testing.assert_allclose(found, dctn(x, norm="ortho"), atol=2e-4)
-
-
-def test_filters_are_base_plus_squashed():
-    filters = Filters(3, [0, 2, 5])
-    low = torch.tensor([[1.0, 1, 0], [1, 0, 0], [0, 0, 0]])
-    with torch.no_grad():
-        filters.learnt.fill_(2.0)
-    squashed = (1 - np.exp(-2)) / (1 + np.exp(-2))  # sigma of the paper
-    assert torch.allclose(filters(), torch.stack([low, 1 - low]) + squashed)
-    assert list(filters.state_dict()) == ["learnt"]  # what is constant is not saved
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 from scipy.special import expit
 from trained import write_calibration, write_run, write_scores
 
@@ -104,9 +103,3 @@ def test_a_run_without_scores_is_not_released(study, make_params, tmp_path):
     with pytest.raises(DeployError, match=r"cls_both-s0\.parquet: no such file"):
         release.write(p, paths, "cls_both", 0, tmp_path / "detector")
     assert not (tmp_path / "detector").exists()
-
-
-def test_half_precision_spares_the_statistics(released):
-    weights = load_file(released / "model.safetensors")
-    assert {str(v.dtype) for v in weights.values() if v.ndim > 1} == {"torch.float16"}
-    assert all(str(v.dtype) != "torch.float16" for v in weights.values() if v.ndim < 2)
