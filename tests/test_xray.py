@@ -90,7 +90,7 @@ def test_every_weight_learns_and_the_classifier_takes_longer_steps(small_params)
 def test_stored_forgeries_are_refused(small_params):
     raw = small_params.model_dump()
     raw["rows"][ROW]["set"]["augment"] = {"blend": 0.5}
-    with pytest.raises(params.ParamsError, match=r"augment\.blend is 0\.5.*learns from blended pairs made afresh"):
+    with pytest.raises(params.ParamsError, match=r"augment\.blend is 0\.5.*made afresh alone"):
         make_system(params.Params(**raw), ROW, 0)
 
 
