@@ -54,8 +54,8 @@ def test_it_answers_as_the_run_does_from_half_the_bytes(study, released, picture
     ]
     assert sizes[1] < 0.51 * sizes[0]
     run, small = (
-        Detector(study[0], paths=study[1])(picture),
-        Detector(model=released)(picture),
+        Detector(study[0], paths=study[1], backend="torch")(picture),
+        Detector(model=released, backend="torch")(picture),
     )
     assert run.report.verdict == small.report.verdict != "error"
     assert np.abs(expit(run.log_odds) - expit(small.log_odds)).max() < release.TOLERANCE
@@ -67,7 +67,7 @@ def test_it_is_what_the_command_takes_unless_told_otherwise(
 ):
     monkeypatch.setattr(core, "RELEASED", released)
     monkeypatch.chdir(tmp_path)  # no params.yaml here
-    code = cli.main(["detect", "--json", "--frames", "2", str(picture)])
+    code = cli.main(["detect", "--json", "--backend", "torch", str(picture)])
     said = json.loads(capsys.readouterr().out)
     assert code in (0, 1) and said["model"]["folder"] == released.as_posix()
     assert cli.main(["detect", "--row", "cls_at", str(picture)]) == 2
