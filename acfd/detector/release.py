@@ -19,6 +19,7 @@ from acfd.detector.files import DeployError, read
 from acfd.params import Params
 from acfd.paths import Paths, atomic, sha256
 from acfd.results import metrics
+from acfd.runs.run import load_run
 
 TOLERANCE = 0.01  # what a probability may differ by from that of the float32 weights
 FILES = (RUN, WEIGHTS, CALIBRATION) = ("run.json", "model.safetensors", "calibration.json")
@@ -45,6 +46,8 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
         raise DeployError(f"{scores}: no such file; `acfd score` makes it")
     table = pd.read_parquet(scores)
     of = calibrate.by_video(calibrate.samples(table[table["split"] == "val"]))
+    # keys that acfd no longer has are left behind, as `load_run` leaves them
+    said["params"] = load_run(source, params)[0].params.model_dump(mode="json")
     said |= {"validation_auc": metrics.auc(of["label"].to_numpy(), of["logit"].to_numpy())}
     if (folder / RUN).is_file():
         before = read(folder / RUN, "delete the folder", "key", "validation_auc")
