@@ -35,6 +35,9 @@ class Released(Paths):
     def metrics(self) -> Path:
         return self.top
 
+    def scratch(self, what: str, key: str) -> Path:
+        return Paths(self.preset).scratch(what, key)  # where the user is, not beside the weights
+
 
 def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> dict[str, Any]:
     """Write a scored run to `folder`; returns its run.json. Raises DeployError for a run without
