@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_model
 from scipy.special import expit
 from torch import nn
-from trained import write_about, write_calibration, write_run
+from trained import detect_study, write_about, write_run
 
 from acfd import cli
 from acfd.detector import export
@@ -34,17 +34,8 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def study(make_params, toy_faces, tmp_path_factory):
     """(params, paths) with runs of a two-branch system and of Meso-4."""
-    p = make_params(
-        faces={"size": SIZE},
-        model={"weights": "wheel"},
-        detect={"row": "cls_at", "frames": 3, "min_frames": 2, "batch": 4, "detect_size": 320},
-    )
-    paths = Paths(p.preset, tmp_path_factory.mktemp("study"))
-    paths.data.mkdir(parents=True)
-    paths.faces.symlink_to(toy_faces.folder)
-    write_run(p, paths, "cls_at", bias=2.0)
+    p, paths = detect_study(make_params, toy_faces.folder, tmp_path_factory.mktemp("study"))
     write_run(p, paths, "meso4")
-    write_calibration(paths, "cls_at")
     return p, paths
 
 

@@ -6,14 +6,13 @@ import cv2
 import numpy as np
 import pytest
 from scipy.special import expit
-from trained import write_calibration, write_run, write_scores
+from trained import detect_study, write_run, write_scores
 
 from acfd import cli
 from acfd.detector import core, release
 from acfd.detector.core import Detector
 from acfd.detector.files import DeployError
 from acfd.faces.shards import PairTable
-from acfd.paths import Paths
 
 SIZE = 64
 
@@ -21,17 +20,8 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def study(make_params, toy_faces, tmp_path_factory):
     """(params, paths) with a scored run."""
-    p = make_params(
-        faces={"size": SIZE},
-        model={"weights": "wheel"},
-        detect={"row": "cls_at", "frames": 3, "min_frames": 2, "batch": 4, "detect_size": 320},
-    )
-    paths = Paths(p.preset, tmp_path_factory.mktemp("study"))
-    paths.data.mkdir(parents=True)
-    paths.faces.symlink_to(toy_faces.folder)
-    write_run(p, paths, "cls_at", bias=2.0)
+    p, paths = detect_study(make_params, toy_faces.folder, tmp_path_factory.mktemp("study"))
     write_scores(PairTable(paths.faces), paths, "cls_at", 1.0)
-    write_calibration(paths, "cls_at")
     return p, paths
 
 

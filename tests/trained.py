@@ -84,6 +84,21 @@ def write_run(p: Params, paths: Paths, row: str, seed: int = 0, bias: float = 0.
     return folder
 
 
+def detect_study(make_params, faces: Path, top: Path) -> tuple[Params, Paths]:
+    """(params, paths) of a study at `top` with a calibrated run for `acfd detect`, cls_at."""
+    p = make_params(
+        faces={"size": 64},
+        model={"weights": "wheel"},
+        detect={"row": "cls_at", "frames": 3, "min_frames": 2, "batch": 4, "detect_size": 320},
+    )
+    paths = Paths(p.preset, top)
+    paths.data.mkdir(parents=True)
+    paths.faces.symlink_to(faces)
+    write_run(p, paths, "cls_at", bias=2.0)
+    write_calibration(paths, "cls_at")
+    return p, paths
+
+
 def write_about(p: Params, paths: Paths, row: str, seed: int = 0) -> Path:
     """The same without weights: a folder with run.json."""
     folder = paths.run(row, seed)

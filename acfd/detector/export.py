@@ -16,7 +16,7 @@ from scipy.special import expit
 
 import acfd
 from acfd.detector.backends import ONNX, WEIGHTS, XML, by_openvino, by_torch
-from acfd.detector.files import DeployError
+from acfd.detector.files import DeployError, same_file
 from acfd.detector.files import read as read_json
 from acfd.media import centerface
 from acfd.params import Params, digest
@@ -203,13 +203,9 @@ def read(folder: Path) -> dict[str, Any]:
     said = read_json(path, otherwise, *_PARTS)
     if said["format"] != FORMAT:
         raise DeployError(f"{path}: of format {said['format']}, not {FORMAT}; {otherwise}")
-    for file in (folder / XML, folder / WEIGHTS):
-        found = sha256(file) if file.is_file() else "that of no file"
-        if found != (expected := said["files"][file.name]):
-            raise DeployError(
-                f"{file}: sha256 is {found}, {ABOUT} says {expected}; it belongs to another export "
-                "or was damaged in copying: copy the folder again, or write it with `acfd export`"
-            )
+    why = "it belongs to another export or was damaged in copying: copy the folder again, or write "
+    for name in (XML, WEIGHTS):
+        same_file(folder / name, said["files"][name], ABOUT, why + "it with `acfd export`")
     return said
 
 

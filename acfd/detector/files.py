@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from acfd.paths import sha256
+
 
 class DeployError(ValueError):
     """A run, its scores, a calibration or an export that cannot be used; the message names the
@@ -22,3 +24,11 @@ def read(path: Path, otherwise: str, *parts: str) -> dict[str, Any]:
         why = f"broken, or of another version ({type(error).__name__}: {error})"
         raise DeployError(f"{path}: {why}; {otherwise}") from None
     return found
+
+
+def same_file(path: Path, expected: str, says: str, otherwise: str):
+    """Raises DeployError, with what to do otherwise, if a file has not the SHA-256 that the file
+    `says` names."""
+    found = sha256(path) if path.is_file() else "that of no file"
+    if found != expected:
+        raise DeployError(f"{path}: sha256 is {found}, {says} says {expected}; {otherwise}")

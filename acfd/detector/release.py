@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
 
 from acfd.detector import calibrate, export
 from acfd.detector.backends import by_torch
-from acfd.detector.files import DeployError, read
+from acfd.detector.files import DeployError, read, same_file
 from acfd.params import Params
-from acfd.paths import Paths, atomic, sha256
+from acfd.paths import Paths, atomic, read_frame, sha256
 from acfd.results import metrics
 from acfd.runs.run import load_run
 
 TOLERANCE = 0.01  # what a probability may differ by from that of the float32 weights
-FILES = (RUN, WEIGHTS, CALIBRATION) = ("run.json", "model.safetensors", "calibration.json")
+RUN, WEIGHTS, CALIBRATION = "run.json", "model.safetensors", "calibration.json"
 
 
 class Released(Paths):
@@ -47,10 +46,11 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     found = calibrate.of_run(params, paths, row, seed)
     if found is None:
         raise DeployError(f"{scores}: no such file; `acfd score` makes it")
-    table = pd.read_parquet(scores)
+    table = read_frame(scores, "`acfd score` writes it anew")
     of = calibrate.by_video(calibrate.samples(table[table["split"] == "val"]))
+    system = load_run(source, params)[0]
     # keys that acfd no longer has are left behind, as `load_run` leaves them
-    said["params"] = load_run(source, params)[0].params.model_dump(mode="json")
+    said["params"] = system.params.model_dump(mode="json")
     said |= {"validation_auc": metrics.auc(of["label"].to_numpy(), of["logit"].to_numpy())}
     if (folder / RUN).is_file():
         before = read(folder / RUN, "delete the folder", "key", "validation_auc")
@@ -63,6 +63,16 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     weights = load_file(source / WEIGHTS)
     # statistics of batch norms stay in float32: there are few, and some are tiny
     half = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in weights.items()}
+    judge, crops = (
+        by_torch(export.as_judge(system.deployed)),
+        export.crops_of(system.params.faces.size),
+    )
+    before = judge(crops, 4)[0]
+    for x in system.net.parameters():
+        x.data = x.data.half().float() if x.ndim > 1 else x.data
+    worst = float(np.abs(expit(before) - expit(judge(crops, 4)[0])).max())
+    if worst > TOLERANCE:
+        raise DeployError(f"{source}: float16 moves its probabilities by up to {worst:.2g}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RUN).unlink(missing_ok=True)  # written last: where it is, the others are its own
     with atomic(folder / WEIGHTS) as f:
@@ -72,11 +82,6 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     said |= {"weights_sha256": sha256(folder / WEIGHTS)}
     with atomic(folder / RUN) as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
-    crops = export.crops_of(said["params"]["faces"]["size"])
-    judges = [by_torch(export.judge_of(params, of)) for of in (source, folder)]
-    worst = float(np.abs(np.subtract(*[expit(judge(crops, 4)[0]) for judge in judges])).max())
-    if worst > TOLERANCE:
-        raise DeployError(f"{folder}: float16 moves its probabilities by up to {worst:.2g}")
     return said
 
 
@@ -85,10 +90,7 @@ def opened(folder: Path) -> tuple[Params, Paths, str, int]:
     not those that it was written with."""
     otherwise = "copy the folder again, or take it from git"
     said = read(folder / RUN, otherwise, "params", "row", "seed", "preset", "weights_sha256")
-    found = sha256(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else "that of no file"
-    if found != (expected := said["weights_sha256"]):
-        why = f"sha256 is {found}, {RUN} says {expected}"
-        raise DeployError(f"{folder / WEIGHTS}: {why}; {otherwise}")
+    same_file(folder / WEIGHTS, said["weights_sha256"], RUN, otherwise)
     try:
         params = Params(**said["params"])
     except ValueError as error:
