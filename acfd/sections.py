@@ -281,6 +281,7 @@ class Detect(Section):
     min_face: Positive
     min_frames: Positive
     certainty: Annotated[float, Field(ge=0.5, lt=1)]
+    false_alarms: Fraction
     confidence: Annotated[float, Field(gt=0, lt=1)]
     batch: Positive
 

@@ -87,9 +87,11 @@ def behind(modules: Iterable[str], without: Iterable[str] = ()) -> dict[str, str
 
 
 def write(p: Params, path: Path):
-    """All of it as one JSON file: a digest a stage, and one a row."""
+    """All of it as one JSON file: a digest a stage, one a row, and one of what the rows are: as a
+    parameter of every table that would be most of dvc.lock, which DVC writes after each stage."""
     stages = {stage: digest(of_stage(stage)) for stage in STAGES}
     said = {"stages": stages, "rows": {row: row_key(p, row) for row in p.rows}}
+    said["study"] = digest(p.model_dump(mode="json")["rows"])
     with atomic(path) as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
 

@@ -156,6 +156,9 @@ def test_the_stage_writes_what_detect_reads(study):
         assert fit["calibrated"] or fit["temperature"] == 1
     assert set(found["test"]) == {"c23", "c40"}
     assert found["test"]["c40"]["videos"] == 8
+    tail = found["real"]["videos"]["c40"]
+    assert tail["count"] == len(tail["highest"]) == 4  # 8 validation videos, half of them real
+    assert set(found["test"]["c40"]["called_forged"]) == {"real", "forged"}
     assert found["scatter"] > 0
     figure = paths.figures / "calibration" / "reliability.svg"
     before = figure.read_bytes()

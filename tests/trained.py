@@ -149,6 +149,7 @@ def write_calibration(paths: Paths, row: str, seed: int = 0, **ranges: list[floa
         "frames": fit,
         "videos": fit,
         "scatter": 0.1,
+        "real": {"frames": {}, "videos": {}},
         "test": {"c40": {"videos": 8, "auc": 0.7, "balanced_acc": 0.6, "ece": 0.1}},
         "ranges": wide | ranges,
     }

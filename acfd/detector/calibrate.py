@@ -23,11 +23,13 @@ from acfd import videos
 from acfd.detector.faces import detail
 from acfd.detector.files import DeployError, read
 from acfd.detector.media import look
+from acfd.detector.verdict import as_high
 from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths, atomic
 from acfd.results import metrics
 from acfd.results.table import read as read_scores
+from acfd.sections import Detect
 
 BINS = 10
 _RANGE = (0.05, 100.0)  # a score that says nothing has no temperature: it ends here
@@ -37,6 +39,7 @@ _EDGE = 1e-6  # scores are float32: beyond this they are 0 or 1
 _CROPS = 240  # crops that the ranges are read from, a compression
 _VIDEOS = 120  # videos, for the same
 _TAILS = [0.01, 0.99]  # what is beyond is left out of a range
+_HIGHEST = 20  # log-odds of real samples that are kept
 
 
 def write(params: Params, paths: Paths) -> dict[str, Any]:
@@ -73,13 +76,16 @@ def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, An
             f"{path} has the scores of another training ({scored}) than {folder / 'run.json'} "
             f"({key}); score this one: `dvc repro`, or `acfd score --row {row} --seed {seed}`"
         )
-    fits = temperatures(samples(scores[scores["split"] == "val"]))
+    checked = samples(scores[scores["split"] == "val"])
+    fits, real = temperatures(checked), real_tails(checked)
     tested = scores[scores["split"] == "test"].groupby("compression")
+    how = fits["videos"]["temperature"], real["videos"], params.detect
     return {
         "run": f"{row}-s{seed}",
         "key": key,
         **fits,
-        "test": {c: on_test(samples(part), fits["videos"]["temperature"]) for c, part in tested},
+        "real": real,
+        "test": {c: on_test(samples(part), *how) for c, part in tested},
         "ranges": ranges(params, paths),
     }
 
@@ -96,6 +102,19 @@ def temperatures(frames: pd.DataFrame) -> dict[str, Any]:
         within = frames.groupby("label")["logit"].var()
     scatter = float(np.sqrt(within.mean()))
     return {"frames": fit(frames), "videos": fit(by_video(frames)), "scatter": scatter}
+
+
+def real_tails(frames: pd.DataFrame) -> dict[str, Any]:
+    """Of the real ones among validation `samples`, as frames and as videos, at each compression:
+    their number and the highest log-odds, falling."""
+    found = {}
+    for what, of in (("frames", frames), ("videos", by_video(frames))):
+        real = of[of["label"] == 0]
+        found[what] = {
+            compression: {"count": len(part), "highest": part.nlargest(_HIGHEST).tolist()}
+            for compression, part in real.groupby(real["clip"].str.split("/").str[0])["logit"]
+        }
+    return found
 
 
 def samples(scores: pd.DataFrame) -> pd.DataFrame:
@@ -196,15 +215,19 @@ def reliability_bins(label, probability, weight) -> pd.DataFrame:
     return bins.assign(said=bins["said"] / bins["weight"], found=bins["found"] / bins["weight"])
 
 
-def on_test(frames: pd.DataFrame, temperature: float) -> dict[str, float]:
-    """How the videos of one compression of the test split are judged."""
+def on_test(frames: pd.DataFrame, temperature: float, tail: dict, p: Detect) -> dict[str, float]:
+    """How the videos of one compression of the test split are judged; called_forged: shares of the
+    real and of the forged ones."""
     of = by_video(frames)
     label, probability = of["label"].to_numpy(), expit(of["logit"] / temperature)
+    rare = np.array([as_high(odds, tail, p)[1] for odds in of["logit"]])
+    called = rare & (probability >= p.certainty)
     return {
         "videos": len(of),
         "auc": metrics.auc(label, probability),
         "balanced_acc": metrics.balanced_accuracy(label, probability),
         "ece": expected_error(label, probability, of["weight"]),
+        "called_forged": {"real": called[label == 0].mean(), "forged": called[label == 1].mean()},
     }
 
 

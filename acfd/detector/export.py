@@ -25,7 +25,7 @@ from acfd.paths import Paths, atomic, sha256
 FORMAT = "acfd.model/2"
 ABOUT = "model.json"
 TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
-_RECIPE = 2  # count up when the same run would be exported to other files
+_RECIPE = 3  # count up when the same run would be exported to other files
 _OPSET = 20
 _PARTS = ("format", "run", "input", "detect", "calibration", "card", "files")
 _CHECKED = 16  # crops that an export is tried on
@@ -125,15 +125,21 @@ def card(said: dict[str, Any], calibration: dict[str, Any] | None) -> dict[str, 
 
 
 def export(
-    params: Params, paths: Paths, row: str, seed: int, folder: Path, said: dict | None = None
+    params: Params,
+    paths: Paths,
+    row: str,
+    seed: int,
+    folder: Path,
+    said: dict | None = None,
+    onnx: bool = True,
 ) -> dict[str, Any]:
     """Write model.onnx, model.xml and .bin, and model.json of a run to `folder`; returns the last.
-    said: what `about` says of the run, if known.
+    said: what `about` says of the run, if known. onnx: False leaves out model.onnx.
 
     The model.json of an older export there goes first, the new one is written last: where one is,
     it is that of the files beside it. The OpenVINO files are tried on a few crops and must give
     PyTorch's scores within TOLERANCE. Raises DeployError if they do not, or if a part of the
-    network has no counterpart in ONNX.
+    network has no counterpart in these formats.
     """
     import openvino
     import torch
@@ -144,27 +150,34 @@ def export(
     judge = judge_of(params, paths.run(row, seed))
     crops = crops_of(said["input"]["size"])
     expected, maps = by_torch(judge)(crops, 4)
+    names = [ONNX] if onnx else []
     try:
-        with atomic(folder / ONNX) as path:
-            torch.onnx.export(
-                judge,
-                (torch.from_numpy(crops[:4]),),
-                path,
-                input_names=["faces"],
-                output_names=["logit", "attention"][: 1 + (maps is not None)],
-                dynamic_shapes={"faces": {0: torch.export.Dim("N")}},
-                opset_version=_OPSET,
-                external_data=False,
-                dynamo=True,
-                verbose=False,
+        shapes = {"faces": {0: torch.export.Dim("N")}}
+        with torch.no_grad():
+            program = torch.export.export(
+                judge, (torch.from_numpy(crops[:4]),), dynamic_shapes=shapes
             )
-    except torch.onnx.OnnxExporterError as error:
+        if onnx:
+            outputs = ["logit", "attention"][: 1 + (maps is not None)]
+            with atomic(folder / ONNX) as path:
+                torch.onnx.export(
+                    program,
+                    f=path,
+                    input_names=["faces"],
+                    output_names=outputs,
+                    opset_version=_OPSET,
+                    external_data=False,
+                    dynamo=True,
+                    verbose=False,
+                )
+        model = openvino.convert_model(program)
+    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
         raise DeployError(
-            f"{row}-s{seed} cannot be written as ONNX; `acfd --traceback export` shows why"
+            f"{row}-s{seed} cannot be exported; `acfd --traceback export` shows why"
         ) from error
     # .xml and .bin go together: the one that names the other is renamed last
     with atomic(folder / XML) as xml:
-        openvino.save_model(openvino.convert_model(folder / ONNX), xml, compress_to_fp16=False)
+        openvino.save_model(model, xml, compress_to_fp16=False)
         xml.with_suffix(".bin").replace(folder / WEIGHTS)
     found, found_maps = by_openvino(folder)(crops, 4)
     worst = float(np.abs(expit(found) - expit(expected)).max())
@@ -175,7 +188,7 @@ def export(
             f"{folder / XML}: its scores differ from PyTorch's by up to {worst:.2g}; "
             f"expected at most {TOLERANCE:g}, so it is of no use; delete it"
         )
-    said |= {"difference": worst, "files": {n: sha256(folder / n) for n in (ONNX, XML, WEIGHTS)}}
+    said |= {"difference": worst, "files": {n: sha256(folder / n) for n in (*names, XML, WEIGHTS)}}
     with atomic(folder / ABOUT) as path:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     return said
@@ -189,7 +202,7 @@ def cached(params: Params, paths: Paths, said: dict[str, Any]) -> Path:
     key = digest([_RECIPE, of["weights_sha256"], of["key"], said["input"]])
     folder = paths.scratch("exports", f"{name}-{key}")
     if not (folder / ABOUT).is_file():
-        export(params, paths, of["row"], of["seed"], folder, said)
+        export(params, paths, of["row"], of["seed"], folder, said, onnx=False)
         for other in folder.parent.glob(f"{name}-*"):
             if other != folder:
                 shutil.rmtree(other, ignore_errors=True)  # of the run before

@@ -47,6 +47,9 @@ class FaceReport(Record):
         description="of the probability: choice of frames and of validation people, nothing else",
     )
     log_odds: float | None = Field(None, description="mean over frames, as the network gives them")
+    real_as_high: Probability | None = Field(
+        None, description="share of real validation videos (or frames) that score as high"
+    )
     frames: int = Field(ge=0, description="frames in which it was judged")
     first: float = Field(description="seconds from the start")
     last: float

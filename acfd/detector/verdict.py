@@ -18,7 +18,8 @@ _LAGGED = 8  # frames from which on their correlation in time can be told
 _RANK = ("no_forgery_found", "inconclusive", "forged")
 _AS_IT_IS = {"calibrated": False, "temperature": 1.0, "low": 1.0, "high": 1.0}
 # of a run that was not scored
-UNKNOWN: dict = {"frames": _AS_IT_IS, "videos": _AS_IT_IS, "scatter": 0.0, "ranges": {}}
+UNKNOWN: dict = {what: _AS_IT_IS for what in ("frames", "videos")}
+UNKNOWN |= {"scatter": 0.0, "ranges": {}, "real": {"frames": {}, "videos": {}}}
 _OUTSIDE = {"hdr", "compression", "small_face", "smooth", "sharp"}
 # what is measured: its name, the flag below the range, and the one above it
 _BEYOND = {
@@ -38,7 +39,7 @@ def judge(logits: np.ndarray, known: dict[str, Any], p: Detect) -> dict[str, Any
     have the temperature of single frames.
     """
     logits = np.asarray(logits, np.float64)
-    n, mean, fit = len(logits), float(logits.mean()), _fit(known, len(logits), p)
+    n, mean, fit = len(logits), float(logits.mean()), known[_of(len(logits), p)]
     off = logits - mean
     spread = float(off @ off)
     told = n >= _LAGGED and spread > 0
@@ -52,8 +53,25 @@ def judge(logits: np.ndarray, known: dict[str, Any], p: Detect) -> dict[str, Any
     return {"log_odds": mean, "probability": probability, "interval": interval}
 
 
-def _fit(known: dict[str, Any], frames: int, p: Detect) -> dict[str, Any]:
-    return known["videos" if frames >= p.min_frames else "frames"]
+def _of(frames: int, p: Detect) -> str:
+    return "videos" if frames >= p.min_frames else "frames"
+
+
+def as_high(odds: float, tail: dict[str, Any], p: Detect) -> tuple[float, bool]:
+    """How often a real sample scores as high as `odds`, at the compression at which that is more
+    often; and whether that is rare enough to call it forged. tail: frames or videos of
+    `calibrate.real_tails`.
+
+    Of n real validation samples k score as high, so another real one does with a probability of at
+    most (k + 1) / (n + 1) (split conformal prediction; Vovk et al., "Algorithmic learning in a
+    random world", 2005). Rare enough is p.false_alarms, or k = 0 where n is too small for that.
+    """
+    rates = []
+    for part in tail.values():
+        above = sum(real >= odds for real in part["highest"])
+        rates.append(((above + 1) / (part["count"] + 1), above == 0))
+    rate = max(rates)[0] if rates else 1.0
+    return rate, all(none or share <= p.false_alarms for share, none in rates)
 
 
 def decide(
@@ -61,9 +79,11 @@ def decide(
 ) -> dict[str, Any]:
     """What `judge` says of one face, with the verdict, and why, in a sentence."""
     found, frames = judge(logits, known, p), len(logits)
+    of = _of(frames, p)
+    found["real_as_high"], rare = as_high(found["log_odds"], known["real"][of], p)
     low, high = found["interval"]
     span = f"{p.confidence:.0%} interval {low:.2f} to {high:.2f}"
-    span += "" if _fit(known, frames, p)["calibrated"] else ", uncalibrated"
+    span += "" if known[of]["calibrated"] else ", uncalibrated"
     weak, strong = 1 - p.certainty, p.certainty
     outside = "; ".join(flag.text for flag in flags if flag.outside)
     said = "inconclusive"
@@ -77,6 +97,9 @@ def decide(
         why = f"the {span} leaves both open"
     elif weak < found["probability"] < strong:
         why = f"a probability between {weak:.2f} and {strong:.2f} is too weak for a verdict"
+    elif found["probability"] > 0.5 and not rare:
+        why = f"{found['real_as_high']:.0%} of real validation {of} score as high at one of the "
+        why += f"compressions; a verdict allows {p.false_alarms:.0%}"
     elif found["probability"] > 0.5:
         said, why = "forged", f"like the forgeries that the model was trained on; {span}"
     else:
