@@ -142,7 +142,7 @@ def test_an_export_that_is_killed_leaves_no_description_of_the_one_before(
     def killed(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch.onnx, "export", lambda *of, **_: of[2].write_bytes(b"new weights"))
+    monkeypatch.setattr(torch.onnx, "export", lambda _, f, **__: f.write_bytes(b"new weights"))
     monkeypatch.setattr(openvino, "convert_model", killed)
     with pytest.raises(KeyboardInterrupt):
         export.export(p, paths, "meso4", 0, folder)
@@ -185,7 +185,7 @@ CALLS = count()
 WRONG = Net(lambda images: images.mean((1, 2, 3)) + 0.1 * next(CALLS))  # never the same twice
 
 
-@pytest.mark.parametrize(("net", "why"), [(ODD, "cannot be written"), (WRONG, "differ from")])
+@pytest.mark.parametrize(("net", "why"), [(ODD, "cannot be exported"), (WRONG, "differ from")])
 def test_a_file_that_would_not_be_right_is_no_export(study, tmp_path, monkeypatch, net, why):
     p, paths = study
     monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(net))

@@ -143,6 +143,7 @@ def export(
     """
     import openvino
     import torch
+    from openvino.frontend import OpConversionFailure
 
     said = dict(said or about(params, paths, row, seed))
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ def export(
                     verbose=False,
                 )
         model = openvino.convert_model(program)
-    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+    except (torch.onnx.OnnxExporterError, OpConversionFailure, RuntimeError) as error:
         raise DeployError(
             f"{row}-s{seed} cannot be exported; `acfd --traceback export` shows why"
         ) from error
