@@ -24,6 +24,7 @@ from acfd.paths import Paths, atomic, sha256
 
 FORMAT = "acfd.model/2"
 ABOUT = "model.json"
+OUTSIDE = "outside.json"  # beside a released run: what benchmarks/outside.py found of it
 TOLERANCE = 1e-4  # what a score may differ by from PyTorch's
 _RECIPE = 3  # count up when the same run would be exported to other files
 _OPSET = 20
@@ -59,12 +60,16 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
     calibration = calibrate.of_run(params, paths, row, seed)
     faces = said["params"]["faces"]
     boxes = {"detector": "CenterFace", "sha256": centerface.SHA256}
+    sha = sha256(folder / "model.safetensors")
+    outside = folder / OUTSIDE
+    found = read_json(outside, "take it from git, or delete it") if outside.is_file() else {}
+    found = {name: of for name, of in found.items() if of.pop("weights_sha256") == sha}
     run = {k: said[k] for k in parts}
     run |= {"system": said["params"]["rows"][row]["system"], "folder": folder.as_posix()}
     return {
         "format": FORMAT,
         "acfd": acfd.__version__,
-        "run": run | {"weights_sha256": sha256(folder / "model.safetensors")},
+        "run": run | {"weights_sha256": sha},
         "input": {
             "faces": "N x size x size x 3 RGB uint8; scaling, x / 127.5 - 1, is in the graph",
             "size": faces["size"],
@@ -78,7 +83,7 @@ def about(params: Params, paths: Paths, row: str, seed: int) -> dict[str, Any]:
         },
         "detect": params.detect.model_dump() | {"row": row, "seed": seed, "backend": "auto"},
         "calibration": calibration,
-        "card": card(said, calibration),
+        "card": card(said, calibration) | ({"outside": found} if found else {}),
     }
 
 
