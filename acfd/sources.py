@@ -1,9 +1,10 @@
 """What code a stage or a run depends on: the modules behind it, found by their imports.
 
-`acfd sources` writes a digest a stage and one a row into results/sources.json, on which the stages
-depend. Comments, docstrings, error messages and a notebook's prose count for nothing: editing them
-makes no stage stale, and editing a module those alone whose imports lead to it. A digest is the
-same on every machine and under every version of Python.
+`acfd sources` writes a digest a stage, and one a row with its parameters, into
+results/sources.json, on which the stages depend. Comments, docstrings, error messages and a
+notebook's prose count for nothing: editing them makes no stage stale, and editing a module those
+alone whose imports lead to it. A digest is the same on every machine and under every version of
+Python.
 """
 
 import ast
@@ -87,11 +88,14 @@ def behind(modules: Iterable[str], without: Iterable[str] = ()) -> dict[str, str
 
 
 def write(p: Params, path: Path):
-    """All of it as one JSON file: a digest a stage, one a row, and one of what the rows are: as a
-    parameter of every table that would be most of dvc.lock, which DVC writes after each stage."""
-    stages = {stage: digest(of_stage(stage)) for stage in STAGES}
-    said = {"stages": stages, "rows": {row: row_key(p, row) for row in p.rows}}
-    said["study"] = digest(p.model_dump(mode="json")["rows"])
+    """All of it as one JSON file: a digest a stage; one a row, of its parameters too; one of all
+    rows. As parameters of each stage these would be most of dvc.lock, which DVC reads and writes
+    after every stage."""
+    said = {
+        "stages": {stage: digest(of_stage(stage)) for stage in STAGES},
+        "rows": {row: p.run_key(row, 0, code=row_key(p, row)) for row in p.rows},
+        "study": digest(p.model_dump(mode="json")["rows"]),
+    }
     with atomic(path) as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
 

@@ -8,6 +8,7 @@ import pytest
 from project import STATE
 
 from acfd import params, sources
+from acfd.params import Params
 
 TOP = Path(__file__).parents[1]
 METHOD = {"method.backbone", "method.losses", "method.model", "method.system", "method.two_branch"}
@@ -39,6 +40,7 @@ class Package:
         sources.write(study, self.top / "sources.json")
         said = json.loads((self.top / "sources.json").read_text())
         now = said["stages"] | {f"rows.{row}": key for row, key in said["rows"].items()}
+        now |= {"study": said["study"]}
         before, self.digests = self.digests, now
         return {name for name, key in now.items() if before.get(name) != key}
 
@@ -47,7 +49,7 @@ class Package:
 def package(tmp_path, monkeypatch, study):
     copy = Package(tmp_path, monkeypatch)
     rows = {f"rows.{row}" for row in study.rows}
-    assert copy.stale(study) == set(sources.STAGES) | rows
+    assert copy.stale(study) == set(sources.STAGES) | rows | {"study"}
     sources.made_by.cache_clear()
     yield copy
     sources.made_by.cache_clear()
@@ -60,6 +62,18 @@ def test_a_row_depends_on_its_own_system_and_on_what_it_makes_afresh(study):
     assert not others & set(sources.of_row(study, "meso4")), "a baseline is none of the paper's"
     fresh = set(sources.of_row(study, "xray_c40"))
     assert {"runs.blended", "media.blend", "baselines.xray"} <= fresh
+
+
+def test_a_row_depends_on_the_parameters_that_it_takes_and_a_table_on_all_rows(study, package):
+    raw = study.model_dump()
+    raw["loss"]["dis"] = 0.123
+    assert package.stale(Params(**raw)) >= {"rows.cao", "rows.meso4"}
+    raw["rows"]["cao"]["set"] |= {"model": {"critic_width": 7}}
+    raw["rows"]["meso4"]["title"] = "another"  # of what a table shows
+    assert package.stale(Params(**raw)) == {"rows.cao", "study"}
+    raw["study"]["seeds"] = [1]
+    raw["detect"]["seed"] = 1
+    assert package.stale(Params(**raw)) == set()
 
 
 def test_videos_depend_on_no_figure_and_no_check_and_faces_on_all_that_cuts_them():
