@@ -216,8 +216,8 @@ def reliability_bins(label, probability, weight) -> pd.DataFrame:
 
 
 def on_test(frames: pd.DataFrame, temperature: float, tail: dict, p: Detect) -> dict[str, float]:
-    """How the videos of one compression of the test split are judged; verdict_fpr, verdict_tpr: shares of
-    the real and of the forged ones that are called forged."""
+    """How the videos of one compression of the test split are judged; verdict_fpr and verdict_tpr:
+    shares of the real and of the forged ones that are called forged."""
     of = by_video(frames)
     label, probability = of["label"].to_numpy(), expit(of["logit"] / temperature)
     rare = np.array([as_high(odds, tail, p)[1] for odds in of["logit"]])
