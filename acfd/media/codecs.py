@@ -1,7 +1,5 @@
 """Codecs in memory: a few frames through H.264, a picture through JPEG or WebP."""
 
-from __future__ import annotations
-
 import av
 import cv2
 import numpy as np

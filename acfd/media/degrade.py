@@ -4,8 +4,6 @@ Every degradation takes whole frames (H x W x 3 RGB uint8), before a face is cut
 of labels. Video codecs need the clip, since most of its frames are coded by their neighbours.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """Decode and encode video by PyAV, one thread a call (the study's parallelism is over videos), RGB
 uint8 in and out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass

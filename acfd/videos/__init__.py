@@ -1,8 +1,6 @@
 """The data sets that can be studied: FaceForensics++ (and SynthFF, its miniature) and others. Any
 is asked by extraction for `clips`, `video_path`, `mask_path` and `recipe`."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ The name says how: `raw` is the file as it is stored, `c23` is H.264 at CRF 23 a
 has it, `jpeg30` is every frame on its own as JPEG of quality 30 (of 1 to 100).
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Iterator, Mapping

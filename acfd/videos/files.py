@@ -2,8 +2,6 @@
 set looks to the extraction as a FaceForensics++ tree does; a quality that is not there as files is
 compressed from the stored ones (`recipe`)."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

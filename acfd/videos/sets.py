@@ -1,7 +1,5 @@
 """The sets that are files without masks: Celeb-DF-v2, DFDC, and a folder or a table of your own."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

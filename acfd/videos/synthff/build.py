@@ -1,7 +1,5 @@
 """Build SynthFF's tree: people, then each person's real clip and the forgeries of it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

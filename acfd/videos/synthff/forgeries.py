@@ -8,8 +8,6 @@ NeuralTextures  the same person with another mouth: a small region, smoothed
 All is drawn once a clip (`draw`, of narrow.py or wide.py), then done frame by frame (`forge`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

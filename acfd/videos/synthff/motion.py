@@ -5,8 +5,6 @@ of the video (softened, sharpened, compressed before). Forging happens on a take
 so that outside the mask real and forged pixels are the same.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 `k` scales all that a program leaves: at 0.5 its forgeries are subtle, at 1.5 crude.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

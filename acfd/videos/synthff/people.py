@@ -5,8 +5,6 @@ The network is MobileStyleGAN (Belousov 2021, arXiv 2104.04767), OpenVINO files 
 low band alone, halved, is the 2 x 2 average of the full picture, so the graph is cut there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ In every family some clips put the person's own face back in, degraded: what is 
 the blending itself. Wide families teach a detector something about forgeries from elsewhere.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from acfd.media import artefacts
