@@ -9,9 +9,9 @@ from acfd.runs.pairs import mix
 
 class Dropout(nn.Module):
     """Dropout that a resumed run repeats: its noise follows from a seed and a count of steps, a
-    buffer that is saved with the weights; torch's own generator, which nn.Dropout draws from, is
-    not part of a run's resume state. Processes that train together draw the same noise. share: of
-    the values that are zeroed in training. stream: tells the dropouts of a net apart."""
+    buffer that is saved with the weights, not from torch's own generator, which is not part of a
+    run's resume state. Processes that train together draw the same noise. share: of the values that
+    are zeroed in training; stream: tells the dropouts of a net apart."""
 
     def __init__(self, share: float, seed: int, stream: int = 0):
         super().__init__()

@@ -1,8 +1,6 @@
-"""One function over many items: on this machine by joblib, on one or many by Dask.
-
-Items are handed out as they are needed, two ahead for each process. A process that dies (killed,
-out of memory) takes no item with it: what it was at is given to another one.
-"""
+"""One function over many items: on this machine by joblib, on one or many by Dask. Items are handed
+out as they are needed, two ahead for each process; one that dies (killed, out of memory) takes none
+with it: what it was at is given to another one."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """What a forger's tools leave on a face before it is pasted: colour, scale, blur, noise, a codec.
-
-Images are uint8 H x W x 3 RGB.
-"""
+Images are uint8 H x W x 3 RGB."""
 
 import cv2
 import numpy as np

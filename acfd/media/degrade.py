@@ -1,8 +1,6 @@
-"""What happens to a video on its way to a viewer: coded again, made smaller, blurred, noisy.
-
-Every degradation takes whole frames (H x W x 3 RGB uint8), before a face is cut, and knows nothing
-of labels. Video codecs need the clip, since most of its frames are coded by their neighbours.
-"""
+"""What happens to a video on its way to a viewer: coded again, made smaller, blurred, noisy. Every
+degradation takes whole frames (H x W x 3 RGB uint8), before a face is cut. Video codecs need the
+clip, since most of its frames are coded by their neighbours."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -53,8 +51,8 @@ def degrade(
     fps: float = 25.0,
     seed: int | Sequence[int] = 0,
 ) -> Frames:
-    """The frames `wanted` (positions in `frames`; None: all) of a clip, degraded. `scale` and
-    `double` give smaller frames. The same arguments give the same pixels; `seed` is used by `noise`
+    """The frames `wanted` (positions in `frames`; None: all) of a clip, degraded; `scale` and
+    `double` give smaller ones. The same arguments give the same pixels; `seed` is used by `noise`
     alone. Raises ValueError for a codec that this PyAV cannot write (`missing` says so before)."""
     wanted = range(len(frames)) if wanted is None else wanted
     rng, run = np.random.default_rng(seed), FAMILIES[family].run

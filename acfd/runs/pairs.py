@@ -44,7 +44,8 @@ class Pairs(Dataset):
         if self.augment is not None:
             rng = np.random.default_rng(mix(self.seed, epoch, position))
             pictures = _augmented(pictures, self.augment, rng)
-        tensors = {k: _tensor(x) for k, x in pictures.items()}
+        planes = {k: np.atleast_3d(x).transpose(2, 0, 1) for k, x in pictures.items()}
+        tensors = {k: torch.from_numpy(np.ascontiguousarray(x)) for k, x in planes.items()}
         return tensors | {"label": label, "row": row}
 
     def _afresh(self, pair: dict, row: int, how: int, rng: np.random.Generator) -> dict:
@@ -55,12 +56,6 @@ class Pairs(Dataset):
         if rng.random() < self.degrade:
             pair = pair | self.blended.degrade(pair, rng)
         return {"soft": 255 * pair["mask"]} | pair
-
-
-def _tensor(picture: np.ndarray) -> Tensor:
-    """H x W x 3 or H x W -> 3 or 1 x H x W."""
-    planes = picture.transpose(2, 0, 1) if picture.ndim == 3 else picture[None]
-    return torch.from_numpy(np.ascontiguousarray(planes))
 
 
 def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -102,14 +97,11 @@ def mix(*numbers: int) -> int:
 
 
 class BalancedBatches:
-    """Batches with as many real as forged pairs: the rarer class is repeated.
-
-    Each class is a deck that is dealt without repeats and shuffled anew when it is used up. What
-    epoch e deals follows from (seed, e) alone. steps: batches an epoch; 0: as many as show every
-    forgery once. As a DataLoader's batch sampler it yields lists of `At`, from the epoch's
-    `start`-th batch on. Of several processes each takes its share of every one of the same batches.
-    blend: the share of either class that is made afresh from real rows; 1 uses no forged row.
-    """
+    """A DataLoader's batch sampler: lists of `At`, from the epoch's `start`-th batch on, with as
+    many real as forged pairs. Each class is a deck that is dealt without repeats and shuffled anew
+    when it is used up; what epoch e deals follows from (seed, e) alone. steps: batches an epoch; 0:
+    as many as show every forgery once. Of several processes each takes its share of every batch.
+    blend: the share of either class that is made afresh from real rows; 1 uses no forged row."""
 
     def __init__(
         self,

@@ -1,8 +1,6 @@
-"""Qualities that a data set does not store, made by compressing what it does store.
-
-The name says how: `raw` is the file as it is stored, `c23` is H.264 at CRF 23 as FaceForensics++
-has it, `jpeg30` is every frame on its own as JPEG of quality 30 (of 1 to 100).
-"""
+"""Qualities that a data set does not store, made by compressing what it does store: `raw` is the
+file as it is, `c23` H.264 at CRF 23 as in FaceForensics++, `jpeg30` every frame on its own as JPEG
+of quality 30 (of 1 to 100)."""
 
 import re
 import tempfile

@@ -1,5 +1,5 @@
-"""What data sets other than FaceForensics++ have in common: files without masks, by person. Such a
-set looks to the extraction as a FaceForensics++ tree does; a quality that is not there as files is
+"""What data sets other than FaceForensics++ have in common: files without masks, by person. To the
+extraction such a set looks as a FaceForensics++ tree does; a quality that is not there as files is
 compressed from the stored ones (`recipe`)."""
 
 import hashlib
@@ -146,10 +146,8 @@ def _deal(sizes: dict[str, int], shares: dict[str, float], seed: int) -> dict[st
             "or set data.splits to test to score it only"
         )
 
-    def rank(unit):
-        return -sizes[unit], hashlib.sha256(f"{seed} {unit}".encode()).digest()
-
-    ranked = sorted(sizes, key=rank)
+    drawn = {unit: hashlib.sha256(f"{seed} {unit}".encode()).digest() for unit in sizes}
+    ranked = sorted(sizes, key=lambda unit: (-sizes[unit], drawn[unit]))
     splits = sorted(shares, key=shares.get, reverse=True)
     last = len(ranked) - len(splits) + 1
     total, given, dealt = sum(sizes.values()), Counter(), {}

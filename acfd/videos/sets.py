@@ -28,17 +28,11 @@ _SAID = LABELS | {"0": REAL, "1": FORGED, "original": REAL, "forged": FORGED}
 
 
 class CelebDF(FileSet):
-    """Celeb-DF-v2 (Li et al., CVPR 2020): 590 + 300 real videos, 5639 forged ones, as downloaded.
-
-        <root>/Celeb-real/id0_0000.mp4             person id0
-        <root>/YouTube-real/00170.mp4              nobody known, each video a person of its own
-        <root>/Celeb-synthesis/id0_id1_0000.mp4    video 0000 of id0 with the face of id1
-        <root>/List_of_testing_videos.txt          "1 YouTube-real/00170.mp4": 1 is real there
-
-    The 518 videos of the list are the official test set. It shares nearly all its people with the
-    other videos, so it is taken with data.splits: test alone. Else the whole set is divided by
-    groups of people who forge each other.
-    """
+    """Celeb-DF-v2 (Li et al., CVPR 2020) as downloaded. A name says who is in a video: id0_id1_0000
+    is id0's with the face of id1; of YouTube-real each video is a person of its own. Scored only,
+    it is its list of test videos ("1 YouTube-real/00170.mp4"; 1 is real there), else all of it,
+    divided by groups of people who forge each other, since the list shares nearly all its people
+    with the other videos."""
 
     method = "CelebDF"
 
@@ -46,10 +40,10 @@ class CelebDF(FileSet):
         if self.test_only:
             return [self._clip(file) for file in self._official()]
         files = [f"{d}/{p.name}" for d in FOLDERS for p in (self.stored / d).glob("*.mp4")]
-        if files:
-            return [self._clip(file) for file in files]
-        folders = ", ".join(FOLDERS)
-        raise TreeError(f"{self.stored}: no videos in {folders}; set data.root to their folder")
+        if not files:
+            folders = ", ".join(FOLDERS)
+            raise TreeError(f"{self.stored}: no videos in {folders}; set data.root to their folder")
+        return [self._clip(file) for file in files]
 
     def _official(self) -> Iterator[str]:
         path = self.folder / LIST
@@ -78,15 +72,11 @@ class CelebDF(FileSet):
 
 
 class DFDC(FileSet):
-    """The Deepfake Detection Challenge data set (Dolhansky et al., 2020), as downloaded.
-
-        <root>/dfdc_train_part_0/metadata.json     {"aa.mp4": {"label": "FAKE", "split": "train",
-        <root>/dfdc_train_part_0/aa.mp4                        "original": "bb.mp4"}, ...}
-
-    or one such part as root. The released test set says is_fake (1 or 0) in place of label, and no
-    original. Who is seen is not published: a forgery counts as the person of its original. Parts
-    hardly share actors, so where there are PARTS or more, a part stays together.
-    """
+    """The Deepfake Detection Challenge data set (Dolhansky et al., 2020) as downloaded: parts (root
+    may be one) whose metadata.json says {"aa.mp4": {"label": "FAKE", "split": "train", "original":
+    "bb.mp4"}, ...}; in the released test set is_fake, 1 or 0, in place of label, and no original.
+    Who is seen is not published: a forgery counts as the person of its original. Parts hardly share
+    actors, so where there are PARTS or more, a part stays together."""
 
     method = "DFDC"
 
@@ -156,13 +146,9 @@ def _known(file: str) -> bool:
 
 
 class Table(FileSet):
-    """Your own videos and images that root, <folder>/<name>.csv, names in the columns
-
-    path     below the table's folder, or absolute
-    label    real or fake, 0 or 1
-    split    train, val or test (may be missing: the set is divided)
-    target   who is seen, source: whose face went in (may be missing: each file is a person)
-    """
+    """Your own videos and images in a table, root: columns path (below its folder, or absolute) and
+    label (real or fake, 0 or 1); if known split (train, val, test), target (who is seen) and source
+    (whose face went in)."""
 
     method = FORGED
 

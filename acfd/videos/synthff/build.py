@@ -38,12 +38,10 @@ def pairs(params: SynthFF) -> dict[str, list[tuple[str, str]]]:
 
 def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = SCRATCH) -> None:
     """Make the tree at `root`: real clips and those of params.data.methods, raw, c23, c40, masks.
-
-    Deterministic from params.synthff; what is there already is kept, so a build that was killed
-    goes on. A tree of other parameters, or made by other code, is removed first. scratch: where
-    people are kept until the tree is whole. Raises BuildError if `root` holds videos that SynthFF
-    did not make, or for a method that it does not have; WheelError without the face generator.
-    """
+    It follows from params.synthff; what is there already is kept, so a build that was killed goes
+    on, and a tree of other parameters or other code is removed first. scratch: where people are
+    kept until the tree is whole. Raises BuildError if `root` holds videos that SynthFF did not
+    make, or for a method that it does not have; WheelError without the face generator."""
     root, p = Path(root), params.synthff
     if unknown := [m for m in params.data.methods if m not in varieties.METHODS]:
         raise BuildError(

@@ -1,12 +1,8 @@
-"""Four methods of forgery, after their namesakes in FaceForensics++ and unlike one another.
-
-Deepfakes       another person's face through an autoencoder's look: low resolution, soft mask
-FaceSwap        another person's face by a landmark fit: full resolution, hard edge, poor colours
-Face2Face       the same person with another expression: the whole inner face, rendered anew
-NeuralTextures  the same person with another mouth: a small region, smoothed
-
-All is drawn once a clip (`varieties.draw`), then done frame by frame (`forge`).
-"""
+"""Four methods of forgery, after their namesakes in FaceForensics++ and unlike one another: another
+person's face as an autoencoder has it, of low resolution with a soft mask (Deepfakes), or by a
+landmark fit, sharp with a hard edge and poor colours (FaceSwap); the same person with another
+expression, the whole inner face rendered anew (Face2Face), or with another mouth, a small smoothed
+region (NeuralTextures). All is drawn once a clip (`varieties.draw`), then done frame by frame."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,9 +1,6 @@
-"""A take: one person before one camera, as the frames that its real clip and its forgeries share.
-
-All that a camera does is here: path, lens, light, sensor noise, and for some takes an earlier life
-of the video (softened, sharpened, compressed before). Forging happens on a take's finished frames,
-so that outside the mask real and forged pixels are the same.
-"""
+"""A take: one person before one camera, as the frames that its real clip and its forgeries share,
+with all that a camera does, and for some takes an earlier life of the video. Forging happens on a
+take's finished frames, so that outside the mask real and forged pixels are the same."""
 
 import tempfile
 from collections.abc import Sequence

@@ -1,11 +1,9 @@
-"""What is drawn once for a forged clip, of two kinds; the columns of both tables are METHODS.
-
-Narrow: each method is one program, as in FaceForensics++, with a small spread from clip to clip;
-its strength k scales all that a program leaves: at 0.5 its forgeries are subtle, at 1.5 crude.
-Wide: each method is a family, as wide as its namesake in FaceForensics++ may ever be. In every
-family some clips put the person's own face back in, degraded: what is then left to see is the
-blending itself. Wide families teach a detector something about forgeries from elsewhere.
-"""
+"""What is drawn once for a forged clip. Narrow: each method is one program, as in FaceForensics++,
+with a small spread from clip to clip; its strength k scales all that a program leaves: at 0.5 its
+forgeries are subtle, at 1.5 crude. Wide: each method is a family, as wide as its namesake may ever
+be, to teach a detector something about forgeries from elsewhere. In every family some clips put the
+person's own face back in, degraded: what is then left to see is the blending itself. The columns of
+both tables are METHODS."""
 
 from collections.abc import Mapping
 
