@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, nn
 
-from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import Dropout, scaled
+from acfd.baselines.classifier import ClassifierSystem, Dropout, scaled
 from acfd.method.backbone import WeightsError
 from acfd.method.model import OneBranch, Output
 

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import Dropout
+from acfd.baselines.classifier import ClassifierSystem, Dropout
 from acfd.method.model import OneBranch, Output
 
 CHANNELS = (32, 64)

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import scaled
+from acfd.baselines.classifier import ClassifierSystem, scaled
 from acfd.method import losses
 from acfd.method.backbone import head_and_tail, imagenet_weights
 from acfd.method.model import OneBranch, Output, attention_target

@@ -92,9 +92,8 @@ def _by_dask(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator
                 result = future.result()
             except KilledWorker as error:
                 raise SpreadError(
-                    f"{named[future.key]}: processes died again and again with it (or what they "
-                    "did beside it) at hand; memory may be short: give the workers more, or fewer "
-                    "threads each, and run again, finished videos are kept"
+                    f"{named[future.key]}: processes died with it again and again; memory may be "
+                    "short: give workers more, or fewer threads; finished videos are kept"
                 ) from error
             del named[future.key]
             future.release()

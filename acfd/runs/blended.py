@@ -8,7 +8,7 @@ import numpy as np
 
 from acfd.faces.shards import PairTable
 from acfd.media import artefacts, blend
-from acfd.media.codecs import h264, still
+from acfd.media.video import h264, still
 from acfd.params import Params
 
 SOURCES = {"self": 0.4, "frame": 0.2, "other": 0.4}

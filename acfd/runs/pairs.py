@@ -63,11 +63,13 @@ def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str
     lit alike. With OpenCV: torchvision's transforms of a small picture cost more than decoding."""
     size = len(next(iter(pictures.values())))
     if rng.random() < p.flip:
-        pictures = {k: x[:, ::-1] for k, x in pictures.items()}
+        pictures = {k: cv2.flip(x, 1) for k, x in pictures.items()}
     reach = round(p.shift * size)
     if reach:  # by whole pixels: resampling would change what compression left
-        dy, dx = (int(d) for d in rng.integers(-reach, reach + 1, 2))
-        pictures = {k: _shifted(x, dy, dx) for k, x in pictures.items()}
+        up, left = (int(d) for d in rng.integers(-reach, reach + 1, 2))
+        move = np.float32([[1, 0, -left], [0, 1, -up]])
+        how = {"flags": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_REFLECT_101}
+        pictures = {k: cv2.warpAffine(x, move, (size, size), **how) for k, x in pictures.items()}
     gain = rng.uniform(1 - p.brightness, 1 + p.brightness)
     spread = rng.uniform(1 - p.contrast, 1 + p.contrast)
     if p.brightness or p.contrast:
@@ -76,19 +78,11 @@ def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str
     return pictures
 
 
-def _shifted(picture: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """Moved up by dy and left by dx pixels; what comes in is the picture's mirror image."""
-    height, width = picture.shape[:2]
-    kept = picture[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
-    border = (max(-dy, 0), max(dy, 0), max(-dx, 0), max(dx, 0))
-    return cv2.copyMakeBorder(np.ascontiguousarray(kept), *border, cv2.BORDER_REFLECT_101)
-
-
 def _lit(picture: np.ndarray, gain: float, spread: float) -> np.ndarray:
     """Brightness times `gain`, then contrast about the mean grey times `spread`."""
     grey = gain * float(np.dot(cv2.mean(picture)[:3], (0.299, 0.587, 0.114)))
     table = (np.arange(256) * gain - grey) * spread + grey
-    return cv2.LUT(np.ascontiguousarray(picture), np.clip(np.rint(table), 0, 255).astype(np.uint8))
+    return cv2.LUT(picture, np.clip(np.rint(table), 0, 255).astype(np.uint8))
 
 
 def mix(*numbers: int) -> int:

@@ -84,9 +84,8 @@ def fit(
         raise TrainingError(
             f"the attention map collapsed: after epoch {len(history.epochs)} its mean is "
             f"{last['attention_inside']:.4f} on forged pixels and {last['attention_outside']:.4f} "
-            "on the rest, so what reaches the tail fades. Set loss.attention to bce, or lower "
-            "train.attention_lr_scale; to let such a run go on and be reported as collapsed, set "
-            "train.on_collapse to go_on."
+            "on the rest. Set loss.attention to bce, or lower train.attention_lr_scale; with "
+            "train.on_collapse: go_on such a run goes on and is reported as collapsed."
         )
     fabric.barrier()  # until process 0 has written the weights
     load_weights(system.net, loop.kept_file)

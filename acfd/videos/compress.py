@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acfd.media.codecs import still
 from acfd.media.timing import Timing
-from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
+from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, still, write_video
 
 AS_STORED = "raw"
 _KINDS = {

@@ -157,9 +157,8 @@ class Tree:
         methods = list(methods)
         if barred := [m for m in methods if m in UNUSABLE]:
             raise TreeError(
-                f"data.methods names {', '.join(barred)}, which the study cannot use: its actors "
-                "forge each other in all directions, so it has no official split, and one that "
-                f"keeps people apart leaves too few of its videos. There are: {', '.join(USABLE)}"
+                f"data.methods names {', '.join(barred)}, whose actors forge each other in all "
+                f"directions: no split keeps them apart. There are: {', '.join(USABLE)}"
             )
         clips = []
         for split, pairs in self.splits().items():
@@ -215,10 +214,9 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
         return _PAIRS.validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise TreeError(
-            f"{path}: no such file; the official ones are in dataset/splits of the GitHub project "
-            "ondyari/FaceForensics: put them into <data.root>/splits, or set data.splits to their "
-            "folder. Without them, data.splits: seeded:0 draws a split and keeps pairs together; "
-            "data.splits: test needs test.json alone, and is for scoring only"
+            f"{path}: no such file; put the official ones (dataset/splits of ondyari/FaceForensics "
+            "on GitHub) into <data.root>/splits, or set data.splits to their folder. Without them, "
+            "seeded:0 draws a split; test, for scoring only, needs test.json alone"
         ) from None
     except ValidationError as error:
         raise TreeError(
