@@ -143,8 +143,8 @@ class F3Net(nn.Module):
         # The bands add up to the image: with the same kernels on each of them the first layer
         # starts by answering as it was trained to. The statistics are no colours; each set of
         # three takes half of the kernels, so that the answers keep their size.
-        self.fad = _stream(state, _first(colours.repeat(1, 3, 1, 1), stride=2, padding=0))
-        self.lfs = _stream(state, _first(colours.repeat(1, 2, 1, 1) / 2, stride=1, padding=1))
+        self.fad = _stream(state, colours.repeat(1, 3, 1, 1), stride=2, padding=0)
+        self.lfs = _stream(state, colours.repeat(1, 2, 1, 1) / 2, stride=1, padding=1)
         self.mix = nn.ModuleList([MixBlock(MID_CHANNELS), MixBlock(LATE_CHANNELS)])
         self.fc = nn.Linear(2 * FEATURES, 2)
 
@@ -161,18 +161,14 @@ class F3Net(nn.Module):
         return Output(self.fc(feature), feature, None, None)
 
 
-def _first(weight: Tensor, stride: int, padding: int) -> nn.Conv2d:
-    out, channels, k, _ = weight.shape
-    conv = nn.Conv2d(channels, out, k, stride, padding, bias=False)
-    with torch.no_grad():
-        conv.weight.copy_(weight)
-    return conv
-
-
-def _stream(state: dict[str, Tensor], first: nn.Conv2d) -> nn.ModuleDict:
-    """An Xception in three: up to block 7, blocks 8 to 12, the rest with the pooling."""
+def _stream(state: dict[str, Tensor], first: Tensor, stride: int, padding: int) -> nn.ModuleDict:
+    """An Xception in three: up to block 7, blocks 8 to 12, the rest with the pooling. first: the
+    kernels of its first convolution."""
+    out, channels, k, _ = first.shape
     head, tail = head_and_tail(state)
-    head.conv1 = first
+    head.conv1 = nn.Conv2d(channels, out, k, stride, padding, bias=False)
+    with torch.no_grad():
+        head.conv1.weight.copy_(first)
     return nn.ModuleDict({"early": head, "late": tail[:5], "exit": tail[5:]})
 
 

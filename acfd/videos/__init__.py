@@ -7,8 +7,7 @@ from pathlib import Path
 
 from acfd.params import Params
 from acfd.videos.ffpp import Tree
-from acfd.videos.files import FileClip, FileSet
-from acfd.videos.sets import DFDC, CelebDF, Folder, Table
+from acfd.videos.sets import DFDC, CelebDF, FileClip, FileSet, Folder, Table
 
 __all__ = ["FileClip", "FileSet", "tree"]
 
