@@ -4,8 +4,6 @@ clip, since most of its frames are coded by their neighbours."""
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import av
@@ -13,7 +11,7 @@ import cv2
 import numpy as np
 
 from acfd.media.artefacts import to_uint8
-from acfd.media.video import read_frames, still, write_video
+from acfd.media.video import recoded, still
 
 Frames = list[np.ndarray]
 NONE = "none"  # stands for the frame as it is where a family is named
@@ -103,10 +101,8 @@ def _coded(frames: Sequence[np.ndarray], family: str, crf: float, fps: float) ->
     height, width = frames[0].shape[:2]
     odd = (0, height % 2, 0, width % 2)
     even = (cv2.copyMakeBorder(f, *odd, cv2.BORDER_REPLICATE) for f in frames)
-    with TemporaryDirectory(prefix="acfd") as folder:
-        path = Path(folder) / "clip.mp4"
-        write_video(path, even, fps, crf=int(crf), **CODECS[family])
-        return [frame[:height, :width] for _, frame in read_frames(path, range(count))]
+    done = recoded(even, fps, crf=int(crf), **CODECS[family])
+    return [frame[:height, :width] for frame in done[:count]]
 
 
 def _degraded(frame: np.ndarray, family: str, level: float, rng=None) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from platform import machine
+from tempfile import TemporaryDirectory
 
 import av
 import cv2
@@ -272,6 +273,13 @@ def write_video(
         if size is None:
             raise ValueError(f"{path}: no frames to write")
         container.mux(stream.encode())
+
+
+def recoded(frames: Iterable[np.ndarray], fps: float, **how) -> list[np.ndarray]:
+    """Frames through `write_video` (how: its options) and back."""
+    with TemporaryDirectory(prefix="acfd") as folder:
+        write_video(Path(folder, "clip.mp4"), frames, fps, **how)
+        return [frame for _, frame in read_frames(Path(folder, "clip.mp4"))]
 
 
 def h264(frames: list[np.ndarray], crfs: tuple[int, ...], pix_fmt: str) -> list[np.ndarray]:
