@@ -22,7 +22,7 @@ NARROW = {
     "noise": (0.0, 0.0, 0.3, 0.0),
     # any of these
     "kind": (["box", "oval"], ["inner", "hull"], ["hull"], ["lower"]),
-    # from, to
+    # from, to; nothing is drawn where they are equal
     "scale": ((0.9, 1.0), (0.95, 1.05), (0.9, 1.05), (0.95, 1.1)),
     "softness": ((0.28, 0.45), (0.15, 0.25), (0.03, 0.07), (0.22, 0.36)),  # by the root of k
     "colour": ((0.15, 0.4), (0.6, 0.6), (0.6, 0.9), (0.35, 0.35)),  # times k: what is not matched
@@ -100,7 +100,7 @@ def _narrow(method: str, of: dict, k: float, rng: np.random.Generator) -> dict:
 
 
 def _wide(method: str, of: dict, rng: np.random.Generator) -> dict:
-    own = {}
+    own = {}  # drawn in this order, from which the pixels of every seed follow
     if method in ("Face2Face", "NeuralTextures"):
         own["recipe"] = _rendered(method, rng)
     own["source"] = _pick(rng, of["source"])
@@ -112,8 +112,7 @@ def _wide(method: str, of: dict, rng: np.random.Generator) -> dict:
     own["fit"] = _pick(rng, of["fit"])
     own["expression"] = rng.uniform(*of["expression"])
     own["kind"] = _pick(rng, kinds)
-    own["scale"] = rng.uniform(*of["scale"])
-    own["wobble"] = rng.uniform(*of["wobble"])
+    own |= {name: rng.uniform(*of[name]) for name in ("scale", "wobble")}
     own["softness"] = _log(rng, *of["softness"])
     own["inward"] = rng.random() < of["inward"]
     for name, otherwise in (("opacity", 1.0), ("colour", 0.0)):
