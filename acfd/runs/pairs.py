@@ -192,14 +192,10 @@ def _one_thread(_: int):
 def prepare(item: dict[str, Tensor], device: torch.device, channels_last: bool) -> dict:
     """A loaded batch on its device: images float in [-1, 1] as Xception expects, mask float."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    out = {}
-    for name, value in item.items():
-        value = value.to(device, non_blocking=True)
-        if name in ("high", "low"):
-            value = value.float().div_(127.5).sub_(1).to(memory_format=layout)
-        elif name == "mask":
-            value = value.float()
-        elif name == "soft":
-            value = value.float().div_(255)
-        out[name] = value
+    out = {name: value.to(device, non_blocking=True) for name, value in item.items()}
+    for name in out.keys() & {"high", "low"}:
+        out[name] = out[name].float().div_(127.5).sub_(1).to(memory_format=layout)
+    for name, most in (("mask", 1), ("soft", 255)):
+        if name in out:
+            out[name] = out[name].float().div_(most)
     return out
