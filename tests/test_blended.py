@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from acfd.faces.shards import PairTable, encode_png
 from acfd.media import blend
-from acfd.media.codecs import h264
+from acfd.media.video import h264
 from acfd.runs import blended, pairs, run
 from acfd.runs.blended import Blended
 from acfd.videos.ffpp import REAL, Clip

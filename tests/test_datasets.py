@@ -23,8 +23,7 @@ from acfd.sections import OTHER
 from acfd.videos.check import survey
 from acfd.videos.compress import QualityError, at_hand, make, recipe
 from acfd.videos.ffpp import REAL, SHARES, Tree, TreeError
-from acfd.videos.files import FileClip, divide, name_of
-from acfd.videos.sets import DFDC, CelebDF, Folder, Table
+from acfd.videos.sets import DFDC, CelebDF, FileClip, Folder, Table, divide, name_of
 
 
 def touch(root, *names):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from acfd.baselines.layers import Dropout
+from acfd.baselines.classifier import Dropout
 from acfd.baselines.rahmouni import StatsBranch, statistics
 
 

@@ -29,12 +29,12 @@ from acfd.media.video import probe, read_frames
 from acfd.params import Params, load
 from acfd.videos.check import survey
 from acfd.videos.ffpp import REAL, Clip, Tree
-from acfd.videos.synthff import BuildError, build, forgeries
+from acfd.videos.synthff import BuildError, build, varieties
 from acfd.videos.synthff.build import cast
 from acfd.videos.synthff.people import BASE, load_person
 
 TOP = Path(__file__).parents[1]
-METHODS = list(forgeries.METHODS)
+METHODS = list(varieties.METHODS)
 COMPRESSIONS = ("raw", "c23", "c40")
 VARIETIES = ("narrow", "wide")
 LAST = ("004", "005")  # the last pair of `small`
@@ -308,7 +308,7 @@ def test_a_strangers_tree_is_left_alone_and_a_method_that_it_lacks_named(tmp_pat
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_one_program_in_narrow_and_many_in_wide(method):
     draws = [(v, np.random.default_rng(k)) for v in VARIETIES for k in range(300)]
-    drawn = [forgeries.draw(method, variety, 1.0, rng) for variety, rng in draws]
+    drawn = [varieties.draw(method, variety, 1.0, rng) for variety, rng in draws]
     narrow, wide = drawn[:100], drawn[300:]
     swaps = method in ("Deepfakes", "FaceSwap")
     assert len({(d.source, d.fit, *(name for name, *_ in d.recipe)) for d in narrow}) == 1
@@ -319,7 +319,7 @@ def test_every_method_is_one_program_in_narrow_and_many_in_wide(method):
         assert 0 < np.std(some) < 0.35 * np.mean(some) and np.std(many) > 0.005, name
     assert (np.mean([d.source == "other" for d in wide]) > 0.4) == swaps
     # strength scales what a program leaves
-    weak, strong = (forgeries.draw(method, "narrow", k, np.random.default_rng(1)) for k in (0.5, 2))
+    weak, strong = (varieties.draw(method, "narrow", k, np.random.default_rng(1)) for k in (0.5, 2))
     assert strong.offset == pytest.approx(4 * weak.offset) and strong.softness < weak.softness
     assert strong.colour < weak.colour
 

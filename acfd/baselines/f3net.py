@@ -5,18 +5,14 @@ Two Xceptions side by side. One sees the image decomposed into frequency bands (
 much of each band there is around every pixel (LFS); MixBlocks after block 7 and block 12 let each
 look at what the other has found. Both pooled features together are classified.
 
-Readings, where the paper leaves a choice:
-- FAD has the three bands of the paper, 9 channels. Re-implementations add the whole spectrum as a
-  fourth; it is the sum of the three.
-- A share of the spectrum is a share of its area, counted from the low corner in diagonals of equal
-  u + v, the order in which JPEG reads coefficients.
-- LFS takes the DCT of luma in grey levels (0 to 255), and log10 of 1 + the summed amplitudes: a
-  flat window is 0, not minus infinity.
-- The windows are laid so that the map has the size that the first convolution, of stride 2, gives
-  the other stream: 149 x 149 at 299 px, as published. Its own first convolution has stride 1.
-- The paper draws the MixBlock and prints no formula: see `MixBlock`.
-- Adam and a learning rate as every other row here, not the paper's SGD with a cosine schedule.
-"""
+Readings, where the paper leaves a choice: FAD has the three bands of the paper, not the whole
+spectrum as a fourth. A share of the spectrum is a share of its area, counted from the low corner in
+diagonals of equal u + v, the order in which JPEG reads coefficients. LFS takes the DCT of luma in
+grey levels (0 to 255), and log10 of 1 + the summed amplitudes: a flat window is 0, not minus
+infinity. Its windows are laid so that the map has the size that the first convolution, of stride 2,
+gives the other stream (149 x 149 at 299 px, as published); its own first convolution has stride 1.
+The paper draws the MixBlock and prints no formula. Adam and a learning rate as every other row
+here, not the paper's SGD with a cosine schedule."""
 
 import math
 from itertools import pairwise
@@ -108,13 +104,11 @@ class Statistics(nn.Module):
 
 
 class MixBlock(nn.Module):
-    """Cross-attention between two maps of the same shape, B x C x s x s each, in and out.
-
-    One matrix of affinities between the positions of either stream, A = softmax(Q(a) K(b)^T);
-    a gets V(b) from where A points, b gets V(a) the other way round, each times a gain that starts
-    at zero, so that training starts from the pre-trained streams (Q, K, V: 1 x 1 convolutions,
-    Q and K to C / 8 channels, as in self-attention for images).
-    """
+    """Cross-attention between two maps of the same shape, B x C x s x s each, in and out: one
+    matrix of affinities between the positions of either, A = softmax(Q(a) K(b)^T); a gets V(b) from
+    where A points, b gets V(a) the other way round, each times a gain that starts at zero, so that
+    training starts from the pre-trained streams (Q, K, V: 1 x 1 convolutions, Q and K to C / 8
+    channels)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -149,8 +143,8 @@ class F3Net(nn.Module):
         # The bands add up to the image: with the same kernels on each of them the first layer
         # starts by answering as it was trained to. The statistics are no colours; each set of
         # three takes half of the kernels, so that the answers keep their size.
-        self.fad = _stream(state, _first(colours.repeat(1, 3, 1, 1), stride=2, padding=0))
-        self.lfs = _stream(state, _first(colours.repeat(1, 2, 1, 1) / 2, stride=1, padding=1))
+        self.fad = _stream(state, colours.repeat(1, 3, 1, 1), stride=2, padding=0)
+        self.lfs = _stream(state, colours.repeat(1, 2, 1, 1) / 2, stride=1, padding=1)
         self.mix = nn.ModuleList([MixBlock(MID_CHANNELS), MixBlock(LATE_CHANNELS)])
         self.fc = nn.Linear(2 * FEATURES, 2)
 
@@ -167,18 +161,14 @@ class F3Net(nn.Module):
         return Output(self.fc(feature), feature, None, None)
 
 
-def _first(weight: Tensor, stride: int, padding: int) -> nn.Conv2d:
-    out, channels, k, _ = weight.shape
-    conv = nn.Conv2d(channels, out, k, stride, padding, bias=False)
-    with torch.no_grad():
-        conv.weight.copy_(weight)
-    return conv
-
-
-def _stream(state: dict[str, Tensor], first: nn.Conv2d) -> nn.ModuleDict:
-    """An Xception in three: up to block 7, blocks 8 to 12, the rest with the pooling."""
+def _stream(state: dict[str, Tensor], first: Tensor, stride: int, padding: int) -> nn.ModuleDict:
+    """An Xception in three: up to block 7, blocks 8 to 12, the rest with the pooling. first: the
+    kernels of its first convolution."""
+    out, channels, k, _ = first.shape
     head, tail = head_and_tail(state)
-    head.conv1 = first
+    head.conv1 = nn.Conv2d(channels, out, k, stride, padding, bias=False)
+    with torch.no_grad():
+        head.conv1.weight.copy_(first)
     return nn.ModuleDict({"early": head, "late": tail[:5], "exit": tail[5:]})
 
 

@@ -1,9 +1,6 @@
-"""Meso-4 and MesoInception-4: Afchar et al., WIFS 2018 (MesoNet).
-
-Layers, initial values, loss and the range of the images are those of the authors' Keras code, and
-training starts from the weights that they published where model.weights of the row names their .h5
-file. Their nets see 256 px: model.input 256.
-"""
+"""Meso-4 and MesoInception-4: Afchar et al., WIFS 2018 (MesoNet). Layers, initial values, loss and
+the range of the images are those of the authors' Keras code, and training starts from the weights
+that they published where model.weights names their .h5 file. Their nets see 256 px: model.input."""
 
 import math
 import re
@@ -16,30 +13,34 @@ import torch.nn.functional as F
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, nn
 
-from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import Dropout, scaled
+from acfd.baselines.classifier import ClassifierSystem, Dropout, scaled
 from acfd.method.backbone import WeightsError
 from acfd.method.model import OneBranch, Output
 
 CHANNELS, FEATURES = 16, 16  # after the last block, of the hidden layer
-SHRINK = 32  # of the four max pools together: 2 x 2 x 2 x 4
+POOLS = (2, 2, 2, 4)
 
 
 class MesoBranch(nn.Module):
-    """Four blocks of convolution, batch norm and max pool, two dense layers. B x 3 x S x S in
-    [-1, 1], scaled to `side` -> Output; feature: the hidden layer, B x 16.
+    """Four blocks of convolution, batch norm and max pool, two dense layers. B x 3 x S x S in [-1,
+    1], scaled to `side` -> Output; feature: the hidden layer, B x 16. first: the convolutions of
+    the first two blocks, each with the number of its output channels. The authors' net ends in one
+    unit z whose sigmoid is the probability of *real* (their folders in alphabetical order); the
+    logits are [z, 0], of which softmax makes sigmoid(-z), the probability of forged."""
 
-    The authors' net ends in one unit whose sigmoid is the probability of *real* (their classes
-    are folders in alphabetical order, so forged is 0 and real is 1). `fc` is that unit z, and the
-    logits are [z, 0]: softmax makes sigmoid(-z) of it, the probability of forged.
-    """
-
-    def __init__(self, blocks: list[nn.Module], side: int, seed: int):
+    def __init__(self, first: list[tuple[nn.Module, int]], side: int, seed: int):
         super().__init__()
         self.side = side
+        blocks, inputs = [], first[-1][1]
+        last = [(_convolution(n, CHANNELS, 5), CHANNELS) for n in (inputs, CHANNELS)]
+        for (layer, channels), pool in zip(first + last, POOLS, strict=True):
+            # Keras's constants; its momentum 0.99 is PyTorch's 0.01
+            norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+            # padded as TensorFlow does
+            blocks.append(nn.Sequential(layer, norm, MaxPool2dSame(pool, pool)))
         self.blocks = nn.Sequential(*blocks)
         self.dropout1 = Dropout(0.5, seed, stream=1)
-        self.hidden = nn.Linear(CHANNELS * math.ceil(side / SHRINK) ** 2, FEATURES)
+        self.hidden = nn.Linear(CHANNELS * math.ceil(side / math.prod(POOLS)) ** 2, FEATURES)
         self.dropout2 = Dropout(0.5, seed, stream=2)
         self.fc = nn.Linear(FEATURES, 1)
         for layer in self.modules():
@@ -71,33 +72,21 @@ class Inception(nn.Module):
         return torch.cat([way(x) for way in self.ways], dim=1)
 
 
-def meso4(side: int, seed: int) -> MesoBranch:
-    """Four plain convolutions. side: of the images that it sees, pixels."""
-    first = [_block(_convolution(3, 8, 3), 8, 2), _block(_convolution(8, 8, 5), 8, 2)]
-    return MesoBranch(first + _last_blocks(8), side, seed)
-
-
-def mesoinception4(side: int, seed: int) -> MesoBranch:
-    """The first two convolutions replaced by inception modules."""
-    first = [_block(Inception(3, 1, 4, 4, 2), 11, 2), _block(Inception(11, 2, 4, 4, 2), 12, 2)]
-    return MesoBranch(first + _last_blocks(12), side, seed)
-
-
-def _last_blocks(inputs: int) -> list[nn.Module]:
-    third = _block(_convolution(inputs, CHANNELS, 5), CHANNELS, 2)
-    return [third, _block(_convolution(CHANNELS, CHANNELS, 5), CHANNELS, 4)]
-
-
 def _convolution(inputs: int, outputs: int, window: int, dilation: int = 1) -> nn.Sequential:
     padding = dilation * (window // 2)
     conv = nn.Conv2d(inputs, outputs, window, padding=padding, dilation=dilation)
     return nn.Sequential(conv, nn.ReLU())
 
 
-def _block(layer: nn.Module, channels: int, pool: int) -> nn.Sequential:
-    # Keras's constants; its momentum 0.99 is PyTorch's 0.01
-    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
-    return nn.Sequential(layer, norm, MaxPool2dSame(pool, pool))  # padded as TensorFlow does
+def meso4(side: int, seed: int) -> MesoBranch:
+    """Four plain convolutions. side: of the images that it sees, pixels."""
+    return MesoBranch([(_convolution(3, 8, 3), 8), (_convolution(8, 8, 5), 8)], side, seed)
+
+
+def mesoinception4(side: int, seed: int) -> MesoBranch:
+    """The first two convolutions replaced by inception modules."""
+    first, second = Inception(3, 1, 4, 4, 2), Inception(11, 2, 4, 4, 2)
+    return MesoBranch([(first, 11), (second, 12)], side, seed)
 
 
 class MesoSystem(ClassifierSystem):
@@ -128,34 +117,26 @@ class MesoInception4System(MesoSystem):
     build = staticmethod(mesoinception4)
 
 
-# Kind of layer -> Keras's name of it, and of its variables -> ours
+# Kind of layer -> Keras's name of it, and of its variables, which are our PARTS in this order
 KERAS = {
-    nn.Conv2d: ("conv2d", {"kernel": "weight", "bias": "bias"}),
-    nn.Linear: ("dense", {"kernel": "weight", "bias": "bias"}),
-    nn.BatchNorm2d: (
-        "batch_normalization",
-        {
-            "gamma": "weight",
-            "beta": "bias",
-            "moving_mean": "running_mean",
-            "moving_variance": "running_var",
-        },
-    ),
+    nn.Conv2d: ("conv2d", ("kernel", "bias")),
+    nn.Linear: ("dense", ("kernel", "bias")),
+    nn.BatchNorm2d: ("batch_normalization", ("gamma", "beta", "moving_mean", "moving_variance")),
 }
+PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
 def load_keras(branch: MesoBranch, path: Path) -> None:
     """Fill a branch with the authors' weights: a Keras 2 weight file (HDF5, of `save_weights` or
     `save`). Layers of a kind are taken in the order in which Keras numbered them, which is that of
-    their making; the order of a file is another where ways are parallel.
-
-    Raises WeightsError for a file that is no such file, and for layers or variables that are
-    missing or of another shape; the branch is then left as it was.
-    """
+    their making; the order of a file is another where ways are parallel. Raises WeightsError for
+    what is no such file, or does not fit the branch, which is then left as it was."""
     layers, filled = _read(path), []
     for kind, (keras, variables) in KERAS.items():
         modules = [m for m in branch.modules() if isinstance(m, kind)]
-        names = sorted((n for n in layers if re.sub(r"_\d+$", "", n) == keras), key=_number)
+        alike = (re.fullmatch(rf"{keras}(?:_(\d+))?", name) for name in layers)
+        # the first may be without a number
+        names = [m[0] for m in sorted(filter(None, alike), key=lambda m: int(m[1] or 0))]
         if len(names) != len(modules):
             raise WeightsError(
                 f"{path}: {len(names)} {keras} layers ({', '.join(names) or 'none'}), expected "
@@ -167,23 +148,22 @@ def load_keras(branch: MesoBranch, path: Path) -> None:
                     f"{path}: {name} has {', '.join(sorted(layers[name]))}, expected "
                     f"{', '.join(variables)}"
                 )
-            for variable, values in layers[name].items():
-                tensor, fitting = getattr(module, variables[variable]), values
-                if variable == "kernel":
-                    fitting = _kernel(values, module is branch.hidden)
-                if fitting.shape != tensor.shape:
+            for variable, part in zip(variables, PARTS):
+                found, tensor = layers[name][variable], getattr(module, part)
+                values = _ordered(found, module is branch.hidden)
+                if values.shape != tensor.shape:
                     raise WeightsError(
-                        f"{path}: {name}/{variable} has the shape {values.shape}, which does not "
+                        f"{path}: {name}/{variable} has the shape {found.shape}, which does not "
                         f"fit a net for {branch.side} px (model.input); the published ones see 256"
                     )
-                filled.append((tensor, fitting))
+                filled.append((tensor, values))
     with torch.no_grad():
         for tensor, values in filled:
             tensor.copy_(torch.from_numpy(values))
 
 
-def _kernel(values: np.ndarray, after_flatten: bool) -> np.ndarray:
-    """Keras: height, width, in, out; or in, out."""
+def _ordered(values: np.ndarray, after_flatten: bool) -> np.ndarray:
+    """Keras's axes in PyTorch's order: it has height, width, in, out; or in, out."""
     if values.ndim == 2 and after_flatten and len(values) % CHANNELS == 0:
         # Keras flattens height, width, channels; PyTorch channels, height, width
         values = values.reshape(-1, CHANNELS, values.shape[1])
@@ -211,8 +191,3 @@ def _read(path: Path) -> dict[str, dict[str, np.ndarray]]:
             ".h5 file that its authors published, or auto to start from random weights"
         ) from None
     return found
-
-
-def _number(layer: str) -> int:
-    """conv2d_12 -> 12; the first may be without a number."""
-    return int(re.search(r"\d*$", layer)[0] or 0)

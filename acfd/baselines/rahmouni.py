@@ -1,8 +1,6 @@
-"""CustomPooling CNN: Rahmouni et al., WIFS 2017, the network they call Stats-2L.
-
-Built to tell computer graphics from photographs; FaceForensics++ trained it on faces, and Table 1
-has its number. Layers and initial values are those of the authors' code (CGvsPhoto); it read the
-green channel of 100 px patches, we give it the colour of the whole crop.
+"""CustomPooling CNN: Rahmouni et al., WIFS 2017, the network they call Stats-2L, built to tell
+computer graphics from photographs. Layers and initial values are those of the authors' code
+(CGvsPhoto); it read the green channel of 100 px patches, we give it the colour of the whole crop.
 """
 
 import math
@@ -11,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import Dropout
+from acfd.baselines.classifier import ClassifierSystem, Dropout
 from acfd.method.model import OneBranch, Output
 
 CHANNELS = (32, 64)

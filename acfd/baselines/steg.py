@@ -1,9 +1,6 @@
-"""Steganalysis features and a linear SVM: the oldest row of Table 1.
-
-Fridrich and Kodovsky's rich-model idea (TIFS 2012), cut down to one residual, as FaceForensics++
-(Roessler et al., ICCV 2019) used it on the centre of a face: 162 counts of small patterns in what
-a high-pass filter leaves of the grey image.
-"""
+"""Steganalysis features and a linear SVM: Fridrich and Kodovsky's rich-model idea (TIFS 2012), cut
+down to one residual, as FaceForensics++ (Roessler et al., ICCV 2019) used it on the centre of a
+face: 162 counts of small patterns in what a high-pass filter leaves of the grey image."""
 
 import time
 
@@ -102,10 +99,10 @@ class StegSystem(ClassifierSystem):
     def fit(
         self, data, batches, validation, params, seed, scratch, fabric, callbacks=(), progress=True
     ) -> History:
-        """In place of train.fit, with its arguments and its kind of history: one epoch, whose
-        steps are the (quantiser, C) tried, each with the loss on the training faces. Every training
-        face is read once, as stored; the seed decides nothing, and a killed run starts anew. Raises
-        ValueError for too few faces, and where forgeries are made afresh."""
+        """In place of train.fit, with its arguments and its kind of history: one epoch, whose steps
+        are the (quantiser, C) tried, each with the loss on the training faces, read once, as
+        stored. The seed decides nothing, and a killed run starts anew. Raises ValueError for too
+        few faces, and where forgeries are made afresh."""
         began = time.perf_counter()
         stored = pairs.Pairs(data.table, None, seed)
         known = pairs.InOrder(_checked(batches.rows, params), params.score.batch)

@@ -1,20 +1,15 @@
-"""Face X-ray: Li et al., CVPR 2020 (arXiv 1912.13458).
-
-The net draws the seam of a blending, B = 4 M (1 - M) where M is the blending weight (Eq. 2 there),
-and judges a face by its drawing alone. It is trained on real faces and on blendings of them that
-are made afresh (acfd.runs.blended), and sees no forgery of the data set.
-
-Other than in the publication: an Xception with ImageNet weights, four of its scales joined by 1x1
+"""Face X-ray: Li et al., CVPR 2020 (arXiv 1912.13458). The net draws the seam of a blending, B = 4
+M (1 - M) where M is the blending weight (Eq. 2 there), and judges a face by its drawing alone. It
+is trained on real faces and on blendings of them that are made afresh (acfd.runs.blended). Other
+than in the publication, an Xception with ImageNet weights, four of its scales joined by 1x1
 convolutions, stands for HRNet, whose ImageNet weights cannot be had without a model hub; and B is
-compared on the net's own grid, a quarter of the crop's side, not on the crop's pixels.
-"""
+compared on the net's own grid, a quarter of the crop's side."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acfd.baselines.classifier import ClassifierSystem
-from acfd.baselines.layers import scaled
+from acfd.baselines.classifier import ClassifierSystem, scaled
 from acfd.method import losses
 from acfd.method.backbone import head_and_tail, imagenet_weights
 from acfd.method.model import OneBranch, Output, attention_target

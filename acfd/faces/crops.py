@@ -1,7 +1,5 @@
 """Crops of one clip: decode both qualities and the mask in step, follow one face, cut all alike."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field

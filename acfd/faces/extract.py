@@ -1,11 +1,6 @@
-"""Faces: every clip of a data set to a shard of aligned crops, on one machine or on many.
-
-A clip's shard is made by one function, whoever calls it; it is written whole or not at all, under a
-key of what it was made of. So any number of processes, jobs and machines may work on one folder,
-and a run that was stopped goes on where it was.
-"""
-
-from __future__ import annotations
+"""Every clip of a data set to a shard of aligned crops, on one machine or on many. A shard is
+written whole or not at all, under a key of what it was made of, so any number of processes, jobs
+and machines may work on one folder, and a run that was stopped goes on where it was."""
 
 import re
 import sys
@@ -53,16 +48,13 @@ def extract(
 
     Writes <out>/index.parquet (a row a pair) and <out>/left_out.csv (method, video, frame or "",
     why), and returns both and the seconds spent. Shards whose sources and params are unchanged are
-    kept; shards of clips that the splits no longer name are removed.
-
-    shard: (i, n), i from 1 to n: only every n-th clip, from the i-th on, for one of n jobs. It
-    neither writes the two files nor removes anything; an extraction without it, when all jobs are
-    done, finds their shards and does.
+    kept; shards of clips that the splits no longer name are removed. shard: (i, n), i from 1 to n:
+    only every n-th clip, from the i-th on, for one of n jobs, which neither writes the two files
+    nor removes anything; an extraction without it, when all jobs are done, does.
 
     Raises TreeError for an empty set or bad splits, WheelError without the detector's weights,
     OSError for a full disk, SpreadError if processes die again and again, and FacesError if some
-    split ends up without a single face. A clip that cannot be used is none of these: it is left
-    out, and left_out says why.
+    split ends up without a single face. A clip that cannot be used is left out: left_out says why.
     """
     start = time.perf_counter()
     out = Path(out)
@@ -140,17 +132,13 @@ def shrunk(out: Path, index: pd.DataFrame, size: int) -> str:
 def extract_clip(
     tree: Tree | FileSet, clip: Clip, faces: Faces, high: str, low: str, out: Path
 ) -> ClipResult:
-    """One clip to its shard, on one thread; if a shard of the same key is there, what that holds.
-
-    A clip of which nothing can be used gets a shard without rows, so that it is not tried again
-    until its files change. An index that is there is removed before a shard is changed: until all
-    is done, it would be wrong.
-    """
+    """One clip to its shard, on one thread; if a shard of the same key is there, what that holds. A
+    clip of which nothing can be used gets a shard without rows, so that it is not tried again until
+    its files change. The index is removed before a shard is changed: it would be wrong."""
     mask = mask_there(tree, clip)
     result = ClipResult(clip, masked=not clip.label or mask is not None)
     paths = {high: tree.video_path(clip, high), low: tree.video_path(clip, low)}
-    recipes = {q: tree.recipe(q) for q in paths} if isinstance(tree, FileSet) else {}
-    made = {quality: how for quality, how in recipes.items() if how}
+    made = {quality: how for quality in paths if (how := tree.recipe(quality))}
     said = {"params": faces.model_dump() | {"high": high, "low": low}}
     said |= {"made": made} if made else {}
     shard = Path(out) / shards.shard_name(clip)
@@ -216,15 +204,14 @@ def _index(results: list[ClipResult]) -> pd.DataFrame:
     forged."""
     videos = [
         shards.about(r.clip)
-        | {"frame": r.frames, "shard": shards.shard_name(r.clip), "masked": r.masked}
+        | {"frame": r.frames, "shard": shards.shard_name(r.clip), "row": range(len(r.frames))}
+        | {"masked": r.masked}
         for r in results
         if r.frames
     ]
-    index = pd.DataFrame(videos, columns=[*shards.CLIP, "frame", "shard", "masked"])
-    index = index.explode("frame")
-    index["row"] = index.groupby(level=0).cumcount()
     optional = [] if all(r.masked for r in results) else ["masked"]
-    index = index.reset_index(drop=True)[[*shards.INDEX_COLUMNS, *optional]]
+    index = pd.DataFrame(videos, columns=[*shards.INDEX_COLUMNS, *optional])
+    index = index.explode(["frame", "row"], ignore_index=True)
     return index.astype({"label": "int8", "frame": "int32", "row": "int32"})
 
 

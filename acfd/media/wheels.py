@@ -1,7 +1,5 @@
 """Networks that packages of weights.lock carry as files. The packages are never imported."""
 
-from __future__ import annotations
-
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec

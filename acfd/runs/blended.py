@@ -1,18 +1,14 @@
-"""Pairs made afresh in training: blended forgeries of real faces, and real faces treated alike.
-
-A forgery is drawn anew each time it is shown: a real crop into which the same face, another frame
-of it or another person's is blended (self-blended images, Shiohara and Yamasaki 2022, arXiv
-2204.08376; Face X-ray, Li et al. 2020, arXiv 1912.13458). Both qualities are then made from the
-one picture by compression. A real picture goes the same way, so that nothing but the seam between
-two histories within one picture tells the classes apart.
-"""
+"""Pairs made afresh in training: a real crop into which the same face, another frame of it or
+another person's is blended (`blend.blended_forgery`), and both qualities made of that one picture
+by compression. A real picture goes the same way, so that nothing but the seam between two histories
+within one picture tells the classes apart."""
 
 import cv2
 import numpy as np
 
 from acfd.faces.shards import PairTable
 from acfd.media import artefacts, blend
-from acfd.media.codecs import h264, still
+from acfd.media.video import h264, still
 from acfd.params import Params
 
 SOURCES = {"self": 0.4, "frame": 0.2, "other": 0.4}

@@ -1,8 +1,5 @@
-"""Several processes that train or score one run: how many there are, what they tell each other.
-
-torchrun, SLURM's srun or Fabric itself (compute.devices) starts them; docs/scale.md has command
-lines. Each takes its share of every batch; process 0 alone writes files.
-"""
+"""Several processes that train or score one run, started by torchrun, SLURM's srun or Fabric itself
+(docs/scale.md). Each takes its share of every batch; process 0 alone writes files."""
 
 import os
 import sys

@@ -69,8 +69,8 @@ class Validation(NamedTuple):
 
 class Loop:
     """One step, one validation, and the resume state of a run. Several processes each take their
-    share of a batch and move the same weights by the mean of their gradients, the critic's too;
-    what they report is the mean of theirs."""
+    share of a batch and move the same weights by the mean of their gradients; what they report is
+    the mean of theirs."""
 
     def __init__(
         self, system: System, params: Params, fabric: Fabric, scratch: Path, steps: int = 1

@@ -44,7 +44,8 @@ class Pairs(Dataset):
         if self.augment is not None:
             rng = np.random.default_rng(mix(self.seed, epoch, position))
             pictures = _augmented(pictures, self.augment, rng)
-        tensors = {k: _tensor(x) for k, x in pictures.items()}
+        planes = {k: np.atleast_3d(x).transpose(2, 0, 1) for k, x in pictures.items()}
+        tensors = {k: torch.from_numpy(np.ascontiguousarray(x)) for k, x in planes.items()}
         return tensors | {"label": label, "row": row}
 
     def _afresh(self, pair: dict, row: int, how: int, rng: np.random.Generator) -> dict:
@@ -57,22 +58,18 @@ class Pairs(Dataset):
         return {"soft": 255 * pair["mask"]} | pair
 
 
-def _tensor(picture: np.ndarray) -> Tensor:
-    """H x W x 3 or H x W -> 3 or 1 x H x W."""
-    planes = picture.transpose(2, 0, 1) if picture.ndim == 3 else picture[None]
-    return torch.from_numpy(np.ascontiguousarray(planes))
-
-
 def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """All pictures of a pair (S x S x 3 or S x S, uint8) flipped and shifted alike, those in colour
     lit alike. With OpenCV: torchvision's transforms of a small picture cost more than decoding."""
     size = len(next(iter(pictures.values())))
     if rng.random() < p.flip:
-        pictures = {k: x[:, ::-1] for k, x in pictures.items()}
+        pictures = {k: cv2.flip(x, 1) for k, x in pictures.items()}
     reach = round(p.shift * size)
     if reach:  # by whole pixels: resampling would change what compression left
-        dy, dx = (int(d) for d in rng.integers(-reach, reach + 1, 2))
-        pictures = {k: _shifted(x, dy, dx) for k, x in pictures.items()}
+        up, left = (int(d) for d in rng.integers(-reach, reach + 1, 2))
+        move = np.float32([[1, 0, -left], [0, 1, -up]])
+        how = {"flags": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_REFLECT_101}
+        pictures = {k: cv2.warpAffine(x, move, (size, size), **how) for k, x in pictures.items()}
     gain = rng.uniform(1 - p.brightness, 1 + p.brightness)
     spread = rng.uniform(1 - p.contrast, 1 + p.contrast)
     if p.brightness or p.contrast:
@@ -81,19 +78,11 @@ def _augmented(pictures: dict, p: Augment, rng: np.random.Generator) -> dict[str
     return pictures
 
 
-def _shifted(picture: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """Moved up by dy and left by dx pixels; what comes in is the picture's mirror image."""
-    height, width = picture.shape[:2]
-    kept = picture[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
-    border = (max(-dy, 0), max(dy, 0), max(-dx, 0), max(dx, 0))
-    return cv2.copyMakeBorder(np.ascontiguousarray(kept), *border, cv2.BORDER_REFLECT_101)
-
-
 def _lit(picture: np.ndarray, gain: float, spread: float) -> np.ndarray:
     """Brightness times `gain`, then contrast about the mean grey times `spread`."""
     grey = gain * float(np.dot(cv2.mean(picture)[:3], (0.299, 0.587, 0.114)))
     table = (np.arange(256) * gain - grey) * spread + grey
-    return cv2.LUT(np.ascontiguousarray(picture), np.clip(np.rint(table), 0, 255).astype(np.uint8))
+    return cv2.LUT(picture, np.clip(np.rint(table), 0, 255).astype(np.uint8))
 
 
 def mix(*numbers: int) -> int:
@@ -102,14 +91,11 @@ def mix(*numbers: int) -> int:
 
 
 class BalancedBatches:
-    """Batches with as many real as forged pairs: the rarer class is repeated.
-
-    Each class is a deck that is dealt without repeats and shuffled anew when it is used up. What
-    epoch e deals follows from (seed, e) alone. steps: batches an epoch; 0: as many as show every
-    forgery once. As a DataLoader's batch sampler it yields lists of `At`, from the epoch's
-    `start`-th batch on. Of several processes each takes its share of every one of the same batches.
-    blend: the share of either class that is made afresh from real rows; 1 uses no forged row.
-    """
+    """A DataLoader's batch sampler: lists of `At`, from the epoch's `start`-th batch on, with as
+    many real as forged pairs. Each class is a deck that is dealt without repeats and shuffled anew
+    when it is used up; what epoch e deals follows from (seed, e) alone. steps: batches an epoch; 0:
+    as many as show every forgery once. Of several processes each takes its share of every batch.
+    blend: the share of either class that is made afresh from real rows; 1 uses no forged row."""
 
     def __init__(
         self,
@@ -206,14 +192,10 @@ def _one_thread(_: int):
 def prepare(item: dict[str, Tensor], device: torch.device, channels_last: bool) -> dict:
     """A loaded batch on its device: images float in [-1, 1] as Xception expects, mask float."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    out = {}
-    for name, value in item.items():
-        value = value.to(device, non_blocking=True)
-        if name in ("high", "low"):
-            value = value.float().div_(127.5).sub_(1).to(memory_format=layout)
-        elif name == "mask":
-            value = value.float()
-        elif name == "soft":
-            value = value.float().div_(255)
-        out[name] = value
+    out = {name: value.to(device, non_blocking=True) for name, value in item.items()}
+    for name in out.keys() & {"high", "low"}:
+        out[name] = out[name].float().div_(127.5).sub_(1).to(memory_format=layout)
+    for name, most in (("mask", 1), ("soft", 255)):
+        if name in out:
+            out[name] = out[name].float().div_(most)
     return out

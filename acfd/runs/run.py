@@ -70,10 +70,8 @@ def run(
 ) -> Path:
     """Train one run and write its folder: model.safetensors, run.json, history.csv, steps.csv, and
     maps.parquet, the attention maps of a few forged validation faces (`face`: their row) by epoch.
-
-    Several processes leave the resume state of the finished run as well: a run of one process with
-    the same parameters, such as the study's stage, then takes the result over instead of training.
-    """
+    Several processes leave the resume state of the finished run as well: one process with the same
+    parameters, such as the study's stage, then takes the result over instead of training."""
     p = params.for_row(row)
     fabric = make_fabric(p.compute)
     table = PairTable(paths.faces)
@@ -179,7 +177,7 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
     """A trained system, in eval mode, and its run.json. Safe for files from anywhere: no pickle.
     Its params are those that it was trained with, and today's for everything else: which data it is
     to judge, and keys that params.yaml has got since. Raises RunError for a folder that holds no
-    run, or one that cannot be read."""
+    readable run."""
     path = folder / "run.json"
     try:
         said = json.loads(path.read_text())

@@ -35,13 +35,10 @@ def fit(
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> History:
-    """Train until the epochs are over or the validation loss has stopped falling. The weights that
-    params.train.keep asks for end up in `system.net` and in scratch/kept.safetensors.
-
-    scratch also holds the resume state: called again with the same arguments after a kill at any
-    moment, it goes on and ends with the same result. Raises TrainingError if a loss is not finite,
-    or the attention map collapses while params.train.on_collapse is "stop".
-    """
+    """Train until the epochs are over or the validation loss has stopped falling; the weights that
+    params.train.keep asks for end up in `system.net`. After a kill at any moment, called again with
+    the same arguments and scratch, it goes on and ends with the same result. Raises TrainingError
+    if a loss is not finite, or the map collapses while params.train.on_collapse is "stop"."""
     t, c = params.train, params.compute
     loop = Loop(system, params, fabric, scratch, t.most_epochs() * batches.steps)
     history, step, spent = loop.resume()
@@ -87,9 +84,8 @@ def fit(
         raise TrainingError(
             f"the attention map collapsed: after epoch {len(history.epochs)} its mean is "
             f"{last['attention_inside']:.4f} on forged pixels and {last['attention_outside']:.4f} "
-            "on the rest, so what reaches the tail fades. Set loss.attention to bce, or lower "
-            "train.attention_lr_scale; to let such a run go on and be reported as collapsed, set "
-            "train.on_collapse to go_on."
+            "on the rest. Set loss.attention to bce, or lower train.attention_lr_scale; with "
+            "train.on_collapse: go_on such a run goes on and is reported as collapsed."
         )
     fabric.barrier()  # until process 0 has written the weights
     load_weights(system.net, loop.kept_file)

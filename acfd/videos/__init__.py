@@ -1,16 +1,13 @@
 """The data sets that can be studied: FaceForensics++ (and SynthFF, its miniature) and others. Any
 is asked by extraction for `clips`, `video_path`, `mask_path` and `recipe`."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from acfd.params import Params
 from acfd.videos.ffpp import Tree
-from acfd.videos.files import FileClip, FileSet
-from acfd.videos.sets import DFDC, CelebDF, Folder, Table
+from acfd.videos.sets import DFDC, CelebDF, FileClip, FileSet, Folder, Table
 
 __all__ = ["FileClip", "FileSet", "tree"]
 

@@ -1,11 +1,9 @@
-"""What is there of a data set, and what is wrong with it, before hours of work.
-
-Every file is looked at: that it is there, that it is whole, and what its header promises. Decoding
-it takes about as long as the extraction, so a sample of the clips is decoded, or all if asked for.
-"""
+"""What is there of a data set, and what is wrong with it, before hours of work. Of every file it is
+seen that it is there and whole, and what its header promises; a sample of the clips is decoded, or
+all if asked for, which takes about as long as the extraction."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +141,23 @@ def stored(tree: Tree | FileSet, clips: list[Clip], qualities: Iterable[str]) ->
     """Those of the qualities that all these clips have files of, not made in extraction."""
     there = [q for q in qualities if not tree.recipe(q)]
     return [q for q in there if all(tree.video_path(c, q).is_file() for c in clips)]
+
+
+def forged_and_real(
+    tree: Tree | FileSet, methods: Iterable[str], qualities: Sequence[str]
+) -> dict[str, Path]:
+    """A forged test clip and the one that it was made of, or any real one where nobody knows which
+    that is, at each of these qualities that both have files of: "forged, c40" -> file."""
+    tests = [c for c in tree.clips(methods) if c.split == "test"]
+    forged = next(c for c in tests if c.label)
+    reals = [c for c in tests if not c.label]
+    real = next((c for c in reals if c.target == forged.target), reals[0])
+    there = {q: q for q in stored(tree, [forged, real], qualities)}
+    return {
+        f"{kind}, {name}": tree.video_path(clip, quality)
+        for kind, clip in (("forged", forged), ("real", real))
+        for name, quality in (there or {"as stored": qualities[0]}).items()
+    }
 
 
 def report(found: Survey, most: int | None = None) -> str:

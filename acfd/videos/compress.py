@@ -1,10 +1,6 @@
-"""Qualities that a data set does not store, made by compressing what it does store.
-
-The name says how: `raw` is the file as it is stored, `c23` is H.264 at CRF 23 as FaceForensics++
-has it, `jpeg30` is every frame on its own as JPEG of quality 30 (of 1 to 100).
-"""
-
-from __future__ import annotations
+"""Qualities that a data set does not store, made by compressing what it does store: `raw` is the
+file as it is, `c23` H.264 at CRF 23 as in FaceForensics++, `jpeg30` every frame on its own as JPEG
+of quality 30 (of 1 to 100)."""
 
 import re
 import tempfile
@@ -14,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acfd.media.codecs import still
 from acfd.media.timing import Timing
-from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
+from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, still, write_video
 
 AS_STORED = "raw"
 _KINDS = {

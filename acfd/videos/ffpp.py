@@ -6,10 +6,8 @@
     <root>/splits/train.json  val.json  test.json      [["000", "003"], ...]
 
 A forged video is named TARGET_SOURCE: the person whose video it is, then whose face went in. A pair
-[a, b] of a split stands for the real videos a and b and the forged ones a_b and b_a of each method.
-
-Facts about the official data set are from github.com/ondyari/FaceForensics.
-"""
+[a, b] of a split stands for the real videos a and b and the forged ones a_b and b_a of each method
+(github.com/ondyari/FaceForensics)."""
 
 import hashlib
 import json
@@ -59,8 +57,20 @@ class Clip:
 
     def __post_init__(self):
         """Raises TreeError for a method or video that could not be the name of one file."""
-        _check_name(self.method)
-        _check_name(self.video)
+        for name in (self.method, self.video):
+            # it must not lead anywhere, nor after Unicode's compatibility folding (NFKC), which
+            # makes a full-width "/" a plain one
+            folded = unicodedata.normalize("NFKC", name)
+            if (
+                not name
+                or len(name.encode(errors="replace")) > _LONGEST
+                or folded.startswith((".", "-", "~"))
+                or any(c in "/\\:" or unicodedata.category(c)[0] == "C" for c in name + folded)
+            ):
+                raise TreeError(
+                    f"{name[:80]!r} cannot be the name of a file: expected at most {_LONGEST} "
+                    "bytes, no /, \\, : or control characters, and no '.', '-' or '~' at its start"
+                )
 
     @property
     def label(self) -> int:
@@ -147,9 +157,8 @@ class Tree:
         methods = list(methods)
         if barred := [m for m in methods if m in UNUSABLE]:
             raise TreeError(
-                f"data.methods names {', '.join(barred)}, which the study cannot use: its actors "
-                "forge each other in all directions, so it has no official split, and one that "
-                f"keeps people apart leaves too few of its videos. There are: {', '.join(USABLE)}"
+                f"data.methods names {', '.join(barred)}, whose actors forge each other in all "
+                f"directions: no split keeps them apart. There are: {', '.join(USABLE)}"
             )
         clips = []
         for split, pairs in self.splits().items():
@@ -175,10 +184,8 @@ def draw_splits(pairs: Sequence[tuple[str, str]], seed: int) -> dict[str, list[t
             "least 4: 1 to train on, 1 to validate and 2 to test, so that an interval can be given"
         )
 
-    def rank(pair):
-        return hashlib.sha256(f"{seed} {' '.join(sorted(pair))}".encode()).digest()
-
-    ranked = sorted(pairs, key=rank)
+    names = {pair: f"{seed} {' '.join(sorted(pair))}" for pair in pairs}
+    ranked = sorted(pairs, key=lambda pair: hashlib.sha256(names[pair].encode()).digest())
     share = round(SHARES["test"] * len(pairs))
     test, val = max(2, share), max(1, share)
     parts = ranked[test + val :], ranked[test : test + val], ranked[:test]
@@ -202,31 +209,14 @@ def write_splits(root: Path, splits: Mapping[str, Sequence[Sequence[str]]]) -> N
             path.write_text(json.dumps([list(pair) for pair in pairs]) + "\n")
 
 
-def _check_name(name: str) -> None:
-    """A name in a data set becomes one of our files or folders, so it must not lead anywhere; nor
-    after Unicode's compatibility folding (NFKC), which makes a full-width "/" a plain one."""
-    folded = unicodedata.normalize("NFKC", name)
-    if (
-        not name
-        or len(name.encode(errors="replace")) > _LONGEST
-        or folded.startswith((".", "-", "~"))
-        or any(c in "/\\:" or unicodedata.category(c)[0] == "C" for c in name + folded)
-    ):
-        raise TreeError(
-            f"{name[:80]!r} cannot be the name of a file: expected at most {_LONGEST} bytes, no "
-            "/, \\, : or control characters, and no '.', '-' or '~' at its start"
-        )
-
-
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         return _PAIRS.validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise TreeError(
-            f"{path}: no such file; the official ones are in dataset/splits of the GitHub project "
-            "ondyari/FaceForensics: put them into <data.root>/splits, or set data.splits to their "
-            "folder. Without them, data.splits: seeded:0 draws a split and keeps pairs together; "
-            "data.splits: test needs test.json alone, and is for scoring only"
+            f"{path}: no such file; put the official ones (dataset/splits of ondyari/FaceForensics "
+            "on GitHub) into <data.root>/splits, or set data.splits to their folder. Without them, "
+            "seeded:0 draws a split; test, for scoring only, needs test.json alone"
         ) from None
     except ValidationError as error:
         raise TreeError(

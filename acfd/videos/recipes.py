@@ -1,7 +1,7 @@
 """Recipes: what determines the videos, the faces and the copies of a study, small and in git.
-Generated pixels differ in last bits from CPU to CPU, so later stages depend not on these, but on
-results/<preset>/recipes/<what>.json: parameters, the digest of the code behind them, and of files
-that are not generated their sizes and contents."""
+Generated pixels differ in last bits from CPU to CPU, so later stages depend on
+results/<preset>/recipes/<what>.json instead: parameters, the digest of the code behind them, and of
+files that are not generated their sizes and contents."""
 
 import json
 from pathlib import Path

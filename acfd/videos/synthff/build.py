@@ -1,7 +1,5 @@
 """Build SynthFF's tree: people, then each person's real clip and the forgeries of it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -17,7 +15,7 @@ from acfd.params import Params, digest
 from acfd.paths import SCRATCH, atomic
 from acfd.sections import SynthFF
 from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
-from acfd.videos.synthff import forgeries, motion, people
+from acfd.videos.synthff import forgeries, motion, people, varieties
 
 CODECS = {"raw": LOSSLESS, "c23": {"crf": 23}, "c40": {"crf": 40}}
 MASK_CODEC = {"crf": 8, "preset": "veryfast"}
@@ -40,17 +38,15 @@ def pairs(params: SynthFF) -> dict[str, list[tuple[str, str]]]:
 
 def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = SCRATCH) -> None:
     """Make the tree at `root`: real clips and those of params.data.methods, raw, c23, c40, masks.
-
-    Deterministic from params.synthff; what is there already is kept, so a build that was killed
-    goes on. A tree of other parameters, or made by other code, is removed first. scratch: where
-    people are kept until the tree is whole. Raises BuildError if `root` holds videos that SynthFF
-    did not make, or for a method that it does not have; WheelError without the face generator.
-    """
+    It follows from params.synthff; what is there already is kept, so a build that was killed goes
+    on, and a tree of other parameters or other code is removed first. scratch: where people are
+    kept until the tree is whole. Raises BuildError if `root` holds videos that SynthFF did not
+    make, or for a method that it does not have; WheelError without the face generator."""
     root, p = Path(root), params.synthff
-    if unknown := [m for m in params.data.methods if m not in forgeries.METHODS]:
+    if unknown := [m for m in params.data.methods if m not in varieties.METHODS]:
         raise BuildError(
             f"data.methods names {unknown}, which SynthFF does not have; "
-            f"it has: {', '.join(forgeries.METHODS)}"
+            f"it has: {', '.join(varieties.METHODS)}"
         )
     said = {"code": sources.made_by("videos"), "synthff": p.model_dump()}
     said["digest"] = digest(said)
@@ -124,9 +120,9 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
         if clip.method == REAL:
             _write(tree, clip, take.frames, [], p.fps)
             continue
-        number = forgeries.METHODS.index(clip.method)
+        number = varieties.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
-        drawn = forgeries.draw(clip.method, p.variety, p.strength, rng)
+        drawn = varieties.draw(clip.method, p.variety, p.strength, rng)
         other = people.load_person(folder, int(clip.source))
         frames, masks = zip(*forgeries.forge(take, other, drawn, rng))
         _write(tree, clip, frames, masks, p.fps)

@@ -1,14 +1,8 @@
-"""Four methods of forgery, after their namesakes in FaceForensics++ and unlike one another.
-
-Deepfakes       another person's face through an autoencoder's look: low resolution, soft mask
-FaceSwap        another person's face by a landmark fit: full resolution, hard edge, poor colours
-Face2Face       the same person with another expression: the whole inner face, rendered anew
-NeuralTextures  the same person with another mouth: a small region, smoothed
-
-All is drawn once a clip (`draw`, of narrow.py or wide.py), then done frame by frame (`forge`).
-"""
-
-from __future__ import annotations
+"""Four methods of forgery, after their namesakes in FaceForensics++ and unlike one another: another
+person's face as an autoencoder has it, of low resolution with a soft mask (Deepfakes), or by a
+landmark fit, sharp with a hard edge and poor colours (FaceSwap); the same person with another
+expression, the whole inner face rendered anew (Face2Face), or with another mouth, a small smoothed
+region (NeuralTextures). All is drawn once a clip (`varieties.draw`), then done frame by frame."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,26 +11,15 @@ import cv2
 import numpy as np
 
 from acfd.media import artefacts, blend
-from acfd.videos.synthff import narrow, wide
-from acfd.videos.synthff.motion import (
-    Morph,
-    Take,
-    apply_look,
-    draw_look,
-    prescaled,
-    render,
-    smooth_path,
-)
+from acfd.videos.synthff import motion
+from acfd.videos.synthff.motion import Morph, Take, smooth_path
 from acfd.videos.synthff.people import BASE, DRIFT, EXPRESSION, Person
-
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forgery:
     """What is drawn for one forged clip. Lengths are in half eye distances of the target."""
 
-    method: str
     source: str  # other (another person), shifted (the same, another expression), self, frame
     fit: str  # similarity, affine, piecewise
     expression: float = 0.0  # spread of local shifts about the landmarks
@@ -56,13 +39,6 @@ class Forgery:
     flicker: float = 0.0  # grey levels
 
 
-def draw(method: str, variety: str, strength: float, rng: np.random.Generator) -> Forgery:
-    """One forgery of one of METHODS; variety: narrow or wide, strength: of narrow alone."""
-    if variety == "narrow":
-        return Forgery(method=method, **narrow.PROGRAMS[method](rng, strength))
-    return Forgery(method=method, **wide.draw(method, rng))
-
-
 def forge(
     take: Take, other: Person, drawn: Forgery, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -71,11 +47,11 @@ def forge(
     count, size = len(take.frames), take.scene.size
     x0, y0, x1, y1 = _region(take.points, size)
     person, ends, path = _acting(take, other, drawn, rng)
-    morph = Morph(person, *ends, prescaled(take.scene.cameras))
+    morph = Morph(person, *ends, motion.prescaled(take.scene.cameras))
     expression = drawn.expression * _expression(rng)
     offset = blend.jitter(rng, np.zeros(2), drawn.offset)
     shape_seed = int(rng.integers(2**31))
-    look = draw_look(rng, drawn.light) if drawn.light else take.scene.look
+    look = motion.draw_look(rng, drawn.light) if drawn.light else take.scene.look
     wander = np.stack([smooth_path(rng, count) for _ in range(2)], axis=1)
     sigma, grain = take.scene.noise
     for t, target in enumerate(take.frames):
@@ -89,8 +65,8 @@ def forge(
             amount = float(path[t])
             fit = _fit(morph.points(amount), points, drawn.fit)
             camera = misfit @ np.vstack([fit, (0, 0, 1)])
-            source = render(morph.at(amount), camera, here.shape[:2])
-            source = apply_look(source, look, (x0, y0), size)
+            source = motion.render(morph.at(amount), camera, here.shape[:2])
+            source = motion.apply_look(source, look, (x0, y0), size)
             if drawn.source == "self":
                 source = artefacts.degrade(source, rng, take.scene.finish)
         moved = unit * expression * (1 + 0.3 * wander[t, 0])

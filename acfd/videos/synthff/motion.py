@@ -1,23 +1,16 @@
-"""A take: one person before one camera, as the frames that its real clip and its forgeries share.
+"""A take: one person before one camera, as the frames that its real clip and its forgeries share,
+with all that a camera does, and for some takes an earlier life of the video. Forging happens on a
+take's finished frames, so that outside the mask real and forged pixels are the same."""
 
-All that a camera does is here: path, lens, light, sensor noise, and for some takes an earlier life
-of the video (softened, sharpened, compressed before). Forging happens on a take's finished frames,
-so that outside the mask real and forged pixels are the same.
-"""
-
-from __future__ import annotations
-
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 from acfd.media import artefacts, blend
-from acfd.media.video import read_frames, write_video
+from acfd.media.video import recoded
 from acfd.videos.synthff.people import BASE, DRIFT, Person
 
 CROP = 0.95  # side of a face crop (detector's box, square, x1.3) in units of the portrait
@@ -246,9 +239,6 @@ def film(scene: Scene, person: Person, rng: np.random.Generator) -> Take:
         frames.append(frame)
         points.append(morph.points(mood) @ camera[:, :2].T + camera[:, 2])
     if scene.earlier:  # H.264 as the web stores it, with chroma at half resolution
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "earlier.mp4"
-            how = {"crf": scene.earlier, "pix_fmt": "yuv420p", "preset": "veryfast"}
-            write_video(path, frames, 25.0, **how)
-            frames = [frame for _, frame in read_frames(path)]
+        how = {"crf": scene.earlier, "pix_fmt": "yuv420p", "preset": "veryfast"}
+        frames = recoded(frames, 25.0, **how)
     return Take(scene, person, frames, np.stack(points))

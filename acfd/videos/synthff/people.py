@@ -1,11 +1,7 @@
-"""People who do not exist: portraits by a distilled StyleGAN2, and their five landmarks.
-
-The network is MobileStyleGAN (Belousov 2021, arXiv 2104.04767), OpenVINO files of the wheel
-`random_face`. Its last layer is an inverse Haar transform from four 512 px bands to 1024 px; the
-low band alone, halved, is the 2 x 2 average of the full picture, so the graph is cut there.
-"""
-
-from __future__ import annotations
+"""People who do not exist: portraits by MobileStyleGAN (Belousov 2021, arXiv 2104.04767; OpenVINO
+files of the wheel `random_face`), and their five landmarks. The network's last layer is an inverse
+Haar transform from four 512 px bands to 1024 px; the low band alone, halved, is the 2 x 2 average
+of the full picture, so the graph is cut there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
