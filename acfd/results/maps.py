@@ -113,26 +113,19 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
     (of the low branch's map), these two with intervals over identities, and units. NaN where no
     face has a mask, or real faces show nothing at all. found: from `faces`.
     """
-    setting, lines = params.table1, []
+    lines = []
     side = int(found["side"].iloc[0])
     for compression, of in found.groupby("compression", sort=False):
-        unit = metrics.identity_units(of)
-        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
-        draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
+        draws = Draws(of, params.table1)
         forged = ((of["label"] == 1) & of["masked"]).to_numpy()
         mask = unpack(of["mask"], side)
-
-        def total(values, draws=draws):
-            """Sums over the faces of every resample."""
-            return draws.weights @ np.bincount(draws.unit, np.asarray(values, float), draws.units)
-
-        inside, outside = (total(x.sum((1, 2)) * forged) for x in (mask, 1 - mask))
-        counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
+        inside, outside = (draws.total(x.sum((1, 2)) * forged) for x in (mask, 1 - mask))
+        counts = [draws.total(of[c] * forged) for c in ("tp", "fp", "fn")]
         for branch in ("high", "low") if compression == params.data.high else ("low",):
             m = unpack(of[f"{branch}_branch"], side)
-            on = metrics.ratio(total((m * mask).sum((1, 2)) * forged), inside)
-            off = metrics.ratio(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
-            real = metrics.ratio(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
+            on = metrics.ratio(draws.total((m * mask).sum((1, 2)) * forged), inside)
+            off = metrics.ratio(draws.total((m * (1 - mask)).sum((1, 2)) * forged), outside)
+            real = metrics.ratio(draws.total(m.sum((1, 2)) * ~forged), draws.total(side**2 * ~forged))
             line = {"compression": compression, "branch": branch}
             line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
             iou = metrics.ratio(counts[0], sum(counts)) if branch == "low" else on * np.nan

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from acfd.media.degrade import FAMILIES
-from acfd.results import table1 as t1
-from acfd.results.table import CONVERGED, DAGGER, row_title
+from acfd.results.table import ALL, CONVERGED, DAGGER, at_low, overall, row_title
 
 HOLM = " *"  # behind a difference that stands the correction for being one of several
 # What was published of FaceForensics++: AUC of an Xception by (trained on, tested at), in percent;
@@ -18,7 +17,7 @@ EASIEST, HARDEST = "Deepfakes", "NeuralTextures"
 def table2(table: pd.DataFrame) -> str:
     """Table 2 at low quality, in percent, each number with its interval; the PBCA of an empty map
     is behind the slash."""
-    low = _low(table)
+    low = overall(table)
 
     def pbca(line: pd.Series) -> str:
         empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
@@ -37,7 +36,7 @@ def table2(table: pd.DataFrame) -> str:
 
 def table1(table: pd.DataFrame) -> str:
     """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
-    low = _low(table[table["method"] == t1.ALL])
+    low = overall(table)
     columns = {
         "Paper ACC / AUC": _paper,
         "ACC": "acc",
@@ -52,7 +51,7 @@ def table1(table: pd.DataFrame) -> str:
 
 def methods(table: pd.DataFrame) -> str:
     """AUC of Table 1's rows at low quality, a column a manipulation, in percent with intervals."""
-    low = _low(table[table["method"] != t1.ALL])
+    low = at_low(table[table["method"] != ALL])
     return by_group(low, "method", {name: name for name in low["method"].unique()})
 
 
@@ -87,12 +86,12 @@ def areas(table: pd.DataFrame) -> str:
     columns = {}
     for m, name in (("auc", "AUC"), ("balanced_acc", "Balanced ACC")):
         columns |= {name: m, f"{name}, difference to {reference(table)}": f"diff_{m}"}
-    return by_line(table[table["family"] == t1.ALL], columns)
+    return by_line(table[table["family"] == ALL], columns)
 
 
 def robustness(table: pd.DataFrame) -> str:
     """`areas`, and that of AUC, a column a family of degradations."""
-    families = {f: FAMILIES[f].title for f in table["family"].unique() if f != t1.ALL}
+    families = {f: FAMILIES[f].title for f in table["family"].unique() if f != ALL}
     return f"{areas(table)}\n\nBy family:\n\n{by_group(table, 'family', families)}"
 
 
@@ -137,7 +136,7 @@ def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
     text = grid(["Xception, trained on → tested at", "AUC here", "FaceForensics++"], lines)
     low = table["compression"].iloc[0]
     of = table[(table["row"] == "xception") & (table["compression"] == low)]
-    of = of[of["method"] != t1.ALL].sort_values("auc", ascending=False, kind="stable")
+    of = of[of["method"] != ALL].sort_values("auc", ascending=False, kind="stable")
     if len(of) < 2:
         return text, ""
     order = ", ".join(f"{line['method']} {100 * line['auc']:.1f}" for _, line in of.iterrows())
@@ -161,7 +160,7 @@ def not_converged(table: pd.DataFrame) -> str:
 
 def table1_caption(table: pd.DataFrame) -> str:
     """What stands below Table 1."""
-    low = _low(table[table["method"] == t1.ALL])
+    low = overall(table)
     seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
     machines = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
     said = caption(low, {"machine": " and ".join(machines), "seconds": seconds})
@@ -192,11 +191,6 @@ def caption(table: pd.DataFrame, study: dict) -> str:
         f"{1 - line['confidence']:.2g} after Holm's correction for the rows of its column."
     )
     return f"{said} Training took {duration(study['seconds'])} in all on {study['machine']}."
-
-
-def _low(table: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the quality that comes first, the low one."""
-    return table[table["compression"] == table["compression"].iloc[0]]
 
 
 def title_of(table: pd.DataFrame, row: str) -> str:

@@ -5,11 +5,10 @@ import numpy as np
 import pandas as pd
 
 from acfd.media.degrade import FAMILIES
-from acfd.results import metrics, table1
-from acfd.results.curves import ALL
+from acfd.results import metrics
 from acfd.results.markdown import difference, interval, percent, reference, spelt
 from acfd.results.method import span
-from acfd.results.table import CONVERGED, rising, row_title
+from acfd.results.table import ALL, CONVERGED, Draws, at_low, overall, rising, row_title
 from acfd.sections import Table
 
 
@@ -50,7 +49,7 @@ def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
 
 def reached(table: pd.DataFrame) -> str:
     """table: from table2.table2, or table1.table1."""
-    low = _low(table)
+    low = overall(table)
     best, name, is_it = _ends(low, "auc")[1], reference(low), low["row"] == low["reference"]
     others = low[~is_it]
     apart = others[(others["diff_auc_lo"] > 0) | (others["diff_auc_hi"] < 0)]
@@ -64,8 +63,8 @@ def reached(table: pd.DataFrame) -> str:
 
 def by_method(table: pd.DataFrame) -> str:
     """table: from table1.table1."""
-    low = table[table["compression"] == table["compression"].iloc[0]]
-    least, most = _ends(low[(low["method"] != table1.ALL) & (low["row"] == low["ours"])], "auc")
+    low = at_low(table[(table["method"] != ALL) & (table["row"] == table["ours"])])
+    least, most = _ends(low, "auc")
     return (
         f"“{row_title(most)}” finds {most['method']} most easily, AUC {percent(most, 'auc')}, and "
         f"{least['method']} least, {percent(least, 'auc')}."
@@ -87,7 +86,7 @@ def left_out(unseen: pd.DataFrame) -> str:
     said = [
         f"“{row_title(line)}” {percent(line, 'auc')} on {line['method']} "
         f"({difference(line, 'diff_auc')} against the row that saw it)"
-        for _, line in _low(unseen).iterrows()
+        for _, line in at_low(unseen).iterrows()
     ]
     return f"AUC at {unseen['compression'].iloc[0]} without having seen it: {'; '.join(said)}."
 
@@ -97,20 +96,20 @@ def cost(table: pd.DataFrame) -> str:
     said = [
         f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "
         f"{percent(line, 'auc')}"
-        for line in (_ends(_low(table), column)[1] for column in ("images_per_second", "auc"))
+        for line in (_ends(overall(table), column)[1] for column in ("images_per_second", "auc"))
     ]
     return f"The fastest and the best: {'; '.join(dict.fromkeys(said))}."
 
 
 def areas_under_roc(table: pd.DataFrame) -> str:
     """table: from table2.table2."""
-    said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(_low(table), "auc")]
+    said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(overall(table), "auc")]
     return f"The area under these curves goes from {' to '.join(said)}."
 
 
 def thresholds(table: pd.DataFrame) -> str:
     """table: from table2.table2."""
-    low = _low(table)
+    low = overall(table)
     moved = (low["balanced_acc_val"] - low["balanced_acc"]).abs()
     line = low.loc[moved.idxmax() if moved.notna().any() else low["balanced_acc"].idxmax()]
     said = f"{percent(line, 'balanced_acc')} at 0.5, the dotted line"
@@ -258,15 +257,9 @@ def costliest(table: pd.DataFrame) -> str:
 def ratio(part, whole, faces: pd.DataFrame, setting: Table, times=1.0, form: str = "") -> str:
     """sum(part) / sum(whole) over faces, with its interval over resamples of identities, such as
     0.61 (0.55 to 0.66). part, whole: a number a face; faces: columns label, target, source."""
-    unit = metrics.identity_units(faces)
-    weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
-    sums = [
-        weights @ np.bincount(unit, np.broadcast_to(np.asarray(x, float), unit.shape))
-        for x in (part, whole)
-    ]
-    most = np.inf if form else times
-    values = times * metrics.ratio(*sums)
-    found = metrics.interval(values, weights.shape[1], setting.confidence, (0, most))
+    draws, most = Draws(faces, setting), np.inf if form else times
+    values = times * metrics.ratio(draws.total(part), draws.total(whole))
+    found = draws.interval(values, (0, most))
     form = form or (".2f" if times == 1 else ".1f")
     return spelt((found.value, found.low, found.high), form)
 
@@ -274,12 +267,6 @@ def ratio(part, whole, faces: pd.DataFrame, setting: Table, times=1.0, form: str
 def _ends(table: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
     """The lines with the least and with the most of it."""
     return table.loc[table[column].idxmin()], table.loc[table[column].idxmax()]
-
-
-def _low(table: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the low quality, which comes first, on all manipulations."""
-    low = table[table["compression"] == table["compression"].iloc[0]]
-    return low[low["method"] == table1.ALL] if "always_forged" in low else low
 
 
 def _last_tenth(steps: pd.DataFrame, column: str) -> float:
