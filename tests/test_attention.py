@@ -16,7 +16,6 @@ from acfd.results.maps import (
     real_beside_forged,
     rows_with_maps,
     summary,
-    unpack,
 )
 
 SIDE = 4
@@ -75,8 +74,9 @@ def test_faces_join_scores_maps_and_pictures(params, paths, toy_faces):
     for r in found.itertuples():
         pair = toy_faces.index.loc[r.face]
         assert (pair["video"], pair["frame"], pair["label"]) == (r.video, r.frame, r.label)
-        high = unpack(pd.Series([r.high_branch]), SIDE)[0]
-        assert high[0, 0] == pytest.approx(0.25, abs=0.01)  # at both compressions: it saw c23
+        assert r.high_branch[0, 0] == pytest.approx(
+            0.25, abs=0.01
+        )  # at both compressions: it saw c23
     forged = found[(found["label"] == 1) & (found["compression"] == "c40")]
     assert forged["iou"].tolist() == [n / 8 for n in range(8)]
     overlap = [(n + (8 - n) * 26 / 255) / 8 for n in range(8)]
