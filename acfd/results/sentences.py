@@ -1,4 +1,11 @@
-"""What each figure of the notebooks shows: a sentence made of the same tables, with intervals."""
+"""What each figure of the notebooks shows: a sentence made of the same tables, with intervals.
+
+What the arguments are: terms, from method.parts.look; history and steps, a run's history.csv and
+steps.csv (of `learning`, table.histories); table, from table1.table1 or table2.table2 (of `areas`
+and `costliest`, curves.areas); drops and unseen, table1.compression and left_out; faces, one
+compression of maps.faces; real, lines of maps.real_beside_forged with row and title; stored, runs'
+features; titles, row -> title; setting, for the intervals.
+"""
 
 import cv2
 import numpy as np
@@ -13,7 +20,6 @@ from acfd.sections import Table
 
 
 def starts(terms: pd.DataFrame) -> str:
-    """terms: from method.parts.look."""
     of = terms[terms["weight"].notna()]
     shares = 100 * of["weighted"] / of["weighted"].sum()
     said = ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
@@ -21,21 +27,22 @@ def starts(terms: pd.DataFrame) -> str:
 
 
 def trained(history: pd.DataFrame, steps: pd.DataFrame, kept: int) -> str:
-    """One run. history, steps: its history.csv and steps.csv; kept: the epoch that was kept."""
+    """kept: the epoch whose weights were kept."""
     auc = 100 * history["val_auc"]
     said = f"Validation AUC is {auc.iloc[0]:.1f} percent after {history['step'].iloc[0]:g} steps"
     if len(auc) > 1:
         said += f" and {auc.iloc[-1]:.1f} after {history['step'].iloc[-1]:g}"
     said += f"; the weights kept are those of validation {kept}."
     if "attention_inside" in steps:
-        inside, outside = (_last_tenth(steps, f"attention_{at}") for at in ("inside", "outside"))
-        said += f" In the last tenth of the steps M is {inside:.2f} on forged pixels of the "
-        said += f"training batches and {outside:.2f} on the rest of forged faces."
+        said += (
+            f" In the last tenth of the steps M is {_last_tenth(steps['attention_inside'])} on "
+            f"forged pixels of the training batches and {_last_tenth(steps['attention_outside'])} "
+            "on the rest of forged faces."
+        )
     return said
 
 
 def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
-    """history: from table.histories; titles: row -> title."""
     ends = 100 * history.groupby(["row", "seed"], sort=False)["val_auc"].last()
     mean, gained = ends.groupby("row").mean().loc[list(titles)], rising(history)
     still = sum(gained[row] > CONVERGED for row in titles)
@@ -48,7 +55,6 @@ def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
 
 
 def reached(table: pd.DataFrame) -> str:
-    """table: from table2.table2, or table1.table1."""
     low = overall(table)
     best, name, is_it = _ends(low, "auc")[1], reference(low), low["row"] == low["reference"]
     others = low[~is_it]
@@ -62,7 +68,6 @@ def reached(table: pd.DataFrame) -> str:
 
 
 def by_method(table: pd.DataFrame) -> str:
-    """table: from table1.table1."""
     low = at_low(table[(table["method"] != ALL) & (table["row"] == table["ours"])])
     least, most = _ends(low, "auc")
     return (
@@ -72,7 +77,6 @@ def by_method(table: pd.DataFrame) -> str:
 
 
 def compression(drops: pd.DataFrame) -> str:
-    """drops: from table1.compression."""
     least, most = _ends(drops, "drop_auc")
     return (
         f"From {least['high']} to {least['low']} “{row_title(least)}” loses least, "
@@ -82,7 +86,6 @@ def compression(drops: pd.DataFrame) -> str:
 
 
 def left_out(unseen: pd.DataFrame) -> str:
-    """unseen: from table1.left_out."""
     said = [
         f"“{row_title(line)}” {percent(line, 'auc')} on {line['method']} "
         f"({difference(line, 'diff_auc')} against the row that saw it)"
@@ -92,7 +95,6 @@ def left_out(unseen: pd.DataFrame) -> str:
 
 
 def cost(table: pd.DataFrame) -> str:
-    """table: from table1.table1."""
     said = [
         f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "
         f"{percent(line, 'auc')}"
@@ -102,13 +104,11 @@ def cost(table: pd.DataFrame) -> str:
 
 
 def areas_under_roc(table: pd.DataFrame) -> str:
-    """table: from table2.table2."""
     said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(overall(table), "auc")]
     return f"The area under these curves goes from {' to '.join(said)}."
 
 
 def thresholds(table: pd.DataFrame) -> str:
-    """table: from table2.table2."""
     low = overall(table)
     moved = (low["balanced_acc_val"] - low["balanced_acc"]).abs()
     line = low.loc[moved.idxmax() if moved.notna().any() else low["balanced_acc"].idxmax()]
@@ -119,7 +119,6 @@ def thresholds(table: pd.DataFrame) -> str:
 
 
 def judged(faces: pd.DataFrame, setting: Table) -> str:
-    """faces: one compression of maps.faces, as in the next two; setting: for intervals."""
     said = []
     for label, kind in ((1, "forged"), (0, "real")):
         of, high = faces["label"] == label, faces["score"] >= 0.5
@@ -147,7 +146,6 @@ def cases(faces: pd.DataFrame, setting: Table) -> str:
 
 
 def darkness(real: pd.DataFrame, row: str) -> str:
-    """real: lines of maps.real_beside_forged with row and title."""
     of = real[(real["row"] == row) & (real["branch"] == "low")]
     said = [f"{interval(x, 'ratio', '.1f')} at {x['compression']}" for _, x in of.iterrows()]
     return (
@@ -166,7 +164,7 @@ def pooled_fit(real: pd.DataFrame, rows: dict[str, str], compression: str) -> st
 def parted(course: pd.DataFrame) -> str:
     """course: from maps.course."""
     said = "; ".join(
-        f"“{run}” {_last_tenth(of, 'inside'):.2f} and {_last_tenth(of, 'outside'):.2f}"
+        f"“{run}” {_last_tenth(of['inside'])} and {_last_tenth(of['outside'])}"
         for run, of in course.groupby("run", sort=False)
     )
     return f"M on forged cells and elsewhere, mean of the last tenth of the steps: {said}."
@@ -204,7 +202,6 @@ def norms(stored: pd.DataFrame, title: str, radii: tuple[float, float], setting:
 
 
 def pairs_apart(stored: pd.DataFrame, titles: dict[str, str], setting: Table) -> str:
-    """stored: features of several runs; titles: row -> title."""
     said = []
     for row, of in stored[stored["quality"] == "low"].groupby("row", sort=False):
         states = [of[of["state"] == state] for state in ("before", "after")]
@@ -237,7 +234,6 @@ def family(curves: pd.DataFrame, name: str) -> str:
 
 
 def areas(table: pd.DataFrame) -> str:
-    """table: from curves.areas."""
     every = table[table["family"] == ALL]
     best, others = _ends(every, "auc")[1], every[every["row"] != every["reference"]]
     gaps = "; ".join(f"“{x['title']}” {difference(x, 'diff_auc')}" for _, x in others.iterrows())
@@ -248,7 +244,6 @@ def areas(table: pd.DataFrame) -> str:
 
 
 def costliest(table: pd.DataFrame) -> str:
-    """table: from curves.areas."""
     ends = _ends(table[(table["row"] == table["reference"]) & (table["family"] != ALL)], "auc")
     said = [f"{FAMILIES[x['family']].title} ({percent(x, 'auc')})" for x in ends]
     return f"{said[0]} costs “{ends[0]['title']}” most, {said[1]} least: mean AUC over the levels."
@@ -269,5 +264,5 @@ def _ends(table: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
     return table.loc[table[column].idxmin()], table.loc[table[column].idxmax()]
 
 
-def _last_tenth(steps: pd.DataFrame, column: str) -> float:
-    return float(steps[column].iloc[-max(1, len(steps) // 10) :].mean())
+def _last_tenth(values: pd.Series) -> str:
+    return f"{values.iloc[-max(1, len(values) // 10) :].mean():.2f}"
