@@ -1,5 +1,4 @@
-"""The figures of the attention notebook: maps beside masks, and where features lie. As
-acfd.figures, whose style they have: tables and arrays in, a closed Figure out."""
+"""Attention: maps beside masks, and where features lie."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,5 @@
-"""The figures of Table 1: what every row reaches, by manipulation, at what cost, and what it loses
-to compression and to a manipulation that it never saw. As acfd.figures, whose style they have.
-"""
+"""Table 1: what every row reaches by manipulation, at what cost, and what it loses to compression
+and to a manipulation that it never saw."""
 
 from itertools import cycle
 

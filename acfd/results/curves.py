@@ -32,8 +32,9 @@ def load(params: Params, paths: Paths) -> pd.DataFrame:
     """Scores of the copies by every run of params.robustness.rows, see `table.load_runs`. The
     column rising is the row's, see `table.rising`."""
     rows, seeds = params.robustness.rows, params.study.seeds
+    gained = tables.rising(tables.histories(paths, rows, seeds))
     found = tables.load_runs(paths.robustness, rows, seeds, SAMPLE, "robustness")
-    return found.assign(rising=found["row"].map(tables.rising(tables.histories(paths, rows, seeds))))
+    return found.assign(rising=found["row"].map(gained))
 
 
 def families(params: Params, scores: pd.DataFrame) -> dict[str, list[Point]]:
@@ -69,7 +70,7 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
     """A line a (row, family, level), the untouched frame (level NaN) first, with intervals. Columns
     row, title (with a dagger if the row is not converged), family, position (0, 1, ...), level,
     auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of."""
-    said = {"seeds": tables.joined(params.study.seeds), "units": draws.units}
+    said = {"seeds": " ".join(map(str, params.study.seeds)), "units": draws.units}
     said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
     gained, lines = scores.groupby("row")["rising"].first(), []
     for row in params.robustness.rows:
@@ -95,7 +96,7 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
             values = [found[row, *at][m] for at in points]
             area[row, family, m] = np.trapezoid(values, axis=0) / (len(points) - 1)
         area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
-    said = {"reference": r.reference, "seeds": tables.joined(params.study.seeds)}
+    said = {"reference": r.reference, "seeds": " ".join(map(str, params.study.seeds))}
     said |= {"units": draws.units, "resamples": r.bootstrap, "confidence": r.confidence}
     gained, lines = scores.groupby("row")["rising"].first(), []
     for row in r.rows:

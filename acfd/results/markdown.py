@@ -1,6 +1,7 @@
 """Tables as Markdown: what the notebooks, the report and the README show."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import pandas as pd
 
@@ -26,8 +27,8 @@ def table2(table: pd.DataFrame) -> str:
         "Paper ACC / AUC": _paper,
         "Balanced ACC": "balanced_acc",
         "AUC": "auc",
-        f"AUC, difference to {reference(low)}": gap("diff_auc"),
-        "AUC, difference to the row above": gap("diff_above_auc"),
+        f"AUC, difference to {reference(low)}": _gap("diff_auc"),
+        "AUC, difference to the row above": _gap("diff_above_auc"),
         "PBCA / empty map": _pbca,
     }
     return by_line(low, columns)
@@ -41,7 +42,7 @@ def table1(table: pd.DataFrame) -> str:
         "ACC": "acc",
         "Balanced ACC": "balanced_acc",
         f"AUC, {low['compression'].iloc[0]}": "auc",
-        f"AUC, difference to {reference(low)}": gap("diff_auc"),
+        f"AUC, difference to {reference(low)}": _gap("diff_auc"),
         "Training": lambda line: duration(line["train_seconds"]),
         "Parameters": lambda line: _count(line["parameters"]),
     }
@@ -64,7 +65,7 @@ def compression(drops: pd.DataFrame) -> str:
         "Lost": "drop_auc",
     }
     if first["reference"] in set(drops["row"]):
-        columns[f"Lost, difference to {reference(drops)}"] = gap("diff_drop_auc")
+        columns |= {f"Lost, difference to {reference(drops)}": _gap("diff_drop_auc")}
     return by_line(drops, columns)
 
 
@@ -75,7 +76,7 @@ def left_out(table: pd.DataFrame) -> str:
         "Tested at": "compression",
         "AUC": "auc",
         "AUC of the row that saw it": "seen_auc",
-        "Difference": gap("diff_auc"),
+        "Difference": _gap("diff_auc"),
     }
     return by_line(table, columns)
 
@@ -113,11 +114,6 @@ def by_group(table: pd.DataFrame, column: str, heads: dict[str, str]) -> str:
         cells = [percent(line, "auc") for _, line in of.iterrows()]
         lines.append([row_title(of.iloc[0]), *cells])
     return grid(["Row", *heads.values()], lines) + not_converged(table)
-
-
-def gap(name: str) -> Callable[[pd.Series], str]:
-    """The cell of a difference, for `by_line`."""
-    return lambda line: difference(line, name)
 
 
 def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
@@ -204,6 +200,10 @@ def grid(head: list[str], lines: Iterable[list[str]]) -> str:
     rule = ["---", *["---:"] * (len(head) - 1)]
     head, *lines = [[cell.replace("|", "\\|") for cell in line] for line in [head, *lines]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
+
+
+def _gap(name: str) -> Callable[[pd.Series], str]:
+    return partial(difference, name=name)
 
 
 def _paper(line: pd.Series) -> str:

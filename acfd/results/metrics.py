@@ -64,9 +64,6 @@ def choose_threshold(val: pd.DataFrame) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-
-
-
 def identity_units(samples: pd.DataFrame) -> np.ndarray:
     """The unit of every sample (columns label, target, source), 0 ... U - 1: people whom some fake
     joins share one, which the official splits make a pair. A person in no fake is alone."""

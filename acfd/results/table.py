@@ -137,11 +137,6 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
     return low[low["method"] == ALL] if "method" in low else low
 
 
-def joined(seeds: list[int]) -> str:
-    """Seeds as a table has them."""
-    return " ".join(map(str, seeds))
-
-
 class Draws:
     """How test samples are resampled: the same draws for every row, method and compression of the
     same samples, so that their differences are paired. unit: the pair of people of every sample,
@@ -208,7 +203,7 @@ def first_columns(params: Params, paths: Paths, row: str, compression: str, draw
     """What a line of a table begins with; `collapsed` counts seeds whose map collapsed."""
     seeds = params.study.seeds
     line = {"row": row, "title": params.rows[row].title, "compression": compression}
-    line |= {"seeds": joined(seeds), "units": draws.units, "frames": len(draws.unit)}
+    line |= {"seeds": " ".join(map(str, seeds)), "units": draws.units, "frames": len(draws.unit)}
     line |= {"rising": rising(histories(paths, [row], seeds))[row]}
     return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
 

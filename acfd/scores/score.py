@@ -1,7 +1,7 @@
 """Scores: what one trained run says of every face of the chosen splits, at both qualities."""
 
 import json
-import time
+import timeit
 from pathlib import Path
 
 import numpy as np
@@ -129,15 +129,14 @@ def _judge(system, batch: dict, quality: str, masked: np.ndarray, fabric) -> dic
 
 
 @torch.inference_mode()
-def _rate(system, images: torch.Tensor, fabric, rounds: int = 5) -> float:
-    """Images a second of the deployed network alone, at its best of some rounds."""
-    seconds = []
-    for _ in range(rounds):
-        began = time.perf_counter()
+def _rate(system, images: torch.Tensor, fabric) -> float:
+    """Images a second of the deployed network alone, at its best of five rounds."""
+
+    def judge():
         with fabric.autocast():
             system.deployed(images).logits.float().cpu()  # waits for a GPU
-        seconds.append(time.perf_counter() - began)
-    return len(images) / min(seconds)
+
+    return len(images) / min(timeit.repeat(judge, number=1, repeat=5))
 
 
 def _bytes(maps: torch.Tensor) -> list[bytes]:
