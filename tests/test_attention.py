@@ -8,7 +8,6 @@ from trained import changed, study_at
 from acfd.figures import explore
 from acfd.paths import Paths
 from acfd.results.maps import (
-    AttentionError,
     averages,
     extremes,
     faces,
@@ -17,6 +16,7 @@ from acfd.results.maps import (
     rows_with_maps,
     summary,
 )
+from acfd.results.table import TableError
 
 SIDE = 4
 COLUMNS = ["split", "method", "video", "target", "source", "frame", "label"]
@@ -142,10 +142,10 @@ def test_real_faces_beside_forged_ones_by_hand(params, paths):
 
 def test_a_run_without_maps_is_left_out_or_named(params, paths):
     assert rows_with_maps(params, paths) == [("cls_at", 0)]
-    with pytest.raises(AttentionError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
+    with pytest.raises(TableError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
         faces(params, paths, "cls_c40", 0)
     paths.maps("cls_at", 0).unlink()
-    with pytest.raises(AttentionError, match="no maps of two branches"):
+    with pytest.raises(TableError, match="no maps of two branches"):
         explore.Explorer(params, paths)
 
 

@@ -46,7 +46,7 @@ class Explorer(widgets.VBox):
     """The widget: `Explorer(params, paths)` in a cell; `figure` is what it shows now."""
 
     def __init__(self, params: Params, paths: Paths):
-        """Raises AttentionError if no run of the study has maps of two branches."""
+        """Raises TableError if no run of the study has maps of two branches."""
         self.params, self.table = params, PairTable(paths.faces)
         runs = rows_with_maps(params, paths)
         self._faces = lru_cache(maxsize=4)(lambda run: faces(params, paths, *run))

@@ -11,15 +11,11 @@ from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import metrics
 from acfd.results.method import cell
-from acfd.results.table import Draws, read, read_runs
+from acfd.results.table import Draws, TableError, read, read_runs
 
 SAMPLE = ["split", "method", "video", "frame"]
 MAPS = ["mask", "high_branch", "low_branch"]
 CELLS = ["tp", "fp", "fn"]
-
-
-class AttentionError(ValueError):
-    """Maps that are not there; the message says which, and what makes them."""
 
 
 def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
@@ -33,7 +29,7 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     """
     scores, maps = (read(f(row, seed), SAMPLE) for f in (paths.scores, paths.maps))
     if "map" not in maps or not maps["map_high_branch"].notna().any():
-        raise AttentionError(
+        raise TableError(
             f"{paths.maps(row, seed)}: no maps of a high-quality branch; the row {row} "
             f"({params.rows[row].system}) has none"
         )
@@ -45,7 +41,7 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     index = table.index.assign(masked=table.masked).reset_index(names="face")
     found = found.merge(index[[*SAMPLE, "face", "masked"]], on=SAMPLE, validate="many_to_one")
     for name in MAPS:
-        found[name] = list(_unpacked(found[name]))
+        found[name] = list(unpack(found[name]))
     said, true = np.stack(found["low_branch"]), np.stack(found["mask"])
     union = found[CELLS].sum(axis=1)
     found["iou"] = (found["tp"] / union.where(union > 0)).astype(float)
@@ -54,7 +50,7 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     return found
 
 
-def _unpacked(maps: pd.Series) -> np.ndarray:
+def unpack(maps: pd.Series) -> np.ndarray:
     """Maps as `acfd.scores.score.score` stores them, as N x s x s in [0, 1]."""
     cells = np.stack([np.frombuffer(m, np.uint8) for m in maps])
     side = round(cells.shape[1] ** 0.5)
@@ -164,12 +160,6 @@ def cases(table: PairTable, picked: pd.DataFrame) -> dict[str, dict]:
     return lines
 
 
-def best_fits(found: pd.DataFrame, n: int = 6) -> list[int]:
-    """Forged faces of `found` that a map fits best, of different videos: their rows."""
-    best = by_fit(found[found["label"] == 1])
-    return best.drop_duplicates("video").head(n)["face"].tolist()
-
-
 def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
     """Mean attention of these rows' training batches by step, as plots.collapse takes it: run
     (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
@@ -187,10 +177,10 @@ def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np
     path = paths.run(row, seed) / "maps.parquet"
     kept = read(path, ["epoch", "face", "map"], "train")
     if kept.empty:
-        raise AttentionError(f"{path}: no maps; the row {row} has none that is made for the mask")
+        raise TableError(f"{path}: no maps; the row {row} has none that is made for the mask")
     faces = kept["face"].unique().tolist()
     epochs = kept.set_index("face").groupby("epoch")["map"]
-    return faces, {int(epoch): _unpacked(of.loc[faces]) for epoch, of in epochs}
+    return faces, {int(epoch): unpack(of.loc[faces]) for epoch, of in epochs}
 
 
 def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
@@ -202,7 +192,7 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
         if "map_high_branch" in found and found["map_high_branch"].notna().any():
             kept.append((row, seed))
     if not kept:
-        raise AttentionError(
+        raise TableError(
             f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "
             "the runs are: `dvc repro`, or bring the folder from where that was done"
         )

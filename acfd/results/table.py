@@ -31,7 +31,7 @@ CONVERGED = 0.01  # the most that validation AUC may still rise over the last qu
 
 
 class TableError(ValueError):
-    """Score files or a README that a table cannot be made from; says which, and what to do."""
+    """Files that a table, figure or page cannot be made from; says which, and what to do."""
 
 
 def read(path: Path, columns: Iterable[str], stage: str = "score") -> pd.DataFrame:
