@@ -8,7 +8,6 @@ from trained import changed, study_at
 from acfd.figures import explore
 from acfd.paths import Paths
 from acfd.results.maps import (
-    AttentionError,
     averages,
     extremes,
     faces,
@@ -16,8 +15,8 @@ from acfd.results.maps import (
     real_beside_forged,
     rows_with_maps,
     summary,
-    unpack,
 )
+from acfd.results.table import TableError
 
 SIDE = 4
 COLUMNS = ["split", "method", "video", "target", "source", "frame", "label"]
@@ -75,8 +74,9 @@ def test_faces_join_scores_maps_and_pictures(params, paths, toy_faces):
     for r in found.itertuples():
         pair = toy_faces.index.loc[r.face]
         assert (pair["video"], pair["frame"], pair["label"]) == (r.video, r.frame, r.label)
-        high = unpack(pd.Series([r.high_branch]), SIDE)[0]
-        assert high[0, 0] == pytest.approx(0.25, abs=0.01)  # at both compressions: it saw c23
+        assert r.high_branch[0, 0] == pytest.approx(
+            0.25, abs=0.01
+        )  # at both compressions: it saw c23
     forged = found[(found["label"] == 1) & (found["compression"] == "c40")]
     assert forged["iou"].tolist() == [n / 8 for n in range(8)]
     overlap = [(n + (8 - n) * 26 / 255) / 8 for n in range(8)]
@@ -142,10 +142,10 @@ def test_real_faces_beside_forged_ones_by_hand(params, paths):
 
 def test_a_run_without_maps_is_left_out_or_named(params, paths):
     assert rows_with_maps(params, paths) == [("cls_at", 0)]
-    with pytest.raises(AttentionError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
+    with pytest.raises(TableError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
         faces(params, paths, "cls_c40", 0)
     paths.maps("cls_at", 0).unlink()
-    with pytest.raises(AttentionError, match="no maps of two branches"):
+    with pytest.raises(TableError, match="no maps of two branches"):
         explore.Explorer(params, paths)
 
 

@@ -100,9 +100,6 @@ def test_differences_are_paired(params, paths):
     width = jpeg["auc_hi"] - jpeg["auc_lo"]
     assert jpeg["diff_auc_hi"] - jpeg["diff_auc_lo"] < width * 1.5
     assert lines.loc["ours_one", "diff_auc"].isna().all()
-    said = curves.row_metrics(areas)
-    assert set(said) == set(ROWS) and "diff_auc" not in said["ours_one"]
-    assert said["xception"]["auc"] == round(lines.loc[("xception", "all"), "auc"], 4)
 
 
 def test_a_family_without_scores_is_left_out(params, paths):
@@ -117,13 +114,13 @@ def test_a_family_without_scores_is_left_out(params, paths):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.assign(score=np.nan), "scores that are not finite"),
-        (lambda t: t.iloc[1:], "127 scores, not of the same copies as the 128 of .*xception-s0"),
-        (lambda t: t.assign(made_of="c23"), "128 scores, not of the same copies"),
+        (lambda t: t.assign(score=np.nan), r"ours_one-s1\.parquet: scores that are not finite"),
+        (lambda t: t.iloc[1:], "128 scores of xception-s0 and 127 of ours_one-s1 are not"),
+        (lambda t: t.assign(made_of="c23"), "128 of ours_one-s1 .* the stage `robustness`"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(params, paths, change, says):
     path = paths.robustness("ours_one", 1)
     change(pd.read_parquet(path)).to_parquet(path)
-    with pytest.raises(TableError, match=rf"ours_one-s1\.parquet: {says}"):
+    with pytest.raises(TableError, match=says):
         curves.load(params, paths)

@@ -11,7 +11,7 @@ from trained import changed, study_at, write_about
 from acfd.method.model import Output
 from acfd.method.system import System
 from acfd.paths import Paths
-from acfd.results import features
+from acfd.results import method
 from acfd.runs.run import make_system
 from acfd.scores.features import extract, paired, store
 
@@ -97,7 +97,7 @@ def test_stored_is_enough_for_every_figure(paths, toy_faces, small_params):
     assert first["norm"] == pytest.approx(expected, rel=1e-4)
     after = stored[(stored["state"] == "after") & (stored["quality"] == "low")].iloc[0]
     assert after["norm"] != pytest.approx(first["norm"], rel=1e-2)
-    together = features.summary(stored)
+    together = method.together(stored)
     assert together["state"].tolist() == ["before", "after"]
     low = stored[(stored["state"] == "after") & (stored["quality"] == "low")]
     assert together["ratio"][1] == pytest.approx((low["own"] / low["other"]).median())

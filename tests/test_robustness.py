@@ -23,6 +23,10 @@ def params(make_params):
     )
 
 
+def row_of(step, picture) -> dict:
+    return dict(zip(copies.SCHEMA.names, (*step, 1, shards.encode_png(picture))))
+
+
 @pytest.fixture
 def paths(tmp_path, params) -> Paths:
     """A run of Meso-4 and copies of six noise faces at three levels."""
@@ -34,9 +38,9 @@ def paths(tmp_path, params) -> Paths:
         fake = n % 2
         method, video = ("Deepfakes", f"{n}_{n - 1}") if fake else ("original", f"{n}")
         pictures = rng.integers(0, 256, (len(LEVELS), SIZE, SIZE, 3), np.uint8)
-        crops = {(*at, 1): shards.encode_png(p) for at, p in zip(LEVELS, pictures)}
+        crops = [row_of(level, picture) for level, picture in zip(LEVELS, pictures)]
         shard = f"{method}/{video}.arrow"
-        copies.write_shard(paths.copies / shard, f"key{n}", crops)
+        shards.write(paths.copies / shard, copies.SCHEMA, crops, f"key{n}")
         said = (method, video, str(n), str(n - 1) if fake else "", "test", fake, 1)
         rows += [(*said, f, level, shard, k) for k, (f, level) in enumerate(LEVELS)]
     shards.write_index(paths.copies, pd.DataFrame(rows, columns=copies.INDEX_COLUMNS))
@@ -89,8 +93,8 @@ def test_scores_of_other_copies_are_not_taken_over(params, paths, monkeypatch):
     keys = Copies(paths.copies).keys()
     assert keys == [f"key{n}" for n in range(6)]
     store = Copies(paths.copies)
-    crops = {(*at, 1): shards.encode_png(np.zeros((SIZE, SIZE, 3), np.uint8)) for at in LEVELS}
-    copies.write_shard(paths.copies / store.index["shard"][0], "another", crops)
+    crops = [row_of(level, np.zeros((SIZE, SIZE, 3), np.uint8)) for level in LEVELS]
+    shards.write(paths.copies / store.index["shard"][0], copies.SCHEMA, crops, "another")
     assert Copies(paths.copies).keys() != keys
     found = on_copies.score(params, "meso4", 0, paths, progress=False)
     black = found[found["video"] == "0"]["score"]

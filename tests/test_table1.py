@@ -212,7 +212,7 @@ def test_a_manipulation_left_out(paths):
 
 def test_a_manipulation_that_was_not_scored_is_named(paths):
     change(paths, ROWS, lambda s: s[s["method"] != "FaceSwap"])
-    with pytest.raises(TableError, match=r"meso4-s0.parquet: nothing of FaceSwap in test"):
+    with pytest.raises(TableError, match=r"meso4-s0: nothing of FaceSwap in test"):
         table1.table1(study(), paths)
 
 

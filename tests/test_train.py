@@ -74,9 +74,9 @@ def test_maps_are_kept_by_epoch(study):
     stored = stored[stored["compression"] == "c40"].set_index(["method", "video", "frame"])
     wanted = stored.loc[pd.MultiIndex.from_frame(index[stored.index.names]), "map"]
     best = json.loads((folder / "run.json").read_text())["kept_epoch"]
-    assert np.abs(epochs[best] - maps.unpack(wanted, 4)).max() <= 1.01 / 255
+    assert np.abs(epochs[best] - maps.unpack(wanted)).max() <= 1.01 / 255
     pd.DataFrame(columns=["epoch", "face", "side", "map"]).to_parquet(folder / "maps.parquet")
-    with pytest.raises(maps.AttentionError, match="cls_at has none"):
+    with pytest.raises(table.TableError, match="cls_at has none"):
         maps.by_epoch(paths, "cls_at", 0)
 
 

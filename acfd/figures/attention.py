@@ -1,5 +1,4 @@
-"""The figures of the attention notebook: maps beside masks, and where features lie. As
-acfd.figures, whose style they have: tables and arrays in, a closed Figure out."""
+"""Attention: maps beside masks, and where features lie."""
 
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 
 from acfd.figures import FORGED, HEAT, MASKED, QUIET, REAL, bare, legend_below, panels, subplots
 from acfd.figures.plots import real_and_forged
+from acfd.results.maps import spaced
 
 
 def cases(lines: Sequence[dict], labels: Sequence[str], columns: Sequence[str]) -> Figure:
@@ -107,11 +107,13 @@ def embedding(parts: dict[str, pd.DataFrame], names: dict[str, str], most: int =
     fig, axes = panels(len(parts), 2, (4.9, 4.2), (0, 0.5))
     for ax, (title, part) in zip(axes.flat, parts.items()):
         high, low = (part[part["quality"] == q].reset_index(drop=True) for q in names)
-        shown = _some(high["label"].to_numpy(), most)
+        label = high["label"].to_numpy()
+        of_each = [np.flatnonzero(label == value) for value in (0, 1)]
+        shown = np.concatenate([of[spaced(len(of), most // 2)] for of in of_each])
         ends = np.stack([table.loc[shown, ["x", "y"]] for table in (high, low)])
         ax.plot(*ends.transpose(2, 0, 1), color=QUIET, lw=0.7, alpha=0.6, zorder=1)
-        for label, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
-            of = high.loc[shown, "label"].to_numpy() == label
+        for value, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
+            of = label[shown] == value
             for at, name, face in zip(ends, names.values(), (colour, "white")):
                 style = {"s": 30, "facecolor": face, "edgecolor": colour, "lw": 1.1, "zorder": 2}
                 ax.scatter(*at[of].T, **style, label=f"{word}, {name}")
@@ -121,25 +123,16 @@ def embedding(parts: dict[str, pd.DataFrame], names: dict[str, str], most: int =
     return fig
 
 
-def _some(labels: np.ndarray, most: int) -> np.ndarray:
-    kept = []
-    for label in (0, 1):
-        of = np.flatnonzero(labels == label)
-        kept.append(of[np.linspace(0, len(of) - 1, min(len(of), most // 2)).round().astype(int)])
-    return np.concatenate(kept)
-
-
 def attention_maps(
-    faces: np.ndarray, masks: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str]
+    faces: np.ndarray, masks: np.ndarray, maps: dict[str, Sequence], titles: Sequence[str]
 ) -> Figure:
     """A column a face: the face (N x H x W x 3 uint8, low quality) with its mask's outline (N x H x
     W of 0 and 1), then one row of attention a branch: row label -> N x h x w in 0 ... 1."""
-    n = len(faces)
-    size = (1.7 * n + 0.9, 1.7 * (1 + len(maps)) + 0.35)
-    fig, axes = subplots(1 + len(maps), n, size, layout="compressed")
-    for i in range(n):
-        on_face(axes[:, i], faces[i], masks[i], [values[i] for values in maps.values()])
-        axes[0, i].set_title(titles[i], fontsize=9)
+    size = (1.7 * len(faces) + 0.9, 1.7 * (1 + len(maps)) + 0.35)
+    fig, axes = subplots(1 + len(maps), len(faces), size, layout="compressed")
+    for column, title, face, mask, *of_face in zip(axes.T, titles, faces, masks, *maps.values()):
+        on_face(column, face, mask, of_face)
+        column[0].set_title(title, fontsize=9)
     bare(axes, ["face, mask", *maps])
     attention_scale(fig, axes)
     return fig

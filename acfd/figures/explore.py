@@ -14,7 +14,7 @@ from acfd.faces.shards import PairTable
 from acfd.figures.attention import attention_maps
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.results.maps import faces, rows_with_maps, unpack
+from acfd.results.maps import faces, rows_with_maps
 
 
 def someone_is_there() -> bool:
@@ -28,9 +28,9 @@ def someone_is_there() -> bool:
 def view(params: Params, table: PairTable, line: pd.Series) -> Figure:
     """One face at both qualities, its mask, and what both branches made of it (`maps.faces`)."""
     pair = table.read(int(line["face"]))
-    high, low, side = params.data.high, params.data.low, int(line["side"])
+    high, low = params.data.high, params.data.low
     maps = {
-        f"{quality} branch,\nshown {line['compression']}": unpack(pd.Series([line[of]] * 2), side)
+        f"{quality} branch,\nshown {line['compression']}": [line[of]] * 2
         for quality, of in ((high, "high_branch"), (low, "low_branch"))
     }
     both = [np.stack(of) for of in ([pair["high"], pair["low"]], [pair["mask"]] * 2)]
@@ -42,11 +42,11 @@ def view(params: Params, table: PairTable, line: pd.Series) -> Figure:
     return fig
 
 
-class Explorer:
-    """The widget: `Explorer(params, paths)` shown in a cell; `figure` is what it shows now."""
+class Explorer(widgets.VBox):
+    """The widget: `Explorer(params, paths)` in a cell; `figure` is what it shows now."""
 
     def __init__(self, params: Params, paths: Paths):
-        """Raises AttentionError if no run of the study has maps of two branches."""
+        """Raises TableError if no run of the study has maps of two branches."""
         self.params, self.table = params, PairTable(paths.faces)
         runs = rows_with_maps(params, paths)
         self._faces = lru_cache(maxsize=4)(lambda run: faces(params, paths, *run))
@@ -60,14 +60,11 @@ class Explorer:
         self.output = widgets.Output()
         self.figure: Figure | None = None
         self._offering = False  # options and choice change one after the other
-        for part in (self.run, self.method, self.video, self.frame, self.compression):
-            part.observe(self._chosen, "value")
-        self._chosen()
-
-    def _ipython_display_(self):
         choices = [self.run, self.method, self.video, self.frame, self.compression]
-        boxes = [widgets.HBox(choices[:3]), widgets.HBox(choices[3:]), self.output]
-        display(widgets.VBox(boxes))
+        for part in choices:
+            part.observe(self._chosen, "value")
+        super().__init__([widgets.HBox(choices[:3]), widgets.HBox(choices[3:]), self.output])
+        self._chosen()
 
     def _chosen(self, _=None):
         """Offer what there is of each choice, keeping the old one if it is there, and show it."""

@@ -1,6 +1,5 @@
 """Plots of tables, of learning curves and of scores that more than one notebook shows."""
 
-from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -10,30 +9,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from acfd.figures import (
-    COLOURS,
-    FORGED,
-    QUIET,
-    REAL,
-    dots,
-    legend_below,
-    palette,
-    panels,
-    row_names,
-    subplots,
-)
-from acfd.results.table import mark, rising
+from acfd import figures
+from acfd.figures import COLOURS, FORGED, QUIET, REAL, dots, legend_below, panels, subplots
+from acfd.results.table import ALL, at_low, mark, rising
 
 # Column, the paper's number beside it if any, title. The paper prints ACC; with one forgery for a
 # real video each, as in its Table 2, that is the balanced one.
+TABLE1 = [
+    ("acc", "paper_acc", "Accuracy, natural prior"),
+    ("balanced_acc", None, "Balanced accuracy"),
+    ("auc", "paper_auc", "AUC"),
+]
 TABLE2 = [("balanced_acc", "paper_acc", "Balanced accuracy"), ("auc", "paper_auc", "AUC")]
 
 
-def forest(table: pd.DataFrame, panels: Sequence[tuple[str, str | None, str]] = TABLE2) -> Figure:
+def forest(table: pd.DataFrame) -> Figure:
     """Measures of every row with their intervals, and the paper's numbers; a panel a measure.
-    table: from table2.table2, or the lines of one method of table1.table1. panels: as TABLE2; with
-    "acc", a dashed line is the accuracy of saying "forged" always."""
-    first = table[table["compression"] == table["compression"].iloc[0]]
+    table: from table2.table2 or table1.table1, of which all manipulations are shown; there a dashed
+    line is the accuracy of saying "forged" always."""
+    panels = TABLE2
+    if "method" in table:
+        table, panels = table[table["method"] == ALL], TABLE1
+    first = at_low(table)
     size = (1.5 + 4 * len(panels), 1.5 + 0.5 * len(first))
     fig, axes = subplots(1, len(panels), size, sharex=True, sharey=True)
     printed = [paper for _, paper, _ in panels if paper and first[paper].notna().any()]
@@ -47,7 +44,7 @@ def forest(table: pd.DataFrame, panels: Sequence[tuple[str, str | None, str]] = 
             style = {"marker": "D", "mfc": "none", "mec": "black", "ms": 7, "ls": ""}
             values = first[paper].to_numpy(dtype=float)
             ax.plot(values, range(len(first)), **style, label="paper (ACC, AUC)")
-    row_names(axes[0, 0], first)
+    figures.row_names(axes[0, 0], first)
     legend_below(fig)
     return fig
 
@@ -75,7 +72,7 @@ def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
     ax = axes[0, 0]
     if names:
         order = list(names.values())
-        colours = {"hue": "title", "hue_order": order, "palette": palette(len(order))}
+        colours = {"hue": "title", "hue_order": order, "palette": figures.palette(len(order))}
         marks = {"style": "title", "style_order": order, "dashes": False, "markers": True}
         band = {"markersize": 6, "errorbar": ("pi", 100)}
         sns.lineplot(shown, x="step", y="auc", ax=ax, **colours, **marks, **band)
@@ -108,7 +105,8 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     hinges = ["hinge_real", "hinge_forged"]
     course = course.assign(**100 * course[hinges])
     titles = course["title"].unique()
-    style = {"hue": "title", "palette": dict(zip(titles, palette(len(titles)))), "errorbar": None}
+    colours = dict(zip(titles, figures.palette(len(titles))))
+    style = {"hue": "title", "palette": colours, "errorbar": None}
     fig, axes = subplots(3, 3, (12, 8.4))
     for ax, (column, title, radius) in zip(axes.flat, METHOD):
         sns.lineplot(course, x="step", y=column, ax=ax, lw=1.4, legend=ax is axes[0, 0], **style)

@@ -1,5 +1,4 @@
-"""The figures of the robustness notebook: a curve a system over the levels of a degradation, and
-the areas under them. As acfd.figures, whose style they have: tables in, a closed Figure out."""
+"""Robustness: a curve a system over the levels of a degradation, and the areas under them."""
 
 import numpy as np
 import pandas as pd

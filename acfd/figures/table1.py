@@ -1,6 +1,5 @@
-"""The figures of Table 1: what every row reaches, by manipulation, at what cost, and what it loses
-to compression and to a manipulation that it never saw. As acfd.figures, whose style they have.
-"""
+"""Table 1: what every row reaches by manipulation, at what cost, and what it loses to compression
+and to a manipulation that it never saw."""
 
 from itertools import cycle
 
@@ -9,62 +8,41 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from acfd.figures import (
-    COLOURS,
-    FORGED,
-    QUIET,
-    REAL,
-    dots,
-    legend_below,
-    percent,
-    plots,
-    row_names,
-    subplots,
-)
-from acfd.results.table1 import ALL
+from acfd import figures
+from acfd.figures import COLOURS, FORGED, QUIET, REAL, dots, legend_below, plots, subplots
+from acfd.results.table import ALL, at_low, overall
 
 MARKERS = "osD^vP*X<>"  # 10, and 7 colours: the first 70 rows look all different
-PANELS = [
-    ("acc", "paper_acc", "Accuracy, natural prior"),
-    ("balanced_acc", None, "Balanced accuracy"),
-    ("auc", "paper_auc", "AUC"),
-]
-
-
-def forest(table: pd.DataFrame) -> Figure:
-    """Every row on all manipulations, with the paper's numbers. table: from table1.table1, as in
-    the functions below."""
-    return plots.forest(table[table["method"] == ALL], PANELS)
 
 
 def by_method(table: pd.DataFrame) -> Figure:
-    """AUC of every row, a panel a manipulation."""
+    """AUC of every row, a panel a manipulation. table: from table1.table1, as in `cost`."""
     groups = list(table[table["method"] != ALL].groupby("method", sort=False))
     size = (2 + 2.7 * len(groups), 1.5 + 0.42 * table["row"].nunique())
     fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
     for ax, (method, part) in zip(axes[0], groups):
         plots.by_compression(ax, part, "auc")
         ax.set(title=method, xlabel="AUC, percent")
-    row_names(axes[0, 0], part[part["compression"] == part["compression"].iloc[0]])
+    figures.row_names(axes[0, 0], at_low(part))
     legend_below(fig)
     return fig
 
 
 def cost(table: pd.DataFrame) -> Figure:
     """AUC at low quality against what a row costs to use and to train, on logarithmic scales."""
-    low = table[(table["method"] == ALL) & (table["compression"] == table["compression"].iloc[0])]
+    low = overall(table)
     fig, axes = subplots(1, 2, (9.5, 4.6), sharey=True)
     # what takes less than a second would have no place on the scale
     panels = [
         (low["images_per_second"], "faces judged per second"),
         (low["train_seconds"].clip(lower=1), "seconds of training"),
     ]
-    middle, ends = percent(low, "auc")
+    middle, ends = figures.percent(low, "auc")
     for ax, (values, label) in zip(axes[0], panels):
-        for i, colour, marker in zip(range(len(low)), cycle(COLOURS), cycle(MARKERS)):
+        looks = zip(low["title"], values, middle, ends.T, cycle(COLOURS), cycle(MARKERS))
+        for title, value, y, yerr, colour, marker in looks:
             style = {"color": colour, "fmt": marker, "capsize": 3, "lw": 1.2, "ms": 7}
-            title = low["title"].iloc[i]
-            ax.errorbar(values.iloc[i], middle[i], yerr=ends[:, i : i + 1], label=title, **style)
+            ax.errorbar(value, y, yerr=yerr[:, None], label=title, **style)
         ax.axhline(50, color=QUIET, lw=1, ls=":")
         ax.set(xscale="log", xlabel=label)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -98,7 +76,7 @@ def compression(drops: pd.DataFrame) -> Figure:
     high, low = drops[["high", "low"]].iloc[0]
     ends.set(title=f"AUC, {high} to {low}", xlabel="percent")
     lost.set(title="Lost to compression", xlabel="points of AUC")
-    row_names(ends, drops)
+    figures.row_names(ends, drops)
     legend_below(fig)
     return fig
 
@@ -115,6 +93,6 @@ def left_out(table: pd.DataFrame) -> Figure:
         dots(ax, part, "seen_auc", rows - 0.14, fmt="s", color=REAL, label="trained on it")
         ax.axvline(50, color=QUIET, lw=1, ls=":")
         ax.set(title=quality, xlabel="AUC, percent")
-    row_names(axes[0, 0], part.assign(title=part["title"] + "\non " + part["method"]))
+    figures.row_names(axes[0, 0], part.assign(title=part["title"] + "\non " + part["method"]))
     legend_below(fig)
     return fig

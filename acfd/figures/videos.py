@@ -1,5 +1,4 @@
-"""What videos and pairs of faces look like: the figures of notebooks 1 and 2. As acfd.figures, but
-frames are read from the videos."""
+"""What videos, whose frames are read here, and pairs of faces look like."""
 
 from collections.abc import Sequence
 from pathlib import Path

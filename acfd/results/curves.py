@@ -5,63 +5,55 @@ A curve begins at the untouched frame and goes on through the levels in their or
 its area is the trapezoidal one, divided by its width, so it is in units of the measure itself.
 """
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
 from acfd.media.degrade import NONE
 from acfd.params import Params
 from acfd.paths import Paths
+from acfd.results import table as tables
 from acfd.results.metrics import PIXELS
-from acfd.results.table import Draws, TableError, correct, histories, mark, read, rising, rounded
+from acfd.results.table import ALL, Draws
 
-SAMPLE = ["family", "level", "method", "video", "frame"]  # what a score is known by
-FACTS = ["target", "source", "split", "label", "made_of"]
+# What a score is known by, and what has to be alike in all runs
+SAMPLE = ["family", "level", "method", "video", "frame"]
+SAMPLE += ["target", "source", "split", "label", "made_of"]
 MEASURES = ["auc", "balanced_acc"]
-ALL = "all"  # the mean over families
 AFRESH = " ‡"  # behind the title of a row that was trained on degraded pictures too
+SHOWN = ["auc", "auc_lo", "auc_hi", "balanced_acc", "diff_auc", "diff_auc_lo", "diff_auc_hi"]
 
+Point = tuple[str, float]  # family, level
 Replicates = dict[tuple[str, str, float], dict[str, np.ndarray]]  # row, family, level -> S x R each
 
 
 def load(params: Params, paths: Paths) -> pd.DataFrame:
-    """Scores of the copies by every run of params.robustness.rows, sorted by SAMPLE a run. Raises
-    TableError for a file that is missing, lacks columns, or was not made of the same copies as the
-    first. The column rising is the row's, see tables.rising."""
-    runs, rows = [], params.robustness.rows
-    gained = rising(histories(paths, rows, params.study.seeds))
-    for row in rows:
-        for seed in params.study.seeds:
-            path = paths.robustness(row, seed)
-            run = read(path, [*SAMPLE, *FACTS, "row", "seed", "score"], "robustness")
-            run = run.sort_values(SAMPLE, ignore_index=True).assign(rising=gained[row])
-            if not np.isfinite(run["score"]).all():
-                raise TableError(f"{path}: scores that are not finite; train {row}-s{seed} again")
-            known = [*SAMPLE, *FACTS]
-            if runs and not run[known].equals(runs[0][known]):
-                raise TableError(
-                    f"{path}: {len(run)} scores, not of the same copies as the {len(runs[0])} of "
-                    f"{rows[0]}-s{params.study.seeds[0]}; score both again: `dvc repro` the stage "
-                    "`robustness`"
-                )
-            runs.append(run)
-    return pd.concat(runs, ignore_index=True)
+    """Scores of the copies by every run of params.robustness.rows, see `table.load_runs`. The
+    column rising is the row's, see `table.rising`."""
+    rows, seeds = params.robustness.rows, params.study.seeds
+    gained = tables.rising(tables.histories(paths, rows, seeds))
+    found = tables.load_runs(paths.robustness, rows, seeds, SAMPLE, "robustness")
+    return found.assign(rising=found["row"].map(gained))
 
 
-def families(params: Params, scores: pd.DataFrame) -> dict[str, list[float]]:
-    """Levels of each family that params name and that could be made here, in their order."""
+def families(params: Params, scores: pd.DataFrame) -> dict[str, list[Point]]:
+    """The points of each curve in their order, the untouched frame first: of every family that
+    params name and that could be made here."""
     made = set(scores["family"])
-    return {f: [float(v) for v in levels] for f, levels in params.robustness.levels if f in made}
+    return {
+        family: [(NONE, 0.0), *((family, float(level)) for level in levels)]
+        for family, levels in params.robustness.levels
+        if family in made
+    }
 
 
 def resampled(params: Params, scores: pd.DataFrame) -> tuple[Draws, Replicates]:
     """Every measure of every row at every level in the same resamples, so that they are paired."""
-    seeds = params.study.seeds
-    clean = scores[scores["family"] == NONE]
-    draws = Draws.of(clean[clean["row"] == clean["row"].iloc[0]], seeds, params.robustness)
+    draws = Draws(tables.tested(scores[scores["family"] == NONE]), params.robustness)
     scores = scores.assign(**dict.fromkeys(PIXELS, 0))  # no maps here
-    groups = scores.groupby(["row", "family", "level"], sort=False)
     found = {}
-    for at, part in groups:
+    for at, part in scores.groupby(["row", "family", "level"], sort=False):
         measured = draws.measure(part)
         found[at] = {m: measured[m] for m in MEASURES}  # the others would fill the memory
     return draws, found
@@ -78,13 +70,13 @@ def curves(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates
     """A line a (row, family, level), the untouched frame (level NaN) first, with intervals. Columns
     row, title (with a dagger if the row is not converged), family, position (0, 1, ...), level,
     auc, auc_lo, auc_hi, balanced_acc, ..., seeds, units, frames, made_of."""
-    said = {"seeds": " ".join(map(str, draws.seeds)), "units": draws.units}
+    said = {"seeds": " ".join(map(str, params.study.seeds)), "units": draws.units}
     said |= {"frames": len(draws.unit), "made_of": scores["made_of"].iloc[0]}
     gained, lines = scores.groupby("row")["rising"].first(), []
     for row in params.robustness.rows:
-        marked = title(params, row) + mark(gained[row])
-        for family, levels in families(params, scores).items():
-            for position, at in enumerate(_points(family, levels)):
+        marked = title(params, row) + tables.mark(gained[row])
+        for family, points in families(params, scores).items():
+            for position, at in enumerate(points):
                 line = {"row": row, "title": marked, "family": family}
                 line |= {"position": position, "level": at[1] if position else np.nan}
                 for m in MEASURES:
@@ -98,18 +90,13 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
     Columns row, title, family, rising; m, m_lo, m_hi for the area of each measure m; diff_m,
     diff_m_lo, diff_m_hi, the paired difference to params.robustness.reference (NaN in its own
     lines), diff_m_p and diff_m_p_holm, corrected over the rows of a family; and how it was made."""
-    r = params.robustness
-    shapes = families(params, scores)
-    area = {
-        (row, family, m): _area([found[row, *at][m] for at in _points(family, levels)])
-        for row in r.rows
-        for family, levels in shapes.items()
-        for m in MEASURES
-    }
-    for row in r.rows:
-        for m in MEASURES:
-            area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
-    said = {"reference": r.reference, "seeds": " ".join(map(str, draws.seeds))}
+    r, shapes, area = params.robustness, families(params, scores), {}
+    for row, m in product(r.rows, MEASURES):
+        for family, points in shapes.items():
+            values = [found[row, *at][m] for at in points]
+            area[row, family, m] = np.trapezoid(values, axis=0) / (len(points) - 1)
+        area[row, ALL, m] = np.mean([area[row, family, m] for family in shapes], axis=0)
+    said = {"reference": r.reference, "seeds": " ".join(map(str, params.study.seeds))}
     said |= {"units": draws.units, "resamples": r.bootstrap, "confidence": r.confidence}
     gained, lines = scores.groupby("row")["rising"].first(), []
     for row in r.rows:
@@ -123,19 +110,5 @@ def areas(params: Params, scores: pd.DataFrame, draws: Draws, found: Replicates)
             lines.append(line | said)
     for family in (ALL, *shapes):
         of_family = [line for line in lines if line["family"] == family]
-        correct(of_family, *(f"diff_{m}" for m in MEASURES))
+        tables.correct(of_family, *(f"diff_{m}" for m in MEASURES))
     return pd.DataFrame(lines)
-
-
-def row_metrics(areas: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Row -> what `dvc metrics show` has of it: areas over all families, to 4 digits."""
-    names = ["auc", "auc_lo", "auc_hi", "balanced_acc", "diff_auc", "diff_auc_lo", "diff_auc_hi"]
-    return rounded(areas[areas["family"] == ALL], names)
-
-
-def _points(family: str, levels: list[float]) -> list[tuple[str, float]]:
-    return [(NONE, 0.0), *((family, level) for level in levels)]
-
-
-def _area(values: list[np.ndarray]) -> np.ndarray:
-    return np.trapezoid(values, axis=0) / (len(values) - 1)

@@ -11,49 +11,55 @@ from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import metrics
 from acfd.results.method import cell
-from acfd.results.table import Draws, read, read_runs
+from acfd.results.table import Draws, TableError, read, read_runs
 
 SAMPLE = ["split", "method", "video", "frame"]
-
-
-class AttentionError(ValueError):
-    """Maps that are not there; the message says which, and what makes them."""
+MAPS = ["mask", "high_branch", "low_branch"]
+CELLS = ["tp", "fp", "fn"]
 
 
 def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     """Every test face of a run that has two branches with maps, a line a (face, compression).
 
-    Columns of the score file; face: the row in the PairTable; side: of a map, in cells; mask: the
-    share of each cell that is forged; low_branch: M_L of the frame at this compression;
-    high_branch: M_H of the same frame at high quality (these three are bytes, for `unpack`); iou:
-    of low_branch and mask, both at 0.5 (NaN where neither reaches it in any cell); overlap: the
-    same without a threshold, sum of minima over sum of maxima; masked: is the mask known.
+    Columns of the score file; face: the row in the PairTable; three maps, s x s in [0, 1] (stack
+    them): mask, the share of each cell that is forged, low_branch, M_L of the frame at this
+    compression, high_branch, M_H of the same frame at high quality; iou: of low_branch and mask,
+    both at 0.5 (NaN where neither reaches it in any cell); overlap: the same without a threshold,
+    sum of minima over sum of maxima; masked: is the mask known.
     """
     scores, maps = (read(f(row, seed), SAMPLE) for f in (paths.scores, paths.maps))
     if "map" not in maps or not maps["map_high_branch"].notna().any():
-        raise AttentionError(
+        raise TableError(
             f"{paths.maps(row, seed)}: no maps of a high-quality branch; the row {row} "
             f"({params.rows[row].system}) has none"
         )
-    found = scores.assign(**maps[["side", "mask"]], low_branch=maps["map"])
+    found = scores.assign(mask=maps["mask"], low_branch=maps["map"])
     high = maps.loc[maps["compression"] == params.data.high, [*SAMPLE, "map_high_branch"]]
     high = high.rename(columns={"map_high_branch": "high_branch"})
     found = found[found["split"] == "test"].merge(high, on=SAMPLE, validate="many_to_one")
     table = PairTable(paths.faces)
     index = table.index.assign(masked=table.masked).reset_index(names="face")
     found = found.merge(index[[*SAMPLE, "face", "masked"]], on=SAMPLE, validate="many_to_one")
-    side = int(found["side"].iloc[0])
-    said, true = (unpack(found[c], side) for c in ("low_branch", "mask"))
-    union = found[["tp", "fp", "fn"]].sum(axis=1)
+    for name in MAPS:
+        found[name] = list(unpack(found[name]))
+    said, true = np.stack(found["low_branch"]), np.stack(found["mask"])
+    union = found[CELLS].sum(axis=1)
     found["iou"] = (found["tp"] / union.where(union > 0)).astype(float)
     least, most = np.minimum(said, true).sum((1, 2)), np.maximum(said, true).sum((1, 2))
     found["overlap"] = least / np.where(most > 0, most, np.nan)
     return found
 
 
-def unpack(maps: pd.Series, side: int) -> np.ndarray:
+def unpack(maps: pd.Series) -> np.ndarray:
     """Maps as `acfd.scores.score.score` stores them, as N x s x s in [0, 1]."""
-    return np.stack([np.frombuffer(m, np.uint8) for m in maps]).reshape(-1, side, side) / 255
+    cells = np.stack([np.frombuffer(m, np.uint8) for m in maps])
+    side = round(cells.shape[1] ** 0.5)
+    return cells.reshape(-1, side, side) / 255
+
+
+def spaced(n: int, most: int) -> np.ndarray:
+    """At most so many of 0 ... n - 1, evenly spaced."""
+    return np.linspace(0, n - 1, min(most, n)).round().astype(int)
 
 
 def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:
@@ -65,18 +71,23 @@ def gallery(found: pd.DataFrame, each: int = 3) -> pd.DataFrame:
         of = found[found["label"] == label]
         of = of.sort_values("score", ascending=best_first, kind="stable")
         of = of.drop_duplicates(["method", "video"])
-        picked.append(of.iloc[np.linspace(0, len(of) - 1, min(each, len(of))).round().astype(int)])
+        picked.append(of.iloc[spaced(len(of), each)])
     return pd.concat(picked, ignore_index=True)
 
 
+def by_fit(found: pd.DataFrame) -> pd.DataFrame:
+    """Faces of one compression of `faces` from the best to the worst map, by IoU, of equal ones by
+    overlap."""
+    return found.sort_values(["iou", "overlap"], ascending=False, kind="stable")
+
+
 def extremes(found: pd.DataFrame, each: int = 1) -> pd.DataFrame:
-    """The `each` best and the `each` worst forged faces of every method by IoU (of equal ones by
-    overlap), of other videos; `case` is "best" or "worst". found: one compression of `faces`; those
-    whose IoU is undefined are left out."""
+    """The `each` best and the `each` worst forged faces of every method (`by_fit`), of other
+    videos; `case` is "best" or "worst". Those whose IoU is undefined are left out."""
     forged = found[(found["label"] == 1) & found["iou"].notna()]
     parts = [forged.head(0).assign(case="")]
     for _, of in forged.groupby("method", sort=False):
-        of = of.sort_values(["iou", "overlap"], ascending=False, kind="stable")
+        of = by_fit(of)
         best = of.drop_duplicates("video").head(each)
         worst = of[::-1].drop_duplicates("video")
         worst = worst[~worst["video"].isin(best["video"])].head(each)
@@ -88,17 +99,15 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     """How well the maps fit, a line a (compression, method): faces, iou (cells of all faces pooled;
     NaN where nothing is forged or no mask is known), and the mean of each branch's map over forged
     cells (inside) and over the others (outside), each cell as far as it is forged."""
-    side = int(found["side"].iloc[0])
     lines = []
     for (compression, method), of in found.groupby(["compression", "method"], sort=False):
         line = {"compression": compression, "method": method, "faces": len(of)}
         of = of[of["masked"]] if of["masked"].any() else of
-        mask = unpack(of["mask"], side)
+        mask, counts = np.stack(of["mask"]), of[CELLS].sum()
         forged = mask.sum() > 0
-        counts = of[["tp", "fp", "fn"]].sum()
         line["iou"] = counts["tp"] / counts.sum() if forged and counts.any() else np.nan
-        for branch in ("high_branch", "low_branch"):
-            m = unpack(of[branch], side)
+        for branch in MAPS[1:]:
+            m = np.stack(of[branch])
             line[f"{branch}_inside"] = (m * mask).sum() / mask.sum() if forged else np.nan
             line[f"{branch}_outside"] = (m * (1 - mask)).sum() / (1 - mask).sum()
         lines.append(line)
@@ -113,26 +122,18 @@ def real_beside_forged(params: Params, found: pd.DataFrame) -> pd.DataFrame:
     (of the low branch's map), these two with intervals over identities, and units. NaN where no
     face has a mask, or real faces show nothing at all. found: from `faces`.
     """
-    setting, lines = params.table1, []
-    side = int(found["side"].iloc[0])
+    lines = []
     for compression, of in found.groupby("compression", sort=False):
-        unit = metrics.identity_units(of)
-        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
-        draws = Draws(params.study.seeds[:1], unit, weights, setting.confidence)
-        forged = ((of["label"] == 1) & of["masked"]).to_numpy()
-        mask = unpack(of["mask"], side)
-
-        def total(values, draws=draws):
-            """Sums over the faces of every resample."""
-            return draws.weights @ np.bincount(draws.unit, np.asarray(values, float), draws.units)
-
-        inside, outside = (total(x.sum((1, 2)) * forged) for x in (mask, 1 - mask))
-        counts = [total(of[c] * forged) for c in ("tp", "fp", "fn")]
+        draws = Draws(of, params.table1)
+        mask = np.stack(of["mask"])
+        forged = ((of["label"] == 1) & of["masked"]).to_numpy()[:, None, None]
+        regions = (forged * mask, forged * (1 - mask), ~forged * np.ones_like(mask))
+        sizes = [draws.total(region.sum((1, 2))) for region in regions]
+        counts = [draws.total(of[c] * forged[:, 0, 0]) for c in CELLS]
         for branch in ("high", "low") if compression == params.data.high else ("low",):
-            m = unpack(of[f"{branch}_branch"], side)
-            on = metrics.ratio(total((m * mask).sum((1, 2)) * forged), inside)
-            off = metrics.ratio(total((m * (1 - mask)).sum((1, 2)) * forged), outside)
-            real = metrics.ratio(total(m.sum((1, 2)) * ~forged), total(side**2 * ~forged))
+            m = np.stack(of[f"{branch}_branch"])
+            sums = [draws.total((m * region).sum((1, 2))) for region in regions]
+            on, off, real = map(metrics.ratio, sums, sizes)
             line = {"compression": compression, "branch": branch}
             line |= {"forged": on[0], "elsewhere": off[0], "real": real[0]}
             iou = metrics.ratio(counts[0], sum(counts)) if branch == "low" else on * np.nan
@@ -153,18 +154,10 @@ def cases(table: PairTable, picked: pd.DataFrame) -> dict[str, dict]:
     """Method -> the lines of figures.attention.cases. picked: from `extremes`."""
     lines = {method: {} for method in picked["method"].unique()}
     for r in picked.itertuples():
-        pair = table.read(r.face)
-        three = pd.Series([r.mask, r.high_branch, r.low_branch])
-        title = f"IoU {r.iou:.2f}, score {r.score:.2f}"
-        shown = (pair["low"], pair["mask"], list(unpack(three, r.side)), title)
-        lines[r.method][f"{r.case} fit"] = shown
+        pair, title = table.read(r.face), f"IoU {r.iou:.2f}, score {r.score:.2f}"
+        maps = [getattr(r, name) for name in MAPS]
+        lines[r.method][f"{r.case} fit"] = pair["low"], pair["mask"], maps, title
     return lines
-
-
-def best_fits(found: pd.DataFrame, n: int = 6) -> list[int]:
-    """Forged faces of `found` that a map fits best, of different videos: their rows."""
-    best = found[found["label"] == 1].sort_values(["iou", "overlap"], ascending=False)
-    return best.drop_duplicates("video").head(n)["face"].tolist()
 
 
 def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
@@ -182,15 +175,12 @@ def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np
     """What the deployed branch made of a few forged validation faces after every epoch: their N
     rows in the PairTable, and epoch -> N x s x s in [0, 1]."""
     path = paths.run(row, seed) / "maps.parquet"
-    kept = read(path, ["epoch", "face", "side", "map"], "train")
+    kept = read(path, ["epoch", "face", "map"], "train")
     if kept.empty:
-        raise AttentionError(f"{path}: no maps; the row {row} has none that is made for the mask")
-    faces = kept["face"].drop_duplicates().tolist()
-    side = int(kept["side"].iloc[0])
-    kept = kept.set_index("face")
-    return faces, {
-        int(epoch): unpack(of.loc[faces, "map"], side) for epoch, of in kept.groupby("epoch")
-    }
+        raise TableError(f"{path}: no maps; the row {row} has none that is made for the mask")
+    faces = kept["face"].unique().tolist()
+    epochs = kept.set_index("face").groupby("epoch")["map"]
+    return faces, {int(epoch): unpack(of.loc[faces]) for epoch, of in epochs}
 
 
 def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
@@ -198,13 +188,11 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
     kept = []
     for row, seed in product(params.trained, params.study.seeds):
         path = paths.maps(row, seed)
-        if not path.exists():
-            continue
-        found = read(path, [])
+        found = read(path, []) if path.exists() else ()
         if "map_high_branch" in found and found["map_high_branch"].notna().any():
             kept.append((row, seed))
     if not kept:
-        raise AttentionError(
+        raise TableError(
             f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "
             "the runs are: `dvc repro`, or bring the folder from where that was done"
         )
@@ -212,11 +200,10 @@ def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
 
 
 def averages(found: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
-    """Mean map over the faces of every method, real ones last: method -> of -> side x side, of
-    being mask, high_branch, low_branch. Boxes are alike, so a mean face is still a face."""
-    side = int(found["side"].iloc[0])
+    """Mean map over the faces of every method, real ones last: method -> of MAPS -> s x s. Boxes
+    are alike, so a mean face is still a face."""
     order = found.sort_values("label", ascending=False, kind="stable")
     return {
-        method: {c: unpack(of[c], side).mean(axis=0) for c in ("mask", "high_branch", "low_branch")}
+        method: {c: np.stack(of[c]).mean(axis=0) for c in MAPS}
         for method, of in order.groupby("method", sort=False)
     }

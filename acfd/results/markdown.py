@@ -1,49 +1,48 @@
 """Tables as Markdown: what the notebooks, the report and the README show."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import pandas as pd
 
 from acfd.media.degrade import FAMILIES
-from acfd.results import table1 as t1
-from acfd.results.table import CONVERGED, DAGGER, row_title
+from acfd.results.table import ALL, CONVERGED, DAGGER, at_low, overall, row_title
 
 HOLM = " *"  # behind a difference that stands the correction for being one of several
-# What was published of FaceForensics++: AUC of an Xception by (trained on, tested at), in percent;
-# the forgery that is found most easily and the one that is not.
-PUBLISHED = {("high", "high"): "99", ("high", "low"): "about 82", ("low", "low"): "90.3"}
+# What was published of FaceForensics++: AUC of an Xception in percent, by (its row here, trained
+# on, tested at); the forgery that is found most easily and the one that is not.
+PUBLISHED = {
+    ("xception_c23", "high", "high"): "99",
+    ("xception_c23", "high", "low"): "about 82",
+    ("xception", "low", "low"): "90.3",
+}
 EASIEST, HARDEST = "Deepfakes", "NeuralTextures"
 
 
 def table2(table: pd.DataFrame) -> str:
     """Table 2 at low quality, in percent, each number with its interval; the PBCA of an empty map
     is behind the slash."""
-    low = _low(table)
-
-    def pbca(line: pd.Series) -> str:
-        empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
-        return percent(line, "pbca") + empty
-
+    low = overall(table)
     columns = {
         "Paper ACC / AUC": _paper,
         "Balanced ACC": "balanced_acc",
         "AUC": "auc",
-        f"AUC, difference to {reference(low)}": gap("diff_auc"),
-        "AUC, difference to the row above": gap("diff_above_auc"),
-        "PBCA / empty map": pbca,
+        f"AUC, difference to {reference(low)}": _gap("diff_auc"),
+        "AUC, difference to the row above": _gap("diff_above_auc"),
+        "PBCA / empty map": _pbca,
     }
     return by_line(low, columns)
 
 
 def table1(table: pd.DataFrame) -> str:
     """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
-    low = _low(table[table["method"] == t1.ALL])
+    low = overall(table)
     columns = {
         "Paper ACC / AUC": _paper,
         "ACC": "acc",
         "Balanced ACC": "balanced_acc",
         f"AUC, {low['compression'].iloc[0]}": "auc",
-        f"AUC, difference to {reference(low)}": gap("diff_auc"),
+        f"AUC, difference to {reference(low)}": _gap("diff_auc"),
         "Training": lambda line: duration(line["train_seconds"]),
         "Parameters": lambda line: _count(line["parameters"]),
     }
@@ -52,32 +51,32 @@ def table1(table: pd.DataFrame) -> str:
 
 def methods(table: pd.DataFrame) -> str:
     """AUC of Table 1's rows at low quality, a column a manipulation, in percent with intervals."""
-    low = _low(table[table["method"] != t1.ALL])
-    return by_group(low, "method", {name: name for name in low["method"].unique()})
+    low = at_low(table[table["method"] != ALL])
+    return by_group(low, "method", {name: name for name in low["method"]})
 
 
 def compression(drops: pd.DataFrame) -> str:
     """AUC at both qualities and what is lost between them, in percent with intervals."""
     first = drops.iloc[0]
     columns = {
-        "Trained on": lambda line: line["trained_on"],
+        "Trained on": "trained_on",
         f"AUC, {first['high']}": "auc_high",
         f"AUC, {first['low']}": "auc_low",
         "Lost": "drop_auc",
     }
     if first["reference"] in set(drops["row"]):
-        columns[f"Lost, difference to {reference(drops)}"] = gap("diff_drop_auc")
+        columns |= {f"Lost, difference to {reference(drops)}": _gap("diff_drop_auc")}
     return by_line(drops, columns)
 
 
 def left_out(table: pd.DataFrame) -> str:
     """AUC on manipulations that a row never saw, beside that of the row that did."""
     columns = {
-        "Never saw": lambda line: line["method"],
-        "Tested at": lambda line: line["compression"],
+        "Never saw": "method",
+        "Tested at": "compression",
         "AUC": "auc",
         "AUC of the row that saw it": "seen_auc",
-        "Difference": gap("diff_auc"),
+        "Difference": _gap("diff_auc"),
     }
     return by_line(table, columns)
 
@@ -87,39 +86,34 @@ def areas(table: pd.DataFrame) -> str:
     columns = {}
     for m, name in (("auc", "AUC"), ("balanced_acc", "Balanced ACC")):
         columns |= {name: m, f"{name}, difference to {reference(table)}": f"diff_{m}"}
-    return by_line(table[table["family"] == t1.ALL], columns)
+    return by_line(table[table["family"] == ALL], columns)
 
 
 def robustness(table: pd.DataFrame) -> str:
     """`areas`, and that of AUC, a column a family of degradations."""
-    families = {f: FAMILIES[f].title for f in table["family"].unique() if f != t1.ALL}
+    families = {f: FAMILIES[f].title for f in table["family"].unique() if f != ALL}
     return f"{areas(table)}\n\nBy family:\n\n{by_group(table, 'family', families)}"
 
 
 def by_line(table: pd.DataFrame, columns: dict[str, str | Callable[[pd.Series], str]]) -> str:
-    """A line a line of the table: its title, then a column each of `columns`: head -> a measure, or
-    what a line's cell is."""
-
-    def cells(line: pd.Series) -> list[str]:
-        return [percent(line, c) if isinstance(c, str) else c(line) for c in columns.values()]
-
-    lines = [[row_title(line), *cells(line)] for _, line in table.iterrows()]
+    """A line a line of the table: its title, then a column each of `columns`: head -> a measure,
+    words that the table has, or what makes a cell of a line."""
+    lines = []
+    for _, line in table.iterrows():
+        lines.append([row_title(line)])
+        for c in columns.values():
+            words = line[c] if isinstance(c, str) else c(line)
+            lines[-1].append(words if isinstance(words, str) else percent(line, c))
     return grid(["Row", *columns], lines) + not_converged(table)
 
 
 def by_group(table: pd.DataFrame, column: str, heads: dict[str, str]) -> str:
     """AUC, a line a row and a column each value of `column` that heads has: value -> head."""
     lines = []
-    for _, of_row in table.groupby("row", sort=False):
-        of = of_row.set_index(column)
-        cells = [percent(of.loc[value], "auc") for value in heads]
-        lines.append([row_title(of_row.iloc[0]), *cells])
+    for _, of in table[table[column].isin(heads)].groupby("row", sort=False):
+        cells = [percent(line, "auc") for _, line in of.iterrows()]
+        lines.append([row_title(of.iloc[0]), *cells])
     return grid(["Row", *heads.values()], lines) + not_converged(table)
-
-
-def gap(name: str) -> Callable[[pd.Series], str]:
-    """The cell of a difference, for `by_line`."""
-    return lambda line: difference(line, name)
 
 
 def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
@@ -127,21 +121,18 @@ def miniature(table: pd.DataFrame, drops: pd.DataFrame) -> tuple[str, str]:
     by quality beside the published one, and a sentence on the order of the manipulations. table,
     drops: of table1.py; rows that these do not have are left out."""
     lines = []
-    drops = drops.set_index("row")
-    for (trained, tested), published in PUBLISHED.items():
-        row = {"high": "xception_c23", "low": "xception"}[trained]
-        if row in drops.index:
-            line = drops.loc[row]
-            cells = [f"{line[trained]} → {line[tested]}", percent(line, f"auc_{tested}")]
-            lines.append([*cells, published])
+    for (row, trained, tested), published in PUBLISHED.items():
+        for _, line in drops[drops["row"] == row].iterrows():
+            steps = f"{line[trained]} → {line[tested]}"
+            lines.append([steps, percent(line, f"auc_{tested}"), published])
     text = grid(["Xception, trained on → tested at", "AUC here", "FaceForensics++"], lines)
-    low = table["compression"].iloc[0]
-    of = table[(table["row"] == "xception") & (table["compression"] == low)]
-    of = of[of["method"] != t1.ALL].sort_values("auc", ascending=False, kind="stable")
+    of = at_low(table)
+    of = of[(of["row"] == "xception") & (of["method"] != ALL)]
+    of = of.sort_values("auc", ascending=False, kind="stable")
     if len(of) < 2:
         return text, ""
     order = ", ".join(f"{line['method']} {100 * line['auc']:.1f}" for _, line in of.iterrows())
-    ends = list(of["method"].iloc[[0, -1]])
+    ends, low = list(of["method"].iloc[[0, -1]]), table["compression"].iloc[0]
     same = "also here" if ends == [EASIEST, HARDEST] else "not so here"
     return text, (
         f"Trained on {low} and tested at {low}, from the easiest to the hardest: {order}. "
@@ -161,7 +152,7 @@ def not_converged(table: pd.DataFrame) -> str:
 
 def table1_caption(table: pd.DataFrame) -> str:
     """What stands below Table 1."""
-    low = _low(table[table["method"] == t1.ALL])
+    low = overall(table)
     seconds = (low["train_seconds"] * low["seeds"].str.split().str.len()).sum()
     machines = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
     said = caption(low, {"machine": " and ".join(machines), "seconds": seconds})
@@ -194,11 +185,6 @@ def caption(table: pd.DataFrame, study: dict) -> str:
     return f"{said} Training took {duration(study['seconds'])} in all on {study['machine']}."
 
 
-def _low(table: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the quality that comes first, the low one."""
-    return table[table["compression"] == table["compression"].iloc[0]]
-
-
 def title_of(table: pd.DataFrame, row: str) -> str:
     """The title of a row of a table."""
     return table.loc[table["row"] == row, "title"].iloc[0]
@@ -216,11 +202,20 @@ def grid(head: list[str], lines: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
 
 
+def _gap(name: str) -> Callable[[pd.Series], str]:
+    return partial(difference, name=name)
+
+
 def _paper(line: pd.Series) -> str:
-    said = [line[name] for name in ("paper_acc", "paper_auc")]
-    if all(pd.isna(value) for value in said):
+    said = line[["paper_acc", "paper_auc"]]
+    if said.isna().all():
         return "–"
     return " / ".join("–" if pd.isna(value) else f"{value:.2f}" for value in said)
+
+
+def _pbca(line: pd.Series) -> str:
+    empty = "" if pd.isna(line["pbca"]) else f" / {100 * line['pbca_empty']:.1f}"
+    return percent(line, "pbca") + empty
 
 
 def interval(line: pd.Series, name: str, form: str, times: float = 1) -> str:

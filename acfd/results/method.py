@@ -128,6 +128,17 @@ def collapse(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.Dat
     return pd.DataFrame(lines)
 
 
+def together(stored: pd.DataFrame) -> pd.DataFrame:
+    """Do the two qualities of a face come together? A line a (row, state) of scores.features.store:
+    medians over faces of own, other, their ratio, and the share of faces at low quality whose
+    nearest high-quality one is its own."""
+    low = stored[stored["quality"] == "low"]
+    low = low.assign(ratio=low["own"] / low["other"], nearest=low["nearer"] == 0)
+    groups = low.groupby(["row", "state"], sort=False)
+    medians = groups[["own", "other", "ratio"]].median()
+    return medians.assign(nearest=groups["nearest"].mean()).reset_index()
+
+
 def cell(params: Params, row: str) -> str:
     """A row of attention.factorial in words, read from its parameters."""
     p = params.for_row(row)

@@ -64,13 +64,6 @@ def choose_threshold(val: pd.DataFrame) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def videos(samples: pd.DataFrame) -> pd.DataFrame:
-    """label, unit and mean score of each video, a video being (method, video), of one run at one
-    compression."""
-    groups = samples.groupby(["method", "video"], sort=True, observed=True)
-    return groups.agg({"score": "mean", "label": "first", "unit": "first"}).reset_index()
-
-
 def identity_units(samples: pd.DataFrame) -> np.ndarray:
     """The unit of every sample (columns label, target, source), 0 ... U - 1: people whom some fake
     joins share one, which the official splits make a pair. A person in no fake is alone."""
@@ -105,9 +98,10 @@ def measure(
     right), iou (of map and mask) and pbca_empty (the PBCA of a map that is zero everywhere) if the
     run has maps and the forgeries have masks. A resample that has lost a class is NaN.
     """
+    of_video = {"score": "mean", "label": "first", "unit": "first"}
     frame, video = (
         [of[c].to_numpy() for c in ("label", "score", "unit")] + [weights]
-        for of in (samples, videos(samples))
+        for of in (samples, samples.groupby(["method", "video"]).agg(of_video))
     )
     out = {}
     out["acc"], out["balanced_acc"] = _accuracies(*frame, 0.5)
@@ -118,8 +112,12 @@ def measure(
     out["video_balanced_acc"] = _accuracies(*video, 0.5)[1]
     out["video_auc"] = _auc(*video)
     # real faces are compared with an empty mask: they have pixels even where no forgery has a mask
-    if samples.loc[samples["label"] == 1, PIXELS].any(axis=None):
-        out["pbca"], out["iou"], out["pbca_empty"] = _pixels(samples, weights)
+    forged = samples[samples["label"] == 1]
+    if forged[PIXELS].any(axis=None):
+        tp, fp, fn, tn = (total(weights, forged["unit"], forged[c]) for c in PIXELS)
+        cells = tp + fp + fn + tn
+        out["pbca"], out["iou"] = ratio(tp + tn, cells), ratio(tp, tp + fp + fn)
+        out["pbca_empty"] = ratio(fp + tn, cells)
     return out
 
 
@@ -191,15 +189,17 @@ def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
 
 
+def total(weights: np.ndarray, unit, values=None) -> np.ndarray:
+    """The sum of a number a sample in every resample, R; without values, how many samples."""
+    return weights @ np.bincount(unit, values, minlength=weights.shape[1])
+
+
 def _accuracies(label, score, unit, weights, threshold) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and balanced accuracy, R each."""
     label, score = _checked(label, score)
-
-    def total(samples):
-        return weights @ np.bincount(unit[samples], minlength=weights.shape[1])
-
-    forged, real = total(label), total(~label)
-    tp, tn = total(label & (score >= threshold)), total(~label & (score < threshold))
+    right = label == (score >= threshold)
+    of = (label, ~label, label & right, ~label & right)
+    forged, real, tp, tn = (total(weights, unit[samples]) for samples in of)
     balanced = (ratio(tp, forged) + ratio(tn, real)) / 2
     acc = ratio(tp + tn, forged + real)
     return np.where(np.isnan(balanced), np.nan, acc), balanced
@@ -218,9 +218,7 @@ def _auc(label, score, unit, weights) -> np.ndarray:
         real = np.sort(score[~label & (unit == v)])
         below = np.searchsorted(real, forged, "left") + np.searchsorted(real, forged, "right")
         wins[:, v] = np.bincount(forged_unit, below / 2, minlength=n)
-    pairs = (weights @ np.bincount(unit[label], minlength=n)) * (
-        weights @ np.bincount(unit[~label], minlength=n)
-    )
+    pairs = total(weights, unit[label]) * total(weights, unit[~label])
     return ratio(((weights @ wins) * weights).sum(1), pairs)
 
 
@@ -248,12 +246,3 @@ def _eer(label, score, unit, weights) -> np.ndarray:
     (fnr, fpr), (fnr_next, fpr_next) = errors(left), errors(right)
     step = ratio(fpr - fnr, (fpr - fnr) + (fnr_next - fpr_next))
     return fnr + step * (fnr_next - fnr)
-
-
-def _pixels(samples: pd.DataFrame, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """PBCA, IoU, and the PBCA of an empty map, R each, pooled over forged faces."""
-    forged = samples[samples["label"] == 1]
-    unit, n = forged["unit"].to_numpy(), weights.shape[1]
-    tp, fp, fn, tn = (weights @ np.bincount(unit, forged[c], minlength=n) for c in PIXELS)
-    total = tp + fp + fn + tn
-    return ratio(tp + tn, total), ratio(tp, tp + fp + fn), ratio(fp + tn, total)

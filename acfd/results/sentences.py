@@ -1,20 +1,25 @@
-"""What each figure of the notebooks shows: a sentence made of the same tables, with intervals."""
+"""What each figure of the notebooks shows: a sentence made of the same tables, with intervals.
+
+What the arguments are: terms, from method.parts.look; history and steps, a run's history.csv and
+steps.csv (of `learning`, table.histories); table, from table1.table1 or table2.table2 (of `areas`
+and `costliest`, curves.areas); drops and unseen, table1.compression and left_out; faces, one
+compression of maps.faces; real, lines of maps.real_beside_forged with row and title; stored, runs'
+features; titles, row -> title; setting, for the intervals.
+"""
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from acfd.media.degrade import FAMILIES
-from acfd.results import metrics, table1
-from acfd.results.curves import ALL
+from acfd.results import metrics
 from acfd.results.markdown import difference, interval, percent, reference, spelt
 from acfd.results.method import span
-from acfd.results.table import CONVERGED, rising, row_title
+from acfd.results.table import ALL, CONVERGED, Draws, at_low, overall, rising, row_title
 from acfd.sections import Table
 
 
 def starts(terms: pd.DataFrame) -> str:
-    """terms: from method.parts.look."""
     of = terms[terms["weight"].notna()]
     shares = 100 * of["weighted"] / of["weighted"].sum()
     said = ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
@@ -22,21 +27,22 @@ def starts(terms: pd.DataFrame) -> str:
 
 
 def trained(history: pd.DataFrame, steps: pd.DataFrame, kept: int) -> str:
-    """One run. history, steps: its history.csv and steps.csv; kept: the epoch that was kept."""
+    """kept: the epoch whose weights were kept."""
     auc = 100 * history["val_auc"]
     said = f"Validation AUC is {auc.iloc[0]:.1f} percent after {history['step'].iloc[0]:g} steps"
     if len(auc) > 1:
         said += f" and {auc.iloc[-1]:.1f} after {history['step'].iloc[-1]:g}"
     said += f"; the weights kept are those of validation {kept}."
     if "attention_inside" in steps:
-        inside, outside = (_last_tenth(steps, f"attention_{at}") for at in ("inside", "outside"))
-        said += f" In the last tenth of the steps M is {inside:.2f} on forged pixels of the "
-        said += f"training batches and {outside:.2f} on the rest of forged faces."
+        said += (
+            f" In the last tenth of the steps M is {_last_tenth(steps['attention_inside'])} on "
+            f"forged pixels of the training batches and {_last_tenth(steps['attention_outside'])} "
+            "on the rest of forged faces."
+        )
     return said
 
 
 def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
-    """history: from table.histories; titles: row -> title."""
     ends = 100 * history.groupby(["row", "seed"], sort=False)["val_auc"].last()
     mean, gained = ends.groupby("row").mean().loc[list(titles)], rising(history)
     still = sum(gained[row] > CONVERGED for row in titles)
@@ -49,8 +55,7 @@ def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
 
 
 def reached(table: pd.DataFrame) -> str:
-    """table: from table2.table2, or table1.table1."""
-    low = _low(table)
+    low = overall(table)
     best, name, is_it = _ends(low, "auc")[1], reference(low), low["row"] == low["reference"]
     others = low[~is_it]
     apart = others[(others["diff_auc_lo"] > 0) | (others["diff_auc_hi"] < 0)]
@@ -63,9 +68,8 @@ def reached(table: pd.DataFrame) -> str:
 
 
 def by_method(table: pd.DataFrame) -> str:
-    """table: from table1.table1."""
-    low = table[table["compression"] == table["compression"].iloc[0]]
-    least, most = _ends(low[(low["method"] != table1.ALL) & (low["row"] == low["ours"])], "auc")
+    low = at_low(table[(table["method"] != ALL) & (table["row"] == table["ours"])])
+    least, most = _ends(low, "auc")
     return (
         f"“{row_title(most)}” finds {most['method']} most easily, AUC {percent(most, 'auc')}, and "
         f"{least['method']} least, {percent(least, 'auc')}."
@@ -73,7 +77,6 @@ def by_method(table: pd.DataFrame) -> str:
 
 
 def compression(drops: pd.DataFrame) -> str:
-    """drops: from table1.compression."""
     least, most = _ends(drops, "drop_auc")
     return (
         f"From {least['high']} to {least['low']} “{row_title(least)}” loses least, "
@@ -83,34 +86,30 @@ def compression(drops: pd.DataFrame) -> str:
 
 
 def left_out(unseen: pd.DataFrame) -> str:
-    """unseen: from table1.left_out."""
     said = [
         f"“{row_title(line)}” {percent(line, 'auc')} on {line['method']} "
         f"({difference(line, 'diff_auc')} against the row that saw it)"
-        for _, line in _low(unseen).iterrows()
+        for _, line in at_low(unseen).iterrows()
     ]
     return f"AUC at {unseen['compression'].iloc[0]} without having seen it: {'; '.join(said)}."
 
 
 def cost(table: pd.DataFrame) -> str:
-    """table: from table1.table1."""
     said = [
         f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "
         f"{percent(line, 'auc')}"
-        for line in (_ends(_low(table), column)[1] for column in ("images_per_second", "auc"))
+        for line in (_ends(overall(table), column)[1] for column in ("images_per_second", "auc"))
     ]
     return f"The fastest and the best: {'; '.join(dict.fromkeys(said))}."
 
 
 def areas_under_roc(table: pd.DataFrame) -> str:
-    """table: from table2.table2."""
-    said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(_low(table), "auc")]
+    said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(overall(table), "auc")]
     return f"The area under these curves goes from {' to '.join(said)}."
 
 
 def thresholds(table: pd.DataFrame) -> str:
-    """table: from table2.table2."""
-    low = _low(table)
+    low = overall(table)
     moved = (low["balanced_acc_val"] - low["balanced_acc"]).abs()
     line = low.loc[moved.idxmax() if moved.notna().any() else low["balanced_acc"].idxmax()]
     said = f"{percent(line, 'balanced_acc')} at 0.5, the dotted line"
@@ -120,7 +119,6 @@ def thresholds(table: pd.DataFrame) -> str:
 
 
 def judged(faces: pd.DataFrame, setting: Table) -> str:
-    """faces: one compression of maps.faces, as in the next two; setting: for intervals."""
     said = []
     for label, kind in ((1, "forged"), (0, "real")):
         of, high = faces["label"] == label, faces["score"] >= 0.5
@@ -148,7 +146,6 @@ def cases(faces: pd.DataFrame, setting: Table) -> str:
 
 
 def darkness(real: pd.DataFrame, row: str) -> str:
-    """real: lines of maps.real_beside_forged with row and title."""
     of = real[(real["row"] == row) & (real["branch"] == "low")]
     said = [f"{interval(x, 'ratio', '.1f')} at {x['compression']}" for _, x in of.iterrows()]
     return (
@@ -167,7 +164,7 @@ def pooled_fit(real: pd.DataFrame, rows: dict[str, str], compression: str) -> st
 def parted(course: pd.DataFrame) -> str:
     """course: from maps.course."""
     said = "; ".join(
-        f"“{run}” {_last_tenth(of, 'inside'):.2f} and {_last_tenth(of, 'outside'):.2f}"
+        f"“{run}” {_last_tenth(of['inside'])} and {_last_tenth(of['outside'])}"
         for run, of in course.groupby("run", sort=False)
     )
     return f"M on forged cells and elsewhere, mean of the last tenth of the steps: {said}."
@@ -205,7 +202,6 @@ def norms(stored: pd.DataFrame, title: str, radii: tuple[float, float], setting:
 
 
 def pairs_apart(stored: pd.DataFrame, titles: dict[str, str], setting: Table) -> str:
-    """stored: features of several runs; titles: row -> title."""
     said = []
     for row, of in stored[stored["quality"] == "low"].groupby("row", sort=False):
         states = [of[of["state"] == state] for state in ("before", "after")]
@@ -238,7 +234,6 @@ def family(curves: pd.DataFrame, name: str) -> str:
 
 
 def areas(table: pd.DataFrame) -> str:
-    """table: from curves.areas."""
     every = table[table["family"] == ALL]
     best, others = _ends(every, "auc")[1], every[every["row"] != every["reference"]]
     gaps = "; ".join(f"“{x['title']}” {difference(x, 'diff_auc')}" for _, x in others.iterrows())
@@ -249,7 +244,6 @@ def areas(table: pd.DataFrame) -> str:
 
 
 def costliest(table: pd.DataFrame) -> str:
-    """table: from curves.areas."""
     ends = _ends(table[(table["row"] == table["reference"]) & (table["family"] != ALL)], "auc")
     said = [f"{FAMILIES[x['family']].title} ({percent(x, 'auc')})" for x in ends]
     return f"{said[0]} costs “{ends[0]['title']}” most, {said[1]} least: mean AUC over the levels."
@@ -258,15 +252,9 @@ def costliest(table: pd.DataFrame) -> str:
 def ratio(part, whole, faces: pd.DataFrame, setting: Table, times=1.0, form: str = "") -> str:
     """sum(part) / sum(whole) over faces, with its interval over resamples of identities, such as
     0.61 (0.55 to 0.66). part, whole: a number a face; faces: columns label, target, source."""
-    unit = metrics.identity_units(faces)
-    weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
-    sums = [
-        weights @ np.bincount(unit, np.broadcast_to(np.asarray(x, float), unit.shape))
-        for x in (part, whole)
-    ]
-    most = np.inf if form else times
-    values = times * metrics.ratio(*sums)
-    found = metrics.interval(values, weights.shape[1], setting.confidence, (0, most))
+    draws, most = Draws(faces, setting), np.inf if form else times
+    values = times * metrics.ratio(draws.total(part), draws.total(whole))
+    found = draws.interval(values, (0, most))
     form = form or (".2f" if times == 1 else ".1f")
     return spelt((found.value, found.low, found.high), form)
 
@@ -276,11 +264,5 @@ def _ends(table: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
     return table.loc[table[column].idxmin()], table.loc[table[column].idxmax()]
 
 
-def _low(table: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the low quality, which comes first, on all manipulations."""
-    low = table[table["compression"] == table["compression"].iloc[0]]
-    return low[low["method"] == table1.ALL] if "always_forged" in low else low
-
-
-def _last_tenth(steps: pd.DataFrame, column: str) -> float:
-    return float(steps[column].iloc[-max(1, len(steps) // 10) :].mean())
+def _last_tenth(values: pd.Series) -> str:
+    return f"{values.iloc[-max(1, len(values) // 10) :].mean():.2f}"

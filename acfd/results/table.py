@@ -1,9 +1,8 @@
-"""Tables from score files alone, without a model, a video or a crop: load and check them, resample
-them, reduce them to lines. table1.py, table2.py and markdown.py build on this."""
+"""Tables from score files alone: load and check them, resample them, reduce them to lines."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,15 @@ from acfd.results import metrics
 from acfd.results.metrics import Interval
 from acfd.sections import Table
 
-SAMPLE = ["split", "compression", "method", "video", "frame"]  # what a sample is known by
+# What a score is known by, and what has to be alike in all runs that are compared
+SAMPLE = ["split", "compression", "method", "video", "frame", "target", "source", "label"]
 REAL = "original"  # as in acfd.videos.ffpp
-COLUMNS = [*SAMPLE, "row", "seed", "target", "source", "label", "score", *metrics.PIXELS]
+ALL = "all"  # every manipulation, or family of degradations, together
+COLUMNS = [*SAMPLE, "row", "seed", "score", *metrics.PIXELS]
 MEASURES = ["acc", "balanced_acc", "balanced_acc_val", "auc", "eer"]
 MEASURES += ["video_balanced_acc", "video_auc"]
 DIFFERENCES = ["balanced_acc", "auc"]
+SHOWN = ["auc", "auc_lo", "auc_hi", "balanced_acc", "eer"]  # by `dvc metrics show`
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
 TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
@@ -29,7 +31,7 @@ CONVERGED = 0.01  # the most that validation AUC may still rise over the last qu
 
 
 class TableError(ValueError):
-    """Score files or a README that a table cannot be made from; says which, and what to do."""
+    """Files that a table, figure or page cannot be made from; says which, and what to do."""
 
 
 def read(path: Path, columns: Iterable[str], stage: str = "score") -> pd.DataFrame:
@@ -50,18 +52,17 @@ def load_rows(
     """Compression, the low one first -> row -> its scores (`load_scores`) of the real samples and
     of these methods' forgeries. Raises TableError, besides what `load_scores` does, for rows that
     were not scored on the same samples, and for a split that lacks some of them."""
-    wanted, loaded, seed = {REAL, *methods}, {}, params.study.seeds[0]
-    for row in rows:
-        scores = load_scores(paths, row, params.study.seeds)
-        loaded[row] = scores[scores["method"].isin(wanted)]
-        first = next(iter(loaded))
-        one = [loaded[r][loaded[r]["seed"] == seed] for r in (first, row)]
-        same_samples(*one, f"{first}-s{seed}", f"{row}-s{seed}")
-    for split, part in loaded[first].groupby("split"):
+    wanted = {REAL, *methods}
+    scores = {row: load_scores(paths, row, params.study.seeds) for row in rows}
+    loaded = {row: s[s["method"].isin(wanted)] for row, s in scores.items()}
+    first = next(iter(loaded.values()))
+    for scores in loaded.values():
+        same_samples(first, scores, SAMPLE)
+    for split, part in first.groupby("split"):
         if lacking := wanted - set(part["method"]):
             raise TableError(
-                f"{paths.scores(first, seed)}: nothing of {', '.join(sorted(lacking))} in "
-                f"{split}; score.methods of every row compared must name it"
+                f"{_run(first)}: nothing of {', '.join(sorted(lacking))} in {split}; "
+                "score.methods of every row compared must name it"
             )
     return {
         compression: {row: s[s["compression"] == compression] for row, s in loaded.items()}
@@ -70,50 +71,48 @@ def load_rows(
 
 
 def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
-    """The score files of one row's runs, one after another, each sorted by sample (SAMPLE). Raises
-    TableError for a file that is missing, lacks columns, is not the one that the run's summary is
-    of, holds a sample twice or a score that is not finite, and for seeds of unlike samples."""
-    runs = [_load_run(paths, row, seed) for seed in seeds]
-    for seed, run in zip(seeds[1:], runs[1:]):
-        same_samples(runs[0], run, f"{row}-s{seeds[0]}", f"{row}-s{seed}")
+    """The score files of one row's runs, as `load_runs` has them. Raises TableError, besides what
+    that does, for a file that is not the one that the run's summary is of."""
+    scores = load_runs(paths.scores, [row], seeds, SAMPLE)
+    for seed in seeds:
+        path, summary = paths.scores(row, seed), paths.summary(row, seed)
+        said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
+        if said not in (None, found := digest_of(path)):
+            raise TableError(
+                f"{path}: its digest is {found}, {summary} is of the scores {said}; the two are "
+                "not of one run: make both again with the stage `score`, or get both from git"
+            )
+    return scores
+
+
+def load_runs(
+    file, rows: Iterable[str], seeds: list[int], sample: list[str], stage: str = "score"
+) -> pd.DataFrame:
+    """The scores of every run of these rows, `file` (row, seed) -> its path, one run after another,
+    each sorted by `sample`, the columns that have to be alike. Raises TableError for a file that is
+    missing or lacks columns, for scores that are not finite, and for runs of unlike samples."""
+    runs = []
+    for row, seed in product(rows, seeds):
+        path = file(row, seed)
+        run = read(path, [*sample, "row", "seed", "score"], stage)
+        if not np.isfinite(run["score"]).all():
+            raise TableError(f"{path}: scores that are not finite; train {row}-s{seed} again")
+        runs.append(run.sort_values(sample, ignore_index=True))
+        same_samples(runs[0], runs[-1], sample, stage)
     return pd.concat(runs, ignore_index=True)
 
 
-def _load_run(paths: Paths, row: str, seed: int) -> pd.DataFrame:
-    path, summary = paths.scores(row, seed), paths.summary(row, seed)
-    run = read(path, COLUMNS)
-    said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
-    if said not in (None, found := digest_of(path)):
+def same_samples(a: pd.DataFrame, b: pd.DataFrame, sample: list[str], stage: str = "score") -> None:
+    """Raises TableError unless scores, sorted by `sample`, are of the same ones."""
+    if not a[sample].reset_index(drop=True).equals(b[sample].reset_index(drop=True)):
         raise TableError(
-            f"{path}: its digest is {found}, {summary} is of the scores {said}; the two are "
-            "not of one run: make both again with the stage `score`, or get both from git"
+            f"{len(a)} scores of {_run(a)} and {len(b)} of {_run(b)} are not of the same samples; "
+            f"score both on the same faces: `dvc repro` the stage `{stage}`"
         )
-    for wrong, what in (
-        (run.duplicated(SAMPLE), "come twice"),
-        (~np.isfinite(run["score"]), "have no finite score"),
-    ):
-        if wrong.any():
-            raise TableError(f"{path}: {wrong.sum()} samples {what}, first {_name(run[wrong])}")
-    return run.sort_values(SAMPLE, ignore_index=True)
 
 
-def same_samples(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: str) -> None:
-    """Raises TableError unless two runs' scores, each sorted by SAMPLE, are of the same samples."""
-    facts = [*SAMPLE, "target", "source", "label"]
-    a, b = (run[facts].reset_index(drop=True) for run in (a, b))
-    if a.equals(b):
-        return
-    both = a.merge(b, on=facts, how="outer", indicator="of")
-    alone = both[both["of"] != "both"]
-    raise TableError(
-        f"scores of {name_a} and {name_b} are not of the same samples: {len(alone)} are of one "
-        f"alone, first {_name(alone)}. Score both on the same faces: `dvc repro` the stage `score`"
-    )
-
-
-def _name(rows: pd.DataFrame) -> str:
-    r = rows.iloc[0]
-    return f"{r['method']} {r['video']} frame {r['frame']} {r['compression']} {r['split']}"
+def _run(scores: pd.DataFrame) -> str:
+    return "{}-s{}".format(*scores[["row", "seed"]].iloc[0])
 
 
 def load_run_info(paths: Paths, row: str, seed: int) -> dict:
@@ -121,35 +120,46 @@ def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     return json.loads(paths.summary(row, seed).read_text())
 
 
-@dataclass(frozen=True)
+def tested(scores: pd.DataFrame) -> pd.DataFrame:
+    """The test samples of the first run of some rows and seeds."""
+    row, seed = scores[["row", "seed"]].iloc[0]
+    return scores[(scores["row"] == row) & (scores["seed"] == seed) & (scores["split"] == "test")]
+
+
+def at_low(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the quality that comes first, the low one."""
+    return table[table["compression"] == table["compression"].iloc[0]]
+
+
+def overall(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of Table 1 or 2 at low quality, on all manipulations."""
+    low = at_low(table)
+    return low[low["method"] == ALL] if "method" in low else low
+
+
 class Draws:
-    """How the test samples of one compression are resampled: the same draws for every row, method
-    and compression of the same samples, so that their differences are paired."""
+    """How test samples are resampled: the same draws for every row, method and compression of the
+    same samples, so that their differences are paired. unit: the pair of people of every sample,
+    0 ... units - 1; weights: (resamples + 1) x units, from metrics.resample."""
 
-    seeds: list[int]
-    unit: np.ndarray  # the pair of people of every test sample, 0 ... U - 1
-    weights: np.ndarray  # (resamples + 1) x U, as from metrics.resample
-    confidence: float
+    def __init__(self, samples: pd.DataFrame, setting: Table):
+        """samples: those of one run at one compression; columns label, target, source."""
+        self.unit = metrics.identity_units(samples)
+        self.units = int(self.unit.max()) + 1
+        self.weights = metrics.resample(self.units, setting.bootstrap)
+        self.confidence = setting.confidence
 
-    @classmethod
-    def of(cls, scores: pd.DataFrame, seeds: list[int], setting: Table) -> "Draws":
-        """scores: one row's at one compression, or those of any other row that is compared."""
-        test = scores[(scores["split"] == "test") & (scores["seed"] == seeds[0])]
-        unit = metrics.identity_units(test)
-        weights = metrics.resample(int(unit.max()) + 1, setting.bootstrap)
-        return cls(seeds, unit, weights, setting.confidence)
-
-    @property
-    def units(self) -> int:
-        return self.weights.shape[1]
+    def total(self, values) -> np.ndarray:
+        """The sum of a number a sample, in every resample."""
+        values = np.broadcast_to(np.asarray(values, float), self.unit.shape)
+        return metrics.total(self.weights, self.unit, values)
 
     def measure(self, scores: pd.DataFrame, method: str | None = None) -> dict[str, np.ndarray]:
         """Every measure of one row at one compression, S seeds x R resamples each. method: count
         this one's forgeries alone, against all real samples. The threshold of balanced_acc_val is
         that of all methods: a detector is not told which one it will meet."""
         found = []
-        for seed in self.seeds:
-            run = scores[scores["seed"] == seed]
+        for _, run in scores.groupby("seed", sort=False):
             val = run[run["split"] == "val"]
             threshold = None if val.empty else metrics.choose_threshold(val)
             test = run[run["split"] == "test"].assign(unit=self.unit)
@@ -227,10 +237,9 @@ def mark(gained: float) -> str:
     return DAGGER if gained > CONVERGED else ""
 
 
-def paper_columns(params: Params, row: str) -> dict[str, float]:
-    """paper_acc and paper_auc, percent; NaN where the paper has no such row or number."""
-    said = {m: getattr(params.rows[row].paper, m, None) for m in ("acc", "auc")}
-    return {f"paper_{m}": np.nan if v is None else v for m, v in said.items()}
+def paper_columns(params: Params, row: str) -> dict[str, float | None]:
+    """paper_acc and paper_auc, percent; None where the paper has no such row or number."""
+    return {f"paper_{m}": getattr(params.rows[row].paper, m, None) for m in ("acc", "auc")}
 
 
 def machines(infos: Iterable[dict]) -> str:
@@ -270,27 +279,15 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
 
 
-def row_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Row -> what `dvc metrics show` has of it: the low quality alone, to 4 digits."""
-    low = table[table["compression"] == table["compression"].iloc[0]]
-    return rounded(low, ["auc", "auc_lo", "auc_hi", "balanced_acc", "eer"])
-
-
-def rounded(lines: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
-    """Row -> these columns to 4 digits, without those that are NaN."""
-    return {
-        line["row"]: {n: round(float(line[n]), 4) for n in names if pd.notna(line[n])}
-        for _, line in lines.iterrows()
-    }
-
-
-def write_metrics(found: dict[str, dict[str, float]], folder: Path) -> None:
-    """<row>.json each, and no other: `dvc metrics show` has a line a file."""
-    for old in set(folder.glob("*.json")) - {folder / f"{row}.json" for row in found}:
+def write_metrics(lines: pd.DataFrame, folder: Path, names: list[str] = SHOWN) -> None:
+    """These columns of each row's line, to 4 digits, as <row>.json, and no other file: `dvc metrics
+    show` has a line a file."""
+    for old in set(folder.glob("*.json")) - {folder / f"{row}.json" for row in lines["row"]}:
         old.unlink()
-    for row, measures in found.items():
+    for row, line in lines.set_index("row")[names].iterrows():
+        measures = {name: round(float(x), 4) for name, x in line.dropna().items()}
         with atomic(folder / f"{row}.json") as f:
-            f.write_text(json.dumps(measures, indent=1, allow_nan=False) + "\n")
+            f.write_text(json.dumps(measures, indent=1) + "\n")
 
 
 def row_title(line: pd.Series) -> str:

@@ -7,9 +7,8 @@ import pandas as pd
 from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import table as tables
-from acfd.results.table import DIFFERENCES, MEASURES, REAL, Draws
+from acfd.results.table import ALL, DIFFERENCES, MEASURES, REAL, Draws
 
-ALL = "all"  # the line of every manipulation together
 COSTS = {  # column of the table -> key of metrics/runs/<run>.json
     "parameters": "deployed_parameters",
     "train_seconds": "seconds",
@@ -49,18 +48,17 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     setting, methods = params.table1, params.data.methods
     lines = []
     for compression, part in tables.load_rows(params, paths, setting.rows, methods).items():
-        draws = Draws.of(part[setting.reference], params.study.seeds, setting)
         for method in (ALL, *methods):
-            lines += _lines(params, paths, compression, method, part, draws)
+            lines += _lines(params, paths, compression, method, part)
     return pd.DataFrame(lines)
 
 
-def _lines(params, paths, compression: str, method: str, part: dict, draws: Draws) -> list[dict]:
+def _lines(params, paths, compression: str, method: str, part: dict) -> list[dict]:
     setting = params.table1
+    test = tables.tested(part[setting.reference])
+    draws = Draws(test, setting)
     only = None if method == ALL else method
     replicates = {row: draws.measure(scores, only) for row, scores in part.items()}
-    test = part[setting.reference]
-    test = test[(test["split"] == "test") & (test["seed"] == params.study.seeds[0])]
     label = test.loc[test["method"].isin([REAL, method]) | (method == ALL), "label"]
     first = compression == params.data.low and method == ALL
     others = {"diff": setting.reference, "diff_ours": setting.ours}
@@ -88,26 +86,24 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
     the high quality (auc_high), at the low one (auc_low), what is lost (drop_auc), and the paired
     difference of that to the drop of params.table1.reference (diff_drop_auc: below zero, it loses
     less), each with its interval, over all manipulations. Without rows the table is empty."""
-    setting, seeds = params.table1, params.study.seeds
+    setting = params.table1
     if not setting.compression:
         return pd.DataFrame(columns=COMPRESSION)
     parts = tables.load_rows(params, paths, setting.compression, params.data.methods)
     low, high = parts
-    draws = Draws.of(parts[low][setting.compression[0]], seeds, setting)
-    found = {
-        row: {"high": draws.measure(parts[high][row]), "low": draws.measure(parts[low][row])}
-        for row in setting.compression
-    }
+    draws = Draws(tables.tested(parts[low][setting.compression[0]]), setting)
+    found = {q: {r: draws.measure(s) for r, s in part.items()} for q, part in parts.items()}
     drops = {
-        row: {m: at["high"][m] - at["low"][m] for m in DIFFERENCES} for row, at in found.items()
+        row: {m: found[high][row][m] - found[low][row][m] for m in DIFFERENCES}
+        for row in setting.compression
     }
     lines = []
     for row in setting.compression:
         line = tables.first_columns(params, paths, row, low, draws)
         line |= {"trained_on": trained_on(params, row), "high": high, "low": low}
         for m in DIFFERENCES:
-            for quality, measures in found[row].items():
-                line |= draws.columns(f"{m}_{quality}", measures[m])
+            line |= draws.columns(f"{m}_high", found[high][row][m])
+            line |= draws.columns(f"{m}_low", found[low][row][m])
             to = drops.get(setting.reference, {}).get(m)
             line |= draws.columns(f"drop_{m}", drops[row][m], (-1, 1))
             line |= draws.compared(f"diff_drop_{m}", drops[row][m], to, (-2, 2))
@@ -121,7 +117,7 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
     is tested on, compression), the low quality first; columns LEFT_OUT. seen_row is the row of
     params.table1.rows with the same system that was trained on the method as well, or empty;
     seen_auc is what that one reaches on the same samples. Without rows the table is empty."""
-    setting, seeds = params.table1, params.study.seeds
+    setting = params.table1
     lines = []
     for row in setting.left_out:
         p = params.for_row(row)
@@ -130,7 +126,7 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
             seen = _seen(params, row, method)
             rows = [row, seen] if seen else [row]
             for quality, part in tables.load_rows(params, paths, rows, [method]).items():
-                draws = Draws.of(part[row], seeds, setting)
+                draws = Draws(tables.tested(part[row]), setting)
                 line = tables.first_columns(params, paths, row, quality, draws)
                 line |= {"method": method, "seen_row": seen}
                 line |= {"seen_title": params.rows[seen].title if seen else None}
@@ -174,10 +170,7 @@ def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
     return means | {"machine": tables.machines(runs)}
 
 
-def metrics(table: pd.DataFrame, drops: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Row -> its measures over all manipulations as `row_metrics` has them, and what compression
-    costs it (drop_auc) where that was asked."""
-    found = tables.row_metrics(table[table["method"] == ALL])
-    for row, drop in tables.rounded(drops, ["drop_auc"]).items():
-        found.setdefault(row, {}).update(drop)
-    return found
+def shown(table: pd.DataFrame, drops: pd.DataFrame) -> pd.DataFrame:
+    """A line a row, for `table.write_metrics`: the low quality, all manipulations, and what
+    compression costs (drop_auc) where that was asked."""
+    return tables.overall(table).merge(drops[["row", "drop_auc"]], on="row", how="outer")

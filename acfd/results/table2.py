@@ -26,7 +26,7 @@ def table2(params: Params, paths: Paths) -> pd.DataFrame:
 
 def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[dict]:
     setting = params.table2
-    draws = Draws.of(part[setting.reference], params.study.seeds, setting)
+    draws = Draws(table.tested(part[setting.reference]), setting)
     replicates = {r: draws.measure(s) for r, s in part.items()}
     lines = []
     for above, row in zip([setting.rows[0], *setting.rows], setting.rows):

@@ -68,7 +68,8 @@ def make(params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool =
     raw = all(tree.video_path(clip, RAW).is_file() for clip in clips)
     made_of = RAW if raw else params.data.high
     lacking = {f: why for f, why in degrade.missing().items() if getattr(r.levels, f)}
-    wanted = [step for step in steps(r) if step[0] not in lacking]
+    wanted = [(NONE, 0.0)]
+    wanted += [(f, float(level)) for f, levels in r.levels if f not in lacking for level in levels]
     (out / shards.INDEX).unlink(missing_ok=True)  # until all is done, an index would be wrong
     shards.remove_stale(out, clips)
     items = []
@@ -88,11 +89,6 @@ def make(params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool =
         path.write_text(json.dumps({"made_of": made_of, "left_out": lacking}, indent=1) + "\n")
     shards.write_index(out, index.astype({"label": "int8", "frame": "int32", "row": "int32"}))
     return Copies(out)
-
-
-def steps(r: Robustness) -> list[Step]:
-    """Every (family, level) in order, the untouched frame first."""
-    return [(NONE, 0.0)] + [(f, float(level)) for f, levels in r.levels for level in levels]
 
 
 def choose(index: pd.DataFrame, methods: list[str], r: Robustness) -> pd.DataFrame:
@@ -125,12 +121,6 @@ def cut(frame: np.ndarray, box: list[float], width: int, size: int) -> np.ndarra
     return resize(frame[y : y + side, x : x + side], size)
 
 
-def window(frame: int, count: int, length: int) -> range:
-    """`length` consecutive frames of `count`, `frame` in their middle; fewer if there are fewer."""
-    start = max(0, min(frame - length // 2, count - length))
-    return range(start, min(count, start + length))
-
-
 def _make_clip(
     wanted: list[Step], length: int, size: int, out: Path, item: tuple[Clip, Path, dict]
 ) -> tuple[Clip, list[dict]]:
@@ -146,24 +136,24 @@ def _make_clip(
         order = [(*step, frame) for step in wanted for frame in boxes]
         if list(crops) != order:
             for frame, box in boxes.items():
-                lacking = [step for step in wanted if (*step, frame) not in crops]
-                for step, face in _faces(path, clip, frame, box, lacking, length, size):
-                    crops[*step, frame] = shards.encode_png(face)
-            write_shard(shard, key, {at: crops[at] for at in order})
+                if lacking := [step for step in wanted if (*step, frame) not in crops]:
+                    for step, face in _faces(path, clip, frame, box, lacking, length, size):
+                        crops[*step, frame] = shards.encode_png(face)
+            rows = [dict(zip(SCHEMA.names, (*at, crops[at]))) for at in order]
+            shards.write(shard, SCHEMA, rows, key)
     return clip, [dict(zip(SCHEMA.names, at)) for at in order]
 
 
 def _faces(
     path: Path, clip: Clip, frame: int, box: list, wanted: list[Step], length: int, size: int
 ) -> Iterator[tuple[Step, np.ndarray]]:
-    """One frame's face at every level wanted; the frames around it are read once."""
-    if not wanted:
-        return
+    """One frame's face at every level wanted, of which there are some. The frame is in the middle
+    of `length` frames, fewer if the video has fewer, that are read once."""
     info = probe(path)
-    near = window(frame, info.frames, length)
+    start = max(0, min(frame - length // 2, info.frames - length))
     # read anew for each tested frame: all windows of a long video may be too much for the memory
-    frames = [picture for _, picture in read_frames(path, near)]
-    at = frame - near.start
+    near = range(start, min(info.frames, start + length))
+    frames, at = [picture for _, picture in read_frames(path, near)], frame - start
     noise = [zlib.crc32(str(clip).encode()), frame]
     for family, level in wanted:
         done = [frames[at]]
@@ -171,12 +161,6 @@ def _faces(
             fps = info.fps or 25.0
             done = degrade.degrade(frames, family, level, wanted=[at], fps=fps, seed=noise)
         yield (family, level), cut(done[0], box, frames[at].shape[1], size)
-
-
-def write_shard(shard: Path, key: str, crops: dict[tuple, bytes]) -> None:
-    """Write a video's copies, (family, level, frame) -> PNG, whole or not at all; key: what of."""
-    rows = [dict(zip(SCHEMA.names, (*at, crop))) for at, crop in crops.items()]
-    shards.write(shard, SCHEMA, rows, key)
 
 
 class Copies(Shards):

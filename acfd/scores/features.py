@@ -11,11 +11,11 @@ from acfd.faces.crops import choose_frames
 from acfd.faces.shards import PairTable
 from acfd.method.system import System
 from acfd.params import Params
-from acfd.paths import Paths, atomic
+from acfd.paths import Paths
 from acfd.runs import pairs
 from acfd.runs.distributed import make_fabric
 from acfd.runs.run import load_run, make_system, subset
-from acfd.scores.score import FROM_INDEX
+from acfd.scores.score import FROM_INDEX, write
 
 STATES = ("before", "after")
 QUALITIES = ("high", "low")
@@ -74,10 +74,7 @@ def store(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
             said = {"state": state, "quality": quality, "norm": norm}
             parts.append(about.assign(**said, **places[quality]))
     stored = pd.concat(parts, ignore_index=True)
-    stored.insert(0, "row", row)
-    stored.insert(1, "seed", seed)
-    with atomic(paths.features(row, seed)) as f:
-        stored.to_parquet(f, index=False, compression="zstd")
+    write(stored, paths.features(row, seed), row=row, seed=seed)
     return stored
 
 

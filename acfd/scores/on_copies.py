@@ -14,7 +14,7 @@ from acfd.runs import pairs
 from acfd.runs.distributed import make_fabric
 from acfd.runs.run import load_run
 from acfd.scores.copies import Copies
-from acfd.scores.score import FROM_INDEX
+from acfd.scores.score import FROM_INDEX, write
 
 
 def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool = True):
@@ -44,10 +44,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
             about.assign(score=np.concatenate(scores)).to_parquet(f, index=False)
     found = pd.concat([pd.read_parquet(path) for path in kept], ignore_index=True)
     found["made_of"] = copies.note["made_of"]
-    found.insert(0, "row", row)
-    found.insert(1, "seed", seed)
-    with atomic(paths.robustness(row, seed)) as f:
-        found.to_parquet(f, index=False, compression="zstd")
+    write(found, paths.robustness(row, seed), row=row, seed=seed)
     shutil.rmtree(scratch)  # with what a kill left half-written
     return found
 

@@ -1,7 +1,8 @@
 """Scores: what one trained run says of every face of the chosen splits, at both qualities."""
 
 import json
-import time
+import timeit
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from acfd.runs.run import load_run, subset
 # What a stored score says of the face that it is of
 FROM_INDEX = ["split", "method", "video", "target", "source", "frame", "label"]
 COUNTS = ["tp", "fp", "fn", "tn"]
+MAPS = ["side", "map", "mask", "map_high_branch"]
 SUMMARY = ["parameters", "deployed_parameters", "epochs", "kept_epoch", "val_loss", "stopped"]
 SUMMARY += ["collapsed", "machine", "key"]
 STEPS = 2000  # at most, that are kept of a run's course
@@ -50,33 +52,28 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not shown, leave=False)
     parts, full = [], None
     for item in bar:
-        about = table.index.loc[item["row"].numpy(), FROM_INDEX].reset_index(drop=True)
+        at = item["row"].numpy()
+        about = table.index.loc[at, FROM_INDEX].reset_index(drop=True)
         batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
         full = full or batch  # the last one may be small
         one = []
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
-            found, kept = _judge(system, batch, quality, fabric)
-            known = table.masked[item["row"].numpy()]  # PBCA and IoU are of faces with a mask
-            found |= {k: np.where(known, found[k], 0).astype(np.int32) for k in COUNTS}
-            found = about.assign(compression=compression, **found)
-            kept = about.assign(compression=compression, **kept) if kept else None
-            one.append((found, kept))
+            found = _judge(system, batch, quality, table.masked[at], fabric)
+            one.append(about.assign(compression=compression, **found))
         parts.append(one)
     parts = [part for one in distributed.gather(parts, fabric) for part in one]
     if rank > 0:
         return None
-    scores = pd.concat([found for found, _ in parts], ignore_index=True)
-    scores.insert(0, "run", f"{row}-s{seed}")
-    scores.insert(1, "row", row)
-    scores.insert(2, "seed", seed)
+    found = pd.concat(parts, ignore_index=True)
+    kept = [name for name in MAPS if name in found]
+    maps = found[[*FROM_INDEX, "compression", *kept]]
+    scores = found.drop(columns=kept)
     scores.attrs = {"key": said["key"]}
-    with atomic(paths.scores(row, seed)) as f:
-        scores.to_parquet(f, index=False, compression="zstd")
+    write(scores, paths.scores(row, seed), run=f"{row}-s{seed}", row=row, seed=seed)
     _keep_course(paths, row, seed)
     with atomic(paths.maps(row, seed)) as f:
-        kept = [kept for _, kept in parts if kept is not None]
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
-        (pd.concat(kept, ignore_index=True) if kept else empty).to_parquet(f, index=False)
+        (maps if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
     summary["images_per_second"] = round(_rate(system, full[system.judged], fabric), 1)
     for what in (paths.scores, paths.history, paths.steps):
@@ -84,6 +81,14 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     with atomic(paths.summary(row, seed)) as f:
         f.write_text(json.dumps(summary, indent=1) + "\n")
     return scores
+
+
+def write(found: pd.DataFrame, path: Path, **said) -> None:
+    """Write a Parquet file whose first columns say of which run it is; found gets these too."""
+    for at, (name, value) in enumerate(said.items()):
+        found.insert(at, name, value)
+    with atomic(path) as f:
+        found.to_parquet(f, index=False, compression="zstd")
 
 
 def _keep_course(paths: Paths, row: str, seed: int):
@@ -94,14 +99,13 @@ def _keep_course(paths: Paths, row: str, seed: int):
         f.write_bytes((folder / "history.csv").read_bytes())
     steps = read_frame(folder / "steps.csv", otherwise)
     steps["step"] = np.arange(1, len(steps) + 1)  # through all epochs
-    steps = steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32)
-    with atomic(paths.steps(row, seed)) as f:
-        steps.to_parquet(f, index=False, compression="zstd")
+    write(steps[:: -(-len(steps) // STEPS) or 1].astype(np.float32), paths.steps(row, seed))
 
 
 @torch.inference_mode()
-def _judge(system, batch: dict, quality: str, fabric) -> tuple[dict, dict]:
-    """Columns of the score file, and of the map file, for one batch at one quality."""
+def _judge(system, batch: dict, quality: str, masked: np.ndarray, fabric) -> dict:
+    """Columns of the score file for one batch at one quality, and MAPS if there are any. masked:
+    of each face, is its mask known, since PBCA and IoU are of these."""
     with fabric.autocast():
         out = system.deployed(batch[quality])
         twin = getattr(system.net, "high", None) if quality == "high" else None
@@ -113,28 +117,26 @@ def _judge(system, batch: dict, quality: str, fabric) -> tuple[dict, dict]:
     }
     found |= dict.fromkeys(COUNTS, np.int32(0))
     if out.attention is None:
-        return found, {}
+        return found
     m = out.attention.float().cpu()
     target = attention_target(batch["mask"].cpu(), m.shape[-2:])
     if system.map_is_mask:
         said, true = (m >= 0.5).flatten(1), (target >= 0.5).flatten(1)
         cells = {"tp": said & true, "fp": said & ~true, "fn": ~said & true, "tn": ~said & ~true}
-        found |= {k: v.sum(1).numpy().astype(np.int32) for k, v in cells.items()}
-    kept = {"side": m.shape[-1], "map": _bytes(m), "mask": _bytes(target)}
-    kept["map_high_branch"] = _bytes(high.float().cpu()) if high is not None else None
-    return found, kept
+        found |= {k: (masked * v.sum(1).numpy()).astype(np.int32) for k, v in cells.items()}
+    found |= {"side": m.shape[-1], "map": _bytes(m), "mask": _bytes(target)}
+    return found | {"map_high_branch": _bytes(high.float().cpu()) if seen else None}
 
 
 @torch.inference_mode()
-def _rate(system, images: torch.Tensor, fabric, rounds: int = 5) -> float:
-    """Images a second of the deployed network alone, at its best of some rounds."""
-    seconds = []
-    for _ in range(rounds):
-        began = time.perf_counter()
+def _rate(system, images: torch.Tensor, fabric) -> float:
+    """Images a second of the deployed network alone, at its best of five rounds."""
+
+    def judge():
         with fabric.autocast():
             system.deployed(images).logits.float().cpu()  # waits for a GPU
-        seconds.append(time.perf_counter() - began)
-    return len(images) / min(seconds)
+
+    return len(images) / min(timeit.repeat(judge, number=1, repeat=5))
 
 
 def _bytes(maps: torch.Tensor) -> list[bytes]:

@@ -5,6 +5,7 @@ three; the rest goes by constants."""
 import shutil
 import tempfile
 import time
+import timeit
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,19 +47,19 @@ def step(p: Params) -> float:
     images = images.contiguous(memory_format=layout)
     on_cpu, threads = fabric.device.type == "cpu", torch.get_num_threads()
     clock = time.process_time if on_cpu else time.perf_counter
-    taken = []
+
+    def train():
+        with fabric.autocast():
+            loss = net(images).logits.float().square().sum()
+        loss.backward()
+        net.fc.bias.grad.sum().item()  # waits for a GPU
+
     torch.set_num_threads(1)
     try:
-        for _ in range(4):  # the first one warms up
-            began = clock()
-            with fabric.autocast():
-                loss = net(images).logits.float().square().sum()
-            loss.backward()
-            net.fc.bias.grad.sum().item()  # waits for a GPU
-            taken.append((clock() - began) / len(images))
+        taken = timeit.repeat(train, timer=clock, number=1, repeat=4)  # the first one warms up
     finally:
         torch.set_num_threads(threads)
-    return min(taken[1:]) / (threads**THREADS if on_cpu else 1)
+    return min(taken[1:]) / len(images) / (threads**THREADS if on_cpu else 1)
 
 
 def extraction(p: Params, tree, clips: list[Clip]) -> tuple[float, float]:
