@@ -26,7 +26,7 @@ from acfd.detector.export import OUTSIDE
 from acfd.media.video import read_frames, write_video
 from acfd.paths import atomic
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp"}
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ""}  # VidTIMIT's have no ending
 PASSES = {"c23": 23, "c40": 40}  # one after the other
 
 
