@@ -52,6 +52,15 @@ def test_it_answers_as_the_run_does_from_half_the_bytes(study, released, picture
     assert small.report.interval and small.report.model.calibrated
 
 
+def test_the_card_says_what_these_weights_do_outside_and_nothing_of_others(released):
+    weights = json.loads((released / "run.json").read_text())["weights_sha256"]
+    found = {"a set": {"weights_sha256": weights, "c23": {"auc": 0.9}}}
+    found["of other weights"] = {"weights_sha256": "0" * 64, "c23": {"auc": 1.0}}
+    (released / "outside.json").write_text(json.dumps(found))
+    card = Detector(model=released, backend="torch").about["card"]
+    assert card["outside"] == {"a set": {"c23": {"auc": 0.9}}}
+
+
 def test_it_is_what_the_command_takes_unless_told_otherwise(
     released, picture, tmp_path, monkeypatch, capsys
 ):
