@@ -169,9 +169,9 @@ def _read(path: Path, yaml: YAML) -> dict:
 
 
 def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = Path("presets")):
-    """Write a preset's values into params.yaml, whose comments and other keys stay. Raises
-    ParamsError for an unknown preset, and for a result that would not be valid; params.yaml is then
-    left as it was."""
+    """Write a preset's values into params.yaml, over those of pocket, which undo whatever another
+    preset changed; comments and other keys stay. Raises ParamsError for an unknown preset, and for
+    a result that would not be valid; params.yaml is then left as it was."""
     source = presets / f"{name}.yaml"
     if source not in (there := sorted(presets.glob("*.yaml"))):
         known = ", ".join(p.stem for p in there) or "none; run from the project's top folder"
@@ -183,7 +183,9 @@ def apply_preset(name: str, params: Path = Path("params.yaml"), presets: Path = 
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     current = _read(params, yaml)
-    _merge(current, _read(source, _plain()), str(source))
+    for layer in dict.fromkeys([presets / "pocket.yaml", source]):
+        if layer in there:
+            _merge(current, _read(layer, _plain()), str(layer))
     written = StringIO()
     yaml.dump(current, written)
     text = "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())

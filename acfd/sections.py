@@ -73,7 +73,8 @@ class Identities(Section):  # people come in pairs; an interval needs two of the
 
 class SynthFF(Section):
     seed: Seed
-    variety: Literal["narrow", "wide"]
+    variety: Literal["narrow", "wide", "mixed"]
+    coding: Literal["fixed", "varied"]
     strength: Annotated[float, Field(ge=0.25, le=2)]
     identities: Identities
     size: Annotated[int, Field(ge=64, multiple_of=2)]
@@ -131,6 +132,7 @@ class Loss(Section):
 
 
 class Train(Section):
+    start: str | None
     methods: Annotated[list[AnyMethod], Field(min_length=1)]
     qualities: Annotated[list[Literal["high", "low"]], Field(min_length=1, max_length=2)]
     steps: Count

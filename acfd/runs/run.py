@@ -17,7 +17,7 @@ from acfd import registry, sources
 from acfd.faces.shards import PairTable
 from acfd.method.system import System
 from acfd.params import Params
-from acfd.paths import Paths, atomic, digest_of
+from acfd.paths import Paths, atomic, digest_of, sha256
 from acfd.runs import pairs
 from acfd.runs.distributed import make_fabric
 from acfd.runs.loop import History, TrainingError, load_weights
@@ -77,11 +77,16 @@ def run(
     table = PairTable(paths.faces)
     # a folder of faces that no stage made has no recipe
     faces_key = recipes.key(paths, "faces") or digest_of(paths.faces / "index.parquet")
-    key = params.run_key(row, seed, faces=faces_key, code=sources.row_key(p, row))
+    inputs = {"faces": faces_key, "code": sources.row_key(p, row)}
+    if p.train.start and Path(p.train.start).is_file():
+        inputs["start"] = sha256(Path(p.train.start))
+    key = params.run_key(row, seed, **inputs)
     scratch = paths.scratch("runs", f"{row}-s{seed}-{key}")
 
     data, batches, validation = training_data(table, p, seed, fabric.global_rank, fabric.world_size)
-    system = make_system(params, row, seed)
+    system = make_system(params, row, seed, weights=None if p.train.start else "")
+    if p.train.start:
+        _start(system, Path(p.train.start))
     if system.weights.get("at", 0) > 0 and p.model.attention and p.augment.blend < 1:
         needed = subset(table, "train", p.train.methods)[0]
         table.demand_masks(needed, f"row {row}: loss.at {p.loss.at:g}")
@@ -97,6 +102,15 @@ def run(
             shutil.rmtree(scratch, ignore_errors=True)
     fabric.barrier()
     return folder
+
+
+def _start(system: System, path: Path):
+    try:
+        load_weights(system.net, path)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(
+            f"train.start: {path}: {error}; expected model.safetensors of a run of the same system"
+        ) from None
 
 
 def training_data(table: PairTable, p: Params, seed: int, rank: int = 0, world: int = 1):
