@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from trained import changed, result, study_at, write_run
 
@@ -59,6 +60,27 @@ def test_every_row_trains_and_scores(study, row, branches):
     assert mean == pytest.approx(said["val_loss"], rel=1e-3)
     of_both = pd.read_parquet(paths.maps(row, 0)).get("map_high_branch", pd.Series()).notna()
     assert of_both.any() == (side > 0)
+
+
+def test_a_run_goes_on_from_the_weights_that_it_is_told(study):
+    """At so low a rate that it stays where it starts; other weights are another run."""
+    p, paths = study
+    start = write_run(p, paths, "meso4", seed=7) / "model.safetensors"
+    p = changed(p, train={"start": str(start), "lr": 1e-12, "weight_decay": 0.0})
+    keys = []
+    for weights in (load_file(start), {k: v + 0.01 for k, v in load_file(start).items()}):
+        save_file(weights, start)
+        folder = run.run(p, "meso4", 0, paths, progress=False)
+        found = load_file(folder / "model.safetensors")
+        learnt = [k for k in found if "running" not in k and "num_batches" not in k]
+        assert all(torch.allclose(found[k], weights[k], atol=1e-6) for k in learnt)
+        keys.append(json.loads((folder / "run.json").read_text())["key"])
+    assert keys[0] != keys[1]
+    of_another = write_run(p, paths, "rahmouni") / "model.safetensors"
+    for other in (paths.top / "nowhere.safetensors", of_another):
+        p = changed(p, train={"start": str(other)})
+        with pytest.raises(run.RunError, match=rf"train\.start: {other}: .* expected model"):
+            run.run(p, "meso4", 0, paths, progress=False)
 
 
 def test_maps_are_kept_by_epoch(study):
