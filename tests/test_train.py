@@ -81,7 +81,7 @@ def test_a_run_goes_on_from_the_weights_that_it_is_told(study):
     of_another = write_run(p, paths, "rahmouni") / "model.safetensors"
     for other in (paths.top / "nowhere.safetensors", of_another):
         p = changed(p, train={"start": str(other)})
-        with pytest.raises(run.RunError, match=rf"train\.start: {other}: .* expected model"):
+        with pytest.raises(run.RunError, match=rf"(?s)train\.start: {other}: .* expected model"):
             run.run(p, "meso4", 0, paths, progress=False)
 
 
