@@ -13,6 +13,7 @@ from acfd.detector import core, release
 from acfd.detector.core import Detector
 from acfd.detector.files import DeployError
 from acfd.faces.shards import PairTable
+from acfd.runs.run import load_run
 
 SIZE = 64
 
@@ -73,17 +74,23 @@ def test_it_is_what_the_command_takes_unless_told_otherwise(
     assert "params.yaml: no such file" in capsys.readouterr().err
 
 
-def test_a_worse_run_does_not_take_its_place(study, released):
+def test_a_worse_run_does_not_take_its_place_and_a_better_one_does(study, tmp_path):
+    """By what both say of the same validation faces, whatever either was validated on before."""
     p, paths = study
-    weights = (released / "model.safetensors").read_bytes()
-    said = json.loads((released / "run.json").read_text())
-    better = said | {"key": "another", "validation_auc": 1.0}
-    (released / "run.json").write_text(json.dumps(better))
-    with pytest.raises(DeployError, match="is higher by 0"):
-        release.write(p, paths, "cls_at", 0, released)
-    assert (released / "model.safetensors").read_bytes() == weights
-    (released / "run.json").write_text(json.dumps(better | {"validation_auc": 0.1}))
-    assert release.write(p, paths, "cls_at", 0, released)["key"] == said["key"]
+    aucs = {}
+    for seed in (1, 2):
+        write_run(p, paths, "cls_at", seed)
+        write_scores(PairTable(paths.faces), paths, "cls_at", 1.0, seed)
+        system = load_run(paths.run("cls_at", seed), p)[0]
+        aucs[seed] = release.validation_auc(system, p, paths)
+    worse, better = sorted(aucs, key=aucs.get)
+    assert aucs[worse] < aucs[better]
+    for seed in (worse, better):
+        assert release.write(p, paths, "cls_at", seed, tmp_path)["seed"] == seed
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(DeployError, match=rf"AUC of {aucs[better]:.4f}.* {aucs[worse]:.4f}"):
+        release.write(p, paths, "cls_at", worse, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
 
 
 def test_weights_that_are_not_its_own_are_refused(released):

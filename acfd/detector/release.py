@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
 
 from acfd.detector import calibrate, export
 from acfd.detector.backends import by_torch
 from acfd.detector.files import DeployError, read, same_file
+from acfd.faces.shards import PairTable
+from acfd.method.system import System
 from acfd.params import Params
 from acfd.paths import Paths, atomic, read_frame, sha256
 from acfd.results import metrics
-from acfd.runs.run import load_run
+from acfd.runs.run import load_run, subset
 
 TOLERANCE = 0.01  # what a probability may differ by from that of the float32 weights
 RUN, WEIGHTS, CALIBRATION = "run.json", "model.safetensors", "calibration.json"
@@ -40,7 +43,7 @@ class Released(Paths):
 
 def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> dict[str, Any]:
     """Write a scored run to `folder`; returns its run.json. Raises DeployError for a run without
-    scores, and where a better one is: by the AUC over validation videos of both compressions."""
+    scores, and where a better one is: by `validation_auc` of both on the faces of the study."""
     source, scores = paths.run(row, seed), paths.scores(row, seed)
     said = read(source / RUN, "train it", "params", "key")
     found = calibrate.of_run(params, paths, row, seed)
@@ -53,12 +56,14 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     said["params"] = system.params.model_dump(mode="json")
     said |= {"validation_auc": metrics.auc(of["label"].to_numpy(), of["logit"].to_numpy())}
     if (folder / RUN).is_file():
-        before = read(folder / RUN, "delete the folder", "key", "validation_auc")
-        better = before["validation_auc"] - said["validation_auc"]
-        if better > 0 and before["key"] != said["key"]:
+        other, there, *its_run = opened(folder)
+        before = load_run(there.run(*its_run), other)[0]
+        aucs = [validation_auc(one, params, paths) for one in (before, system)]
+        if aucs[0] > aucs[1]:
             raise DeployError(
-                f"{folder}: the validation AUC of the run there is higher by {better:.4f}, so it "
-                "stays; to release this one as well, name another folder by --out"
+                f"{folder}: the run there has a validation AUC of {aucs[0]:.4f} on the faces of "
+                f"{params.preset}, {row}-s{seed} {aucs[1]:.4f}, so it stays; to release this one "
+                "as well, name another folder by --out"
             )
     weights = load_file(source / WEIGHTS)
     # statistics of batch norms stay in float32: there are few, and some are tiny
@@ -83,6 +88,21 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     with atomic(folder / RUN) as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
     return said
+
+
+def validation_auc(system: System, params: Params, paths: Paths) -> float:
+    """AUC over the validation videos of both compressions, those of `paths.faces`."""
+    table = PairTable(paths.faces)
+    rows, _ = subset(table, "val", params.train.methods)
+    pairs, judge = [table.read(int(i)) for i in rows], by_torch(export.as_judge(system.deployed))
+    frames = pd.concat(
+        table.index.loc[rows, ["method", "video", "label"]].assign(
+            quality=quality, logit=judge(np.stack([p[quality] for p in pairs]), 32)[0]
+        )
+        for quality in ("high", "low")
+    )
+    videos = frames.groupby(["quality", "method", "video"]).mean()
+    return metrics.auc(videos["label"].to_numpy(int), videos["logit"].to_numpy())
 
 
 def opened(folder: Path) -> tuple[Params, Paths, str, int]:
