@@ -107,6 +107,6 @@ def test_its_drawing_is_no_mask_and_its_mean_is_its_feature(small_params, toy_fa
     maps = pd.read_parquet(paths.maps(ROW, 0))
     assert (maps["side"] == 15).all() and maps["map"].str.len().eq(225).all()
     low = maps["compression"] == p.data.low
-    drawn = unpack(maps.loc[low, "map"], 15).mean((1, 2))
+    drawn = unpack(maps.loc[low, "map"]).mean((1, 2))
     norm = scores.loc[scores["compression"] == p.data.low, "norm"]
     assert np.allclose(drawn, norm, atol=0.005)
