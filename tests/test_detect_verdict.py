@@ -14,7 +14,7 @@ from acfd.detector.media import Media
 from acfd.detector.report import Flag, ModelReport
 from acfd.sections import Detect
 
-REAL = {of: {"c23": {"count": 99, "highest": [-3.0, -3.5]}} for of in ("frames", "videos")}
+REAL = {of: {"c23": [-3.5, -3.0]} for of in ("frames", "videos")}
 FIXED = {"calibrated": True, "temperature": 1.0, "low": 1.0, "high": 1.0}
 
 
@@ -109,17 +109,15 @@ def test_when_it_does_not_know_it_says_so(p):
 
 def test_what_real_validation_videos_reach_is_not_called_forged(p):
     """The least share that n real videos can show is 1 / (n + 1); the worse compression counts."""
-    few = {"count": 9, "highest": [1.0]}
-    many = {"count": 199, "highest": [4.0, 2.5, 1.5]}
-    for tails, odds, said, share in (
+    few, many = [*[-1.0] * 8, 1.0], [*[-1.0] * 196, 1.5, 2.5, 4.0]
+    for real, odds, said, share in (
         ({"c23": few}, 2.0, "forged", 0.1),
         ({"c23": few}, 1.0, "inconclusive", 0.2),
         ({"c40": many}, 3.0, "forged", 0.01),
         ({"c40": many}, 2.0, "inconclusive", 0.015),
         ({"c23": few, "c40": many}, 2.0, "inconclusive", 0.1),
-        ({}, 9.0, "forged", 1.0),
     ):
-        known = calibration(scatter=0.1, real={"videos": tails})
+        known = calibration(scatter=0.1, real={"videos": real})
         found = verdict.decide(np.full(8, odds), [], clip(), known, p)
         assert (found["verdict"], found["real_as_high"]) == (said, pytest.approx(share))
     assert decide(p, np.full(8, -2.0))[0] == "no_forgery_found"

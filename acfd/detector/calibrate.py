@@ -39,7 +39,6 @@ _EDGE = 1e-6  # scores are float32: beyond this they are 0 or 1
 _CROPS = 240  # crops that the ranges are read from, a compression
 _VIDEOS = 120  # videos, for the same
 _TAILS = [0.01, 0.99]  # what is beyond is left out of a range
-_HIGHEST = 20  # log-odds of real samples that are kept
 
 
 def write(params: Params, paths: Paths) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def of_scores(params: Params, paths: Paths, row: str, seed: int) -> dict[str, An
             f"({key}); score this one: `dvc repro`, or `acfd score --row {row} --seed {seed}`"
         )
     checked = samples(scores[scores["split"] == "val"])
-    fits, real = temperatures(checked), real_tails(checked)
+    fits, real = temperatures(checked), real_odds(checked)
     tested = scores[scores["split"] == "test"].groupby("compression")
     how = fits["videos"]["temperature"], real["videos"], params.detect
     return {
@@ -104,16 +103,14 @@ def temperatures(frames: pd.DataFrame) -> dict[str, Any]:
     return {"frames": fit(frames), "videos": fit(by_video(frames)), "scatter": scatter}
 
 
-def real_tails(frames: pd.DataFrame) -> dict[str, Any]:
-    """Of the real ones among validation `samples`, as frames and as videos, at each compression:
-    their number and the highest log-odds, falling."""
+def real_odds(frames: pd.DataFrame) -> dict[str, Any]:
+    """Log-odds of the real ones among validation `samples`, rising, by compression: of videos, and
+    of one frame each, since frames of one video are alike."""
     found = {}
-    for what, of in (("frames", frames), ("videos", by_video(frames))):
+    for what, of in (("frames", frames.drop_duplicates("clip")), ("videos", by_video(frames))):
         real = of[of["label"] == 0]
-        found[what] = {
-            compression: {"count": len(part), "highest": part.nlargest(_HIGHEST).tolist()}
-            for compression, part in real.groupby(real["clip"].str.split("/").str[0])["logit"]
-        }
+        groups = real.groupby(real["clip"].str.split("/").str[0])["logit"]
+        found[what] = {c: part.sort_values().round(4).tolist() for c, part in groups}
     return found
 
 
@@ -215,12 +212,12 @@ def reliability_bins(label, probability, weight) -> pd.DataFrame:
     return bins.assign(said=bins["said"] / bins["weight"], found=bins["found"] / bins["weight"])
 
 
-def on_test(frames: pd.DataFrame, temperature: float, tail: dict, p: Detect) -> dict[str, float]:
+def on_test(frames: pd.DataFrame, temperature: float, real: dict, p: Detect) -> dict[str, float]:
     """How the videos of one compression of the test split are judged; verdict_fpr and verdict_tpr:
     shares of the real and of the forged ones that are called forged."""
     of = by_video(frames)
     label, probability = of["label"].to_numpy(), expit(of["logit"] / temperature)
-    rare = np.array([as_high(odds, tail, p)[1] for odds in of["logit"]])
+    rare = np.array([as_high(odds, real, p)[1] for odds in of["logit"]])
     called = rare & (probability >= p.certainty)
     return {
         "videos": len(of),

@@ -55,7 +55,8 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     # keys that acfd no longer has are left behind, as `load_run` leaves them
     said["params"] = system.params.model_dump(mode="json")
     said |= {"validation_auc": metrics.auc(of["label"].to_numpy(), of["logit"].to_numpy())}
-    if (folder / RUN).is_file():
+    same = (folder / RUN).is_file() and read(folder / RUN, "delete it", "key")["key"] == said["key"]
+    if (folder / RUN).is_file() and not same:
         other, there, *its_run = opened(folder)
         before = load_run(there.run(*its_run), other)[0]
         aucs = [validation_auc(one, params, paths) for one in (before, system)]

@@ -57,21 +57,19 @@ def _of(frames: int, p: Detect) -> str:
     return "videos" if frames >= p.min_frames else "frames"
 
 
-def as_high(odds: float, tail: dict[str, Any], p: Detect) -> tuple[float, bool]:
+def as_high(odds: float, real: dict[str, list[float]], p: Detect) -> tuple[float, bool]:
     """How often a real sample scores as high as `odds`, at the compression at which that is more
-    often; and whether that is rare enough to call it forged. tail: frames or videos of
-    `calibrate.real_tails`.
+    often; and whether that is rare enough to call it forged. real: `calibrate.real_odds` of frames
+    or of videos.
 
     Of n real validation samples k score as high, so another real one does with a probability of at
     most (k + 1) / (n + 1) (split conformal prediction; Vovk et al., "Algorithmic learning in a
     random world", 2005). Rare enough is p.false_alarms, or k = 0 where n is too small for that.
     """
-    rates = []
-    for part in tail.values():
-        above = sum(real >= odds for real in part["highest"])
-        rates.append(((above + 1) / (part["count"] + 1), above == 0))
-    rate = max(rates)[0] if rates else 1.0
-    return rate, all(none or share <= p.false_alarms for share, none in rates)
+    above = [(sum(one >= odds for one in of), len(of)) for of in real.values()]
+    rates = [(k + 1) / (n + 1) for k, n in above]
+    rare = all(k == 0 or rate <= p.false_alarms for (k, _), rate in zip(above, rates))
+    return max(rates, default=1.0), rare
 
 
 def decide(
