@@ -229,6 +229,10 @@ def test_varied_coding_differs_from_clip_to_clip_and_repeats(rendered, tmp_path)
     for name in ("one", "two"):
         shutil.copytree(rendered, tmp_path / name / "scratch")
         made.append(make(p, tmp_path / name / "videos"))
+    # killed between the two codings of a clip, it ends alike
+    for clip in made[1].clips(["Deepfakes"]):
+        made[1].video_path(clip, "c40").unlink()
+    make(p, tmp_path / "two" / "videos")
     assert contents(made[0].root) == contents(made[1].root)
     assert survey(made[0], ["Deepfakes"], "c23", "c40", progress=False).problems.empty
     formats, shares = set(), []

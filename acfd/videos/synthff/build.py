@@ -134,11 +134,11 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
 
 
 def _write(tree: Tree, clip: Clip, frames: list, masks: list, p: SynthFF) -> None:
-    paths = {k: path for k, path in _outputs(tree, clip, p).items() if not path.exists()}
-    if p.coding == "varied" and {"c23", "c40"} & paths.keys():
+    paths = _outputs(tree, clip, p)
+    if p.coding == "varied" and not (paths["c23"].exists() and paths["c40"].exists()):
         number = [REAL, *varieties.METHODS].index(clip.method)
         rng = np.random.default_rng([p.seed, int(clip.target), 4, number])
-        coding.write(paths, frames, p.fps, rng)
+        coding.write(paths["c23"], paths["c40"], frames, p.fps, rng)
     for what, path in paths.items():
         if not path.exists():
             shown, how = (masks, MASK_CODEC) if what == "masks" else (frames, CODECS[what])

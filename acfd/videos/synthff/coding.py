@@ -4,7 +4,6 @@ FaceForensics++ codes every clip alike, at c23 and c40; a network that saw nothi
 scales and other codings for forgeries. Real and forged clips are drawn alike.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -13,26 +12,22 @@ import numpy as np
 from acfd.media import artefacts
 from acfd.media.video import read_frames, write_video
 
-CRF = {"c23": (17, 29), "c40": (30, 43)}
+CRF = (17, 29), (30, 43)  # c23, c40
 SMALLEST = 0.5  # of the frame's sides, before they are enlarged again
 TWICE = 0.5  # share of c40's clips that are coded from c23's, not from the frames
 
 
-def write(
-    paths: Mapping[str, Path], frames: list[np.ndarray], fps: float, rng: np.random.Generator
-) -> None:
-    """Write what of c23 and c40 is in `paths`, from RGB uint8 frames of even sides; what is coded
-    follows from `rng` alone."""
+def write(high: Path, low: Path, frames: list[np.ndarray], fps: float, rng) -> None:
+    """Write c23 and c40 of RGB uint8 frames of even sides, both anew, since one may be made of the
+    other; what is coded follows from `rng` alone."""
     frames = _filmed(frames, rng)
     how = {"pix_fmt": str(rng.choice(("yuv420p", "yuv444p"), p=(0.75, 0.25)))}
     how["preset"] = str(rng.choice(("veryfast", "medium")))
-    crf = {name: int(rng.integers(*ends)) for name, ends in CRF.items()}
-    twice = rng.random() < TWICE
-    for name in ("c23", "c40"):
-        if name in paths:
-            write_video(paths[name], frames, fps, crf=crf[name], **how)
-        if twice and "c23" in paths:
-            frames = [frame for _, frame in read_frames(paths["c23"], range(len(frames)))]
+    crfs = [int(rng.integers(*ends)) for ends in CRF]
+    write_video(high, frames, fps, crf=crfs[0], **how)
+    if rng.random() < TWICE:
+        frames = [frame for _, frame in read_frames(high, range(len(frames)))]
+    write_video(low, frames, fps, crf=crfs[1], **how)
 
 
 def _filmed(frames: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
