@@ -19,7 +19,7 @@ from acfd.detector.files import DeployError, read, same_file
 from acfd.faces.shards import PairTable
 from acfd.method.system import System
 from acfd.params import Params
-from acfd.paths import Paths, atomic, read_frame, sha256
+from acfd.paths import Paths, atomic, sha256
 from acfd.results import metrics
 from acfd.runs.run import load_run, subset
 
@@ -49,30 +49,25 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     found = calibrate.of_run(params, paths, row, seed)
     if found is None:
         raise DeployError(f"{scores}: no such file; `acfd score` makes it")
-    table = read_frame(scores, "`acfd score` writes it anew")
-    of = calibrate.by_video(calibrate.samples(table[table["split"] == "val"]))
     system = load_run(source, params)[0]
     # keys that acfd no longer has are left behind, as `load_run` leaves them
     said["params"] = system.params.model_dump(mode="json")
-    said |= {"validation_auc": metrics.auc(of["label"].to_numpy(), of["logit"].to_numpy())}
+    said |= {"validation_auc": (auc := validation_auc(system, params, paths))}
     same = (folder / RUN).is_file() and read(folder / RUN, "delete it", "key")["key"] == said["key"]
     if (folder / RUN).is_file() and not same:
         other, there, *its_run = opened(folder)
         before = load_run(there.run(*its_run), other)[0]
-        aucs = [validation_auc(one, params, paths) for one in (before, system)]
-        if aucs[0] > aucs[1]:
+        if (its_auc := validation_auc(before, params, paths)) > auc:
             raise DeployError(
-                f"{folder}: the run there has a validation AUC of {aucs[0]:.4f} on the faces of "
-                f"{params.preset}, {row}-s{seed} {aucs[1]:.4f}, so it stays; to release this one "
+                f"{folder}: the run there has a validation AUC of {its_auc:.4f} on the faces of "
+                f"{params.preset}, {row}-s{seed} {auc:.4f}, so it stays; to release this one "
                 "as well, name another folder by --out"
             )
     weights = load_file(source / WEIGHTS)
     # statistics of batch norms stay in float32: there are few, and some are tiny
     half = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in weights.items()}
-    judge, crops = (
-        by_torch(export.as_judge(system.deployed)),
-        export.crops_of(system.params.faces.size),
-    )
+    judge = by_torch(export.as_judge(system.deployed))
+    crops = export.crops_of(system.params.faces.size)
     before = judge(crops, 4)[0]
     for x in system.net.parameters():
         x.data = x.data.half().float() if x.ndim > 1 else x.data
