@@ -53,8 +53,7 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     # keys that acfd no longer has are left behind, as `load_run` leaves them
     said["params"] = system.params.model_dump(mode="json")
     said |= {"validation_auc": (auc := validation_auc(system, params, paths))}
-    same = (folder / RUN).is_file() and read(folder / RUN, "delete it", "key")["key"] == said["key"]
-    if (folder / RUN).is_file() and not same:
+    if (folder / RUN).is_file() and _which(folder) != _which(source):
         other, there, *its_run = opened(folder)
         before = load_run(there.run(*its_run), other)[0]
         if (its_auc := validation_auc(before, params, paths)) > auc:
@@ -84,6 +83,11 @@ def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> di
     with atomic(folder / RUN) as f:
         f.write_text(json.dumps(said, indent=1) + "\n")
     return said
+
+
+def _which(folder: Path) -> list:
+    said = read(folder / RUN, "delete the folder", "row", "seed", "key")
+    return [said[part] for part in ("row", "seed", "key")]
 
 
 def validation_auc(system: System, params: Params, paths: Paths) -> float:
