@@ -88,7 +88,8 @@ def test_a_worse_run_does_not_take_its_place_and_a_better_one_does(study, tmp_pa
     for seed in (worse, better):
         assert release.write(p, paths, "cls_at", seed, tmp_path)["seed"] == seed
     weights = (tmp_path / "model.safetensors").read_bytes()
-    with pytest.raises(DeployError, match=rf"AUC of {aucs[better]:.4f}.* {aucs[worse]:.4f}"):
+    # that of the one there is told of its weights in float16, which few faces can move
+    with pytest.raises(DeployError, match=rf"AUC of .*cls_at-s{worse} {aucs[worse]:.4f}"):
         release.write(p, paths, "cls_at", worse, tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == weights
 
