@@ -93,7 +93,12 @@ class Params(s.Section):
         for name in trained:
             train, tested = rows[name].train.methods, rows[name].score.methods
             where = f"methods that row {name} trains or is tested on"
-            _known(where, [*train, *tested], self.data.methods, "not in data.methods")
+            _known(where, [*train, *tested, *t1.unseen], self.data.methods, "not in data.methods")
+            if twice := {*t1.unseen} & {*train, *tested}:
+                raise ValueError(
+                    f"table1.unseen names {', '.join(sorted(twice))}, which row {name} is trained "
+                    "or tested on already (train.methods, score.methods)"
+                )
             if name in t1.left_out and not set(tested) - set(train):
                 raise ValueError(
                     f"table1.left_out names {name}, which is trained on all that it is tested on; "
@@ -105,6 +110,13 @@ class Params(s.Section):
     def trained(self) -> list[str]:
         """Every row that is trained: those of Table 2, which come first, and the others."""
         return [*self.table2.rows, *self.study.rows]
+
+    def tested(self, row: str) -> list[str]:
+        """The forgeries that a row is scored on: those that it is trained on, or that score.methods
+        names, and table1.unseen, but for a row of Table 2."""
+        p = self.for_row(row)
+        unseen = self.table1.unseen if row not in self.table2.rows else []
+        return [*(p.score.methods or p.train.methods), *unseen]
 
     def for_row(self, row: str) -> "Params":
         """These parameters as the row has them: its `set` laid over the sections."""

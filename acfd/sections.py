@@ -21,7 +21,8 @@ Method = Literal[
 ]
 # what acfd.videos calls the forgeries of its other sets, and the sets
 OTHER = {"celebdf": "CelebDF", "dfdc": "DFDC", "folder": "Forged"}
-AnyMethod = Literal[Method, "CelebDF", "DFDC", "Forged"]
+WIDE = "Wide"  # of SynthFF: each forgery is of another family (acfd.videos.synthff.varieties)
+AnyMethod = Literal[Method, "Wide", "CelebDF", "DFDC", "Forged"]
 
 
 class Section(BaseModel):
@@ -54,7 +55,8 @@ class Data(Section):
         own = OTHER.get(self.source)
         if own and self.methods != [own]:
             raise ValueError(f"methods is {self.methods}; the set {self.source} has only [{own}]")
-        if not own and (foreign := set(self.methods) & set(OTHER.values())):
+        elsewhere = {*OTHER.values()} | ({WIDE} if self.source != "synthff" else set())
+        if not own and (foreign := set(self.methods) & elsewhere):
             raise ValueError(f"methods names {sorted(foreign)}, which {self.source} does not have")
         drawn = re.fullmatch(r"test|seeded:[0-9]{1,9}", self.splits or "test")
         if self.source != "ffpp" and not drawn:
@@ -218,6 +220,7 @@ class Table1(Table):
     headline: Annotated[list[Name], Field(min_length=2, max_length=2)]
     compression: list[Name]  # rows of the cross-compression table
     left_out: list[Name]  # rows trained without the one method that they are tested on
+    unseen: list[AnyMethod]  # that no row is trained on, and those of study.rows are tested on
 
     @model_validator(mode="after")
     def _check(self):

@@ -40,7 +40,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     fabric = distributed.make_fabric(params.compute)
     fabric.to_device(system.net)
     table = PairTable(paths.faces)
-    methods = p.score.methods or p.train.methods
+    methods = params.tested(row)
     # a set that is to be scored only has no validation split
     splits = [s for s in ("val", "test") if s == "test" or (table.index["split"] == s).any()]
     rows = np.concatenate([subset(table, s, methods)[0] for s in splits])

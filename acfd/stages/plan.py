@@ -105,8 +105,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
 
     def pairs(row: str, *splits: str, most: int = frames) -> int:
         """Pairs of these splits that a row is tested on, `most` of a video."""
-        of = p.for_row(row)
-        methods = [REAL, *(of.score.methods or of.train.methods)]
+        methods = [REAL, *p.tested(row)]
         return min(frames, most) * sum(counts[s, m] for s in splits for m in methods)
 
     def cost(row: str) -> float:
@@ -149,7 +148,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
     seconds = judged(a.rows, lambda row: 4 * pairs(row, "test", most=a.frames))
     yield "features", f"{len(a.rows)} rows, {a.frames} frame(s) a test video", seconds
     kinds = 1 + sum(len(levels) for _, levels in r.levels)
-    forged = min(r.forgeries or len(d.methods), len(d.methods))
+    forged = min(r.forgeries or len(p.train.methods), len(p.train.methods))
     faces = counts["test", REAL] * (1 + forged) * min(r.frames, frames)
     seconds = START + faces * kinds * r.window * area * COPY
     yield "copies", f"{faces} test faces at {kinds} levels", seconds

@@ -3,7 +3,7 @@ with a small spread from clip to clip; its strength k scales all that a program 
 forgeries are subtle, at 1.5 crude. Wide: each method is a family, as wide as its namesake may ever
 be, to teach a detector something about forgeries from elsewhere. In every family some clips put the
 person's own face back in, degraded: what is then left to see is the blending itself. The columns of
-both tables are METHODS."""
+both tables are COLUMNS. The method Wide is of any of the wide families, in every variety."""
 
 from collections.abc import Mapping
 
@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 
 from acfd.media import artefacts
+from acfd.sections import WIDE
 from acfd.videos.synthff.forgeries import Forgery
 
-METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+COLUMNS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+METHODS = (*COLUMNS, WIDE)  # what SynthFF has
 
 NARROW = {
     "source": ("other", "shifted", "other", "shifted"),
@@ -72,7 +74,9 @@ WIDE = {
 
 def draw(method: str, variety: str, strength: float, rng: np.random.Generator) -> Forgery:
     """One forgery of one of METHODS. variety: narrow or wide; strength: of narrow alone."""
-    column = METHODS.index(method)
+    if method == WIDE:
+        method, variety = str(rng.choice(COLUMNS)), "wide"
+    column = COLUMNS.index(method)
     if variety == "narrow":
         of = {name: columns[column] for name, columns in NARROW.items()}
         return Forgery(**_narrow(method, of, strength, rng))
