@@ -21,7 +21,7 @@ Method = Literal[
 ]
 # what acfd.videos calls the forgeries of its other sets, and the sets
 OTHER = {"celebdf": "CelebDF", "dfdc": "DFDC", "folder": "Forged"}
-WIDE = "Wide"  # of SynthFF: each forgery is of another family (acfd.videos.synthff.varieties)
+ANY = "Wide"  # of SynthFF: each forgery is of another family (acfd.videos.synthff.varieties)
 AnyMethod = Literal[Method, "Wide", "CelebDF", "DFDC", "Forged"]
 
 
@@ -55,7 +55,7 @@ class Data(Section):
         own = OTHER.get(self.source)
         if own and self.methods != [own]:
             raise ValueError(f"methods is {self.methods}; the set {self.source} has only [{own}]")
-        elsewhere = {*OTHER.values()} | ({WIDE} if self.source != "synthff" else set())
+        elsewhere = {*OTHER.values()} | ({ANY} if self.source != "synthff" else set())
         if not own and (foreign := set(self.methods) & elsewhere):
             raise ValueError(f"methods names {sorted(foreign)}, which {self.source} does not have")
         drawn = re.fullmatch(r"test|seeded:[0-9]{1,9}", self.splits or "test")

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from acfd.media import artefacts
-from acfd.sections import WIDE
+from acfd.sections import ANY
 from acfd.videos.synthff.forgeries import Forgery
 
 COLUMNS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-METHODS = (*COLUMNS, WIDE)  # what SynthFF has
+METHODS = (*COLUMNS, ANY)  # what SynthFF has
 
 NARROW = {
     "source": ("other", "shifted", "other", "shifted"),
@@ -74,7 +74,7 @@ WIDE = {
 
 def draw(method: str, variety: str, strength: float, rng: np.random.Generator) -> Forgery:
     """One forgery of one of METHODS. variety: narrow or wide; strength: of narrow alone."""
-    if method == WIDE:
+    if method == ANY:
         method, variety = str(rng.choice(COLUMNS)), "wide"
     column = COLUMNS.index(method)
     if variety == "narrow":
