@@ -111,6 +111,11 @@ class Params(s.Section):
         """Every row that is trained: those of Table 2, which come first, and the others."""
         return [*self.table2.rows, *self.study.rows]
 
+    @property
+    def methods(self) -> list[str]:
+        """The forgeries that the tables are over: data.methods without table1.unseen."""
+        return [m for m in self.data.methods if m not in self.table1.unseen]
+
     def tested(self, row: str) -> list[str]:
         """The forgeries that a row is scored on: those that it is trained on, or that score.methods
         names, and table1.unseen, but for a row of Table 2."""

@@ -36,7 +36,8 @@ def faces(params: Params, paths: Paths, row: str, seed: int) -> pd.DataFrame:
     found = scores.assign(mask=maps["mask"], low_branch=maps["map"])
     high = maps.loc[maps["compression"] == params.data.high, [*SAMPLE, "map_high_branch"]]
     high = high.rename(columns={"map_high_branch": "high_branch"})
-    found = found[found["split"] == "test"].merge(high, on=SAMPLE, validate="many_to_one")
+    found = found[(found["split"] == "test") & ~found["method"].isin(params.table1.unseen)]
+    found = found.merge(high, on=SAMPLE, validate="many_to_one")
     table = PairTable(paths.faces)
     index = table.index.assign(masked=table.masked).reset_index(names="face")
     found = found.merge(index[[*SAMPLE, "face", "masked"]], on=SAMPLE, validate="many_to_one")

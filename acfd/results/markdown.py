@@ -81,6 +81,23 @@ def left_out(table: pd.DataFrame) -> str:
     return by_line(table, columns)
 
 
+def unseen(table: pd.DataFrame) -> str:
+    """AUC at both qualities on forgeries that no row was trained on, and at low quality the
+    difference to the reference."""
+    low = at_low(table)
+    high = table.drop(low.index).set_index(["method", "row"])
+    columns = {
+        "On": "method",
+        "Trained on": "trained_on",
+        f"AUC, {high['compression'].iloc[0]}": lambda x: percent(
+            high.loc[(x["method"], x["row"])], "auc"
+        ),
+        f"AUC, {low['compression'].iloc[0]}": "auc",
+        f"AUC, difference to {reference(low)}": _gap("diff_auc"),
+    }
+    return by_line(low, columns)
+
+
 def areas(table: pd.DataFrame) -> str:
     """Area under each system's robustness curves, the mean over all families, in percent."""
     columns = {}

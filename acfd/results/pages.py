@@ -13,7 +13,8 @@ from acfd.results.table import TableError, read_table, row_title
 
 PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # those whose results may be in git
-TABLES = ("table1", "compression", "left_out", "table2", "attention_real", "robustness_areas")
+TABLES = ("table1", "compression", "left_out", "unseen", "table2")
+TABLES += ("attention_real", "robustness_areas")
 # Rows that tell what of the paper's configuration costs what
 CAUSES = {"cao_reach": "with radii that features reach", "cao_no_dis": "without L_Dis"}
 
@@ -57,6 +58,7 @@ def of_preset(results: Path) -> dict[str, str]:
         "methods": (["table1"], markdown.methods),
         "compression": (["compression"], markdown.compression),
         "left-out": (["left_out"], markdown.left_out),
+        "unseen": (["unseen"], markdown.unseen),
         "table2": (["table2"], table2),
         "findings": (["table1", "compression", "table2", "attention_real"], findings),
         "robustness": (["robustness_areas"], markdown.robustness),

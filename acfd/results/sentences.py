@@ -94,6 +94,16 @@ def left_out(unseen: pd.DataFrame) -> str:
     return f"AUC at {unseen['compression'].iloc[0]} without having seen it: {'; '.join(said)}."
 
 
+def unseen(apart: pd.DataFrame) -> str:
+    low = at_low(apart)
+    ends = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(low, "auc")]
+    word = "seed" if len(seeds := low["seeds"].iloc[0].split()) == 1 else "seeds"
+    return (
+        f"On {low['method'].iloc[0]}, which no row was trained on, AUC at "
+        f"{low['compression'].iloc[0]} goes from {' to '.join(ends)} ({word} {', '.join(seeds)})."
+    )
+
+
 def cost(table: pd.DataFrame) -> str:
     said = [
         f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "

@@ -1,7 +1,7 @@
 """Tables from score files alone: load and check them, resample them, reduce them to lines."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import product
 from pathlib import Path
 
@@ -53,8 +53,7 @@ def load_rows(
     of these methods' forgeries. Raises TableError, besides what `load_scores` does, for rows that
     were not scored on the same samples, and for a split that lacks some of them."""
     wanted = {REAL, *methods}
-    scores = {row: load_scores(paths, row, params.study.seeds) for row in rows}
-    loaded = {row: s[s["method"].isin(wanted)] for row, s in scores.items()}
+    loaded = {row: load_scores(paths, row, params.study.seeds, wanted) for row in rows}
     first = next(iter(loaded.values()))
     for scores in loaded.values():
         same_samples(first, scores, SAMPLE)
@@ -70,10 +69,13 @@ def load_rows(
     }
 
 
-def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
-    """The score files of one row's runs, as `load_runs` has them. Raises TableError, besides what
-    that does, for a file that is not the one that the run's summary is of."""
-    scores = load_runs(paths.scores, [row], seeds, SAMPLE)
+def load_scores(
+    paths: Paths, row: str, seeds: list[int], methods: Container[str] | None = None
+) -> pd.DataFrame:
+    """The score files of one row's runs, as `load_runs` has them; of these methods alone, if given.
+    Raises TableError, besides what that does, for a file that is not the one that the run's summary
+    is of."""
+    scores = load_runs(paths.scores, [row], seeds, SAMPLE, methods=methods)
     for seed in seeds:
         path, summary = paths.scores(row, seed), paths.summary(row, seed)
         said = json.loads(summary.read_text()).get("scores") if summary.is_file() else None
@@ -86,7 +88,12 @@ def load_scores(paths: Paths, row: str, seeds: list[int]) -> pd.DataFrame:
 
 
 def load_runs(
-    file, rows: Iterable[str], seeds: list[int], sample: list[str], stage: str = "score"
+    file,
+    rows: Iterable[str],
+    seeds: list[int],
+    sample: list[str],
+    stage: str = "score",
+    methods: Container[str] | None = None,
 ) -> pd.DataFrame:
     """The scores of every run of these rows, `file` (row, seed) -> its path, one run after another,
     each sorted by `sample`, the columns that have to be alike. Raises TableError for a file that is
@@ -97,6 +104,8 @@ def load_runs(
         run = read(path, [*sample, "row", "seed", "score"], stage)
         if not np.isfinite(run["score"]).all():
             raise TableError(f"{path}: scores that are not finite; train {row}-s{seed} again")
+        if methods is not None:
+            run = run[run["method"].isin(methods)]
         runs.append(run.sort_values(sample, ignore_index=True))
         same_samples(runs[0], runs[-1], sample, stage)
     return pd.concat(runs, ignore_index=True)

@@ -32,6 +32,14 @@ LEFT_OUT = [
     *["resamples", "confidence"],
 ]
 
+UNSEEN = [
+    *["row", "title", "compression", "method", "trained_on", "seeds", "units", "frames"],
+    *["rising", "collapsed"],
+    *[f"{m}{e}" for m in DIFFERENCES for e in INTERVAL],
+    *[f"{d}_{m}{e}" for d in ("diff", "diff_ours") for m in DIFFERENCES for e in DIFFERENCE],
+    *["reference", "ours", "resamples", "confidence"],
+]
+
 
 def table1(params: Params, paths: Paths) -> pd.DataFrame:
     """Table 1: a line a (compression, method, row), the low quality first, method "all" first.
@@ -45,7 +53,7 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     `headline` is the name of its column. `always_forged` is the accuracy of saying "forged"
     always; train_seconds and images_per_second are means over seeds.
     """
-    setting, methods = params.table1, params.data.methods
+    setting, methods = params.table1, params.methods
     lines = []
     for compression, part in tables.load_rows(params, paths, setting.rows, methods).items():
         for method in (ALL, *methods):
@@ -89,7 +97,7 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
     setting = params.table1
     if not setting.compression:
         return pd.DataFrame(columns=COMPRESSION)
-    parts = tables.load_rows(params, paths, setting.compression, params.data.methods)
+    parts = tables.load_rows(params, paths, setting.compression, params.methods)
     low, high = parts
     draws = Draws(tables.tested(parts[low][setting.compression[0]]), setting)
     found = {q: {r: draws.measure(s) for r, s in part.items()} for q, part in parts.items()}
@@ -139,6 +147,25 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
                 lines.append(line | tables.last_columns(setting))
     tables.correct(lines, *(f"diff_{m}" for m in DIFFERENCES))
     return pd.DataFrame(lines, columns=LEFT_OUT)
+
+
+def unseen(params: Params, paths: Paths) -> pd.DataFrame:
+    """Table 1's rows on the forgeries of params.table1.unseen, that none was trained on: a line a
+    (method, compression, row), columns UNSEEN, as in `table1`; of the seeds whose scores have them
+    in every row. Without such forgeries the table is empty."""
+    setting, lines = params.table1, []
+    for method in setting.unseen:
+        seeds = [seed for seed in params.study.seeds if _has(paths, setting.rows, seed, method)]
+        study = params.study.model_copy(update={"seeds": seeds or params.study.seeds})
+        p = params.model_copy(update={"study": study})
+        for compression, part in tables.load_rows(p, paths, setting.rows, [method]).items():
+            lines += _lines(p, paths, compression, method, part)
+    return pd.DataFrame(lines, columns=UNSEEN)
+
+
+def _has(paths: Paths, rows: list[str], seed: int, method: str) -> bool:
+    scores = (tables.read(paths.scores(row, seed), ["method"]) for row in rows)
+    return all((of["method"] == method).any() for of in scores)
 
 
 def _seen(params: Params, row: str, method: str) -> str | None:

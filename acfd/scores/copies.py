@@ -61,8 +61,8 @@ def make(params: Params, tree: Tree | FileSet, paths: Paths, *, progress: bool =
     of a shard that were made of the same file, boxes and settings are kept."""
     r, out = params.robustness, paths.copies
     table = PairTable(paths.faces)
-    chosen = choose(table.index, params.train.methods, r)
-    known = {(clip.method, clip.video): clip for clip in tree.clips(params.train.methods)}
+    chosen = choose(table.index, params.methods, r)
+    known = {(clip.method, clip.video): clip for clip in tree.clips(params.methods)}
     groups = chosen.groupby(["label", "method", "video"], sort=True)
     clips = {known[at[1:]]: group for at, group in groups}
     raw = all(tree.video_path(clip, RAW).is_file() for clip in clips)

@@ -148,7 +148,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
     seconds = judged(a.rows, lambda row: 4 * pairs(row, "test", most=a.frames))
     yield "features", f"{len(a.rows)} rows, {a.frames} frame(s) a test video", seconds
     kinds = 1 + sum(len(levels) for _, levels in r.levels)
-    forged = min(r.forgeries or len(p.train.methods), len(p.train.methods))
+    forged = min(r.forgeries or len(p.methods), len(p.methods))
     faces = counts["test", REAL] * (1 + forged) * min(r.frames, frames)
     seconds = START + faces * kinds * r.window * area * COPY
     yield "copies", f"{faces} test faces at {kinds} levels", seconds
