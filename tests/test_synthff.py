@@ -35,7 +35,7 @@ from acfd.videos.synthff.build import cast
 from acfd.videos.synthff.people import BASE, load_person
 
 TOP = Path(__file__).parents[1]
-METHODS = list(varieties.METHODS)
+METHODS = list(varieties.COLUMNS)
 COMPRESSIONS = ("raw", "c23", "c40")
 VARIETIES = ("narrow", "wide")
 LAST = ("004", "005")  # the last pair of `small`
@@ -338,6 +338,16 @@ def test_a_strangers_tree_is_left_alone_and_a_method_that_it_lacks_named(tmp_pat
     assert video.read_bytes() == b"somebody's"
     with pytest.raises(BuildError, match=r"FaceShifter.*Deepfakes"):
         make(small(methods=["Deepfakes", "FaceShifter"]), tmp_path / "videos")
+
+
+def test_the_method_wide_is_of_any_wide_family_in_every_variety():
+    families = []
+    for k in range(40):
+        rng, same = np.random.default_rng(k), np.random.default_rng(k)
+        families.append(str(same.choice(METHODS)))
+        drawn = varieties.draw("Wide", "narrow", 1.0, rng)
+        assert drawn == varieties.draw(families[-1], "wide", 0.5, same)
+    assert set(families) == set(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)

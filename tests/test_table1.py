@@ -13,7 +13,7 @@ from trained import people
 
 from acfd import params
 from acfd.paths import Paths
-from acfd.results import markdown, table1
+from acfd.results import markdown, sentences, table1
 from acfd.results.table import TableError
 
 TOP = Path(__file__).parents[1]
@@ -39,7 +39,8 @@ ROWS = ["meso4", "xception", "ours"]
 def study(seeds=(0,), **setting) -> params.Params:
     """params.yaml with two manipulations and the rows above."""
     p = params.load(STATE / "params.yaml").model_dump(mode="json")
-    p["data"]["methods"] = p["train"]["methods"] = ["Deepfakes", "FaceSwap"]
+    p["train"]["methods"] = ["Deepfakes", "FaceSwap"]
+    p["data"]["methods"] = [*p["train"]["methods"], *setting.get("unseen", [])]
     p["rows"]["left_xception"]["set"]["train"]["methods"] = ["Deepfakes"]
     p["study"] |= {"seeds": list(seeds)}
     p["study"]["rows"] += [r for r in (*ROWS, "left_xception") if r not in p["study"]["rows"]]
@@ -210,6 +211,30 @@ def test_a_manipulation_left_out(paths):
     assert t[["seen_row", "seen_auc", "diff_auc"]].isna().all(axis=None)
 
 
+def test_forgeries_that_no_row_was_trained_on(paths):
+    assert table1.unseen(study(), paths).empty
+    p = study(seeds=(0, 1), unseen=["Wide"])
+    assert p.tested("ours") == ["Deepfakes", "FaceSwap", "Wide"]
+    assert p.tested("cls_at") == p.for_row("cls_at").train.methods  # a row of Table 2
+    seen = table1.table1(p, paths)
+    with pytest.raises(TableError, match=r"meso4-s0: nothing of Wide"):
+        table1.unseen(p, paths)
+
+    def with_wide(s):
+        return pd.concat([s, s[s["method"] == "FaceSwap"].assign(method="Wide")])
+
+    change(paths, ROWS, with_wide)  # of seed 0 alone: seed 1 was scored before there were any
+    wide = table1.unseen(p, paths)
+    assert set(wide["method"]) == {"Wide"} and set(wide["seeds"]) == {"0"}
+    swapped = seen[seen["method"] == "FaceSwap"].reset_index(drop=True)
+    for name in ("compression", "row", "auc", "balanced_acc", "diff_auc", "diff_ours_auc"):
+        assert wide[name].equals(swapped[name]), name
+    assert table1.table1(p, paths).equals(seen)  # the other tables are without them
+    said = markdown.unseen(wide).splitlines()
+    assert len(said) == 2 + len(ROWS) and "87.5" not in said[3] and "75.0" in said[4]
+    assert "(seed 0)" in sentences.unseen(wide)
+
+
 def test_a_manipulation_that_was_not_scored_is_named(paths):
     change(paths, ROWS, lambda s: s[s["method"] != "FaceSwap"])
     with pytest.raises(TableError, match=r"meso4-s0: nothing of FaceSwap in test"):
@@ -229,7 +254,7 @@ def test_the_notebook_makes_everything_and_its_claims_hold(
     drawn = {"curves", "table1", "methods", "cost"}
     drawn |= set() if setting else {"compression", "left_out"}
     assert {f.stem for f in (paths.figures / "table1").iterdir()} == drawn
-    made = ("table1", "compression", "left_out")
+    made = ("table1", "compression", "left_out", "unseen")
     assert {f.name for f in paths.tables.iterdir()} == {f"{name}.csv" for name in made}
     folder = paths.metrics / "table1"
     found = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
