@@ -2,7 +2,7 @@
 the same model; what the loader keeps up with; peak memory.
 
 python benchmarks/training.py                       # 299 px, batches of 32, 64 and 128
-python benchmarks/training.py --device cpu --size 96 --batches 8 --steps 4 --ways 32-true
+python benchmarks/training.py --device cpu --size 112 --batches 8 --steps 4 --ways 32-true
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def edit(tmp_path):
         ("train.accumulate", 3, "accumulate 3; each part has"),
         ("rows.cls_at.set.train", {"qualities": ["low", "low"]}, "qualities is ['low', 'low']"),
         ("table1.left_out", ["ours_one"], "names ours_one, which is trained on all"),
-        ("table1.unseen", ["FaceSwap"], "table1.unseen names FaceSwap, which row cls"),
+        ("table1.unseen", ["FaceSwap"], "table1.unseen names FaceSwap, which row steg"),
         ("table1.unseen", ["Wide"], "Wide, not in data.methods"),
         ("data.methods", ["Deepfakes", "Forged"], "methods names ['Forged']"),
         ("table1.ours", "nobody", "table1 compares with nobody"),
