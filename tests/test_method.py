@@ -54,8 +54,8 @@ def test_what_collapsed_is_said_by_factor(params, paths):
     path = paths.summary("factorial_moves", 0)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"collapsed": True}))
-    table = method.collapse(params, paths, params.attention.factorial, 0)
+    table = method.collapse(params, paths, params.attention.factorial)
     assert table["title"].tolist() == ["L1, product, rate x1, M_H moves"]
     said = method.collapse_said(table)
     assert "1 of 1 runs" in said and "M_H moves 1 of 1" in said
-    assert list(method.collapse(params, paths, [], 0)) == list(table)
+    assert list(method.collapse(params, paths, [])) == list(table)

@@ -112,19 +112,24 @@ def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
     return said
 
 
-def collapse(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
-    """The runs of attention.factorial, a line each: row, title, FACTORS, M at the end (the last
-    tenth of the steps) inside and outside of forged regions and on real faces, collapsed or not."""
+def collapse(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
+    """The rows of attention.factorial, a line each: row, title, FACTORS, as means over seeds M_H at
+    the end (the last tenth of the steps) inside and outside of forged regions and on real faces and
+    M_L of forged validation faces inside (`deployed`), and of how many `seeds` it `collapsed`."""
     columns = ["row", "title", "attention_inside", "attention_outside", "attention_real"]
+    seeds = params.study.seeds
     if not rows:
-        return pd.DataFrame(columns=[*columns, *FACTORS, "collapsed"])
+        return pd.DataFrame(columns=[*columns, *FACTORS, "deployed", "collapsed", "seeds"])
     table = ends(params, course(params, paths, rows))
+    last = histories(paths, rows, seeds).groupby(["row", "seed"])["attention_inside"].last()
     lines = []
     for line in table[columns].to_dict("records"):
         row = line["row"]
         line["title"] = cell(params, row)
         line |= {name: of(params.for_row(row)) for name, of in FACTORS.items()}
-        lines.append(line | {"collapsed": load_run_info(paths, row, seed)["collapsed"]})
+        line |= {"deployed": last[row].mean()}
+        line |= {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
+        lines.append(line | {"seeds": len(seeds)})
     return pd.DataFrame(lines)
 
 
@@ -146,12 +151,12 @@ def cell(params: Params, row: str) -> str:
 
 
 def collapse_said(table: pd.DataFrame) -> str:
-    """Which of `collapse` collapsed, by each factor's levels."""
+    """How many runs of `collapse` collapsed, by each factor's levels."""
     if not len(table):
         return "No rows: `attention.factorial` is empty in this preset."
     levels = [level for factor in FACTORS for level in table.groupby(factor, sort=False)]
-    parts = [f"{level} {of['collapsed'].sum()} of {len(of)}" for level, of in levels]
-    every = f"{table['collapsed'].sum()} of {len(table)}"
+    parts = [f"{level} {of['collapsed'].sum()} of {of['seeds'].sum()}" for level, of in levels]
+    every = f"{table['collapsed'].sum()} of {table['seeds'].sum()}"
     return f"Collapsed: {every} runs. By what they have: {'; '.join(parts)}."
 
 
