@@ -18,7 +18,7 @@ MARKERS = "osD^vP*X<>"  # 10, and 7 colours: the first 70 rows look all differen
 def by_method(table: pd.DataFrame) -> Figure:
     """AUC of every row, a panel a manipulation. table: from table1.table1, as in `cost`."""
     groups = list(table[table["method"] != ALL].groupby("method", sort=False))
-    size = (2 + 2.7 * len(groups), 1.5 + 0.42 * table["row"].nunique())
+    size = (max(7, 2 + 2.7 * len(groups)), 1.5 + 0.42 * table["row"].nunique())
     fig, axes = subplots(1, len(groups), size, sharex=True, sharey=True)
     for ax, (method, part) in zip(axes[0], groups):
         plots.by_compression(ax, part, "auc")

@@ -9,12 +9,13 @@ import pandas as pd
 
 from acfd.results import markdown
 from acfd.results.curves import ALL
+from acfd.results.method import collapse_said
 from acfd.results.table import TableError, read_table, row_title
 
 PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # those whose results may be in git
 TABLES = ("table1", "compression", "left_out", "unseen", "table2")
-TABLES += ("attention_real", "robustness_areas")
+TABLES += ("attention_real", "robustness_areas", "collapse")
 # Rows that tell what of the paper's configuration costs what
 CAUSES = {"cao_reach": "with radii that features reach", "cao_no_dis": "without L_Dis"}
 
@@ -62,6 +63,7 @@ def of_preset(results: Path) -> dict[str, str]:
         "table2": (["table2"], table2),
         "findings": (["table1", "compression", "table2", "attention_real"], findings),
         "robustness": (["robustness_areas"], markdown.robustness),
+        "collapse": (["collapse"], collapse_said),
     }
     return {
         name: make(*(found[table] for table in needed))
