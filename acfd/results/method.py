@@ -115,11 +115,11 @@ def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
 def collapse(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
     """The rows of attention.factorial, a line each: row, title, FACTORS, as means over seeds M_H at
     the end (the last tenth of the steps) inside and outside of forged regions and on real faces and
-    M_L of forged validation faces inside (`deployed`), and of how many `seeds` it `collapsed`."""
+    M_L of forged validation faces inside (`deployed`), and of how many `runs` it `collapsed`."""
     columns = ["row", "title", "attention_inside", "attention_outside", "attention_real"]
     seeds = params.study.seeds
     if not rows:
-        return pd.DataFrame(columns=[*columns, *FACTORS, "deployed", "collapsed", "seeds"])
+        return pd.DataFrame(columns=[*columns, *FACTORS, "deployed", "collapsed", "runs"])
     table = ends(params, course(params, paths, rows))
     last = histories(paths, rows, seeds).groupby(["row", "seed"])["attention_inside"].last()
     lines = []
@@ -129,7 +129,7 @@ def collapse(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
         line |= {name: of(params.for_row(row)) for name, of in FACTORS.items()}
         line |= {"deployed": last[row].mean()}
         line |= {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
-        lines.append(line | {"seeds": len(seeds)})
+        lines.append(line | {"runs": len(seeds)})
     return pd.DataFrame(lines)
 
 
@@ -155,8 +155,8 @@ def collapse_said(table: pd.DataFrame) -> str:
     if not len(table):
         return "No rows: `attention.factorial` is empty in this preset."
     levels = [level for factor in FACTORS for level in table.groupby(factor, sort=False)]
-    parts = [f"{level} {of['collapsed'].sum()} of {of['seeds'].sum()}" for level, of in levels]
-    every = f"{table['collapsed'].sum()} of {table['seeds'].sum()}"
+    parts = [f"{level} {of['collapsed'].sum()} of {of['runs'].sum()}" for level, of in levels]
+    every = f"{table['collapsed'].sum()} of {table['runs'].sum()}"
     return f"Collapsed: {every} runs. By what they have: {'; '.join(parts)}."
 
 
