@@ -88,12 +88,13 @@ def behind(modules: Iterable[str], without: Iterable[str] = ()) -> dict[str, str
 
 
 def write(p: Params, path: Path):
-    """All of it as one JSON file: a digest a stage; one a row, of its parameters too; one of all
-    rows. As parameters of each stage these would be most of dvc.lock, which DVC reads and writes
-    after every stage."""
+    """All of it as one JSON file: a digest a stage; one a row, of its parameters too, and one of
+    what the row is scored on; one of all rows. As parameters of each stage these would be most of
+    dvc.lock, which DVC reads and writes after every stage."""
     said = {
         "stages": {stage: digest(of_stage(stage)) for stage in STAGES},
         "rows": {row: p.run_key(row, 0, code=row_key(p, row)) for row in p.rows},
+        "scores": {row: digest([p.tested(row), p.data.high, p.data.low]) for row in p.rows},
         "study": digest(p.model_dump(mode="json")["rows"]),
     }
     with atomic(path) as f:

@@ -39,8 +39,9 @@ class Package:
         """Stages and rows whose digests are other than at the last call."""
         sources.write(study, self.top / "sources.json")
         said = json.loads((self.top / "sources.json").read_text())
-        now = said["stages"] | {f"rows.{row}": key for row, key in said["rows"].items()}
-        now |= {"study": said["study"]}
+        now = said["stages"] | {"study": said["study"]}
+        for kind in ("rows", "scores"):
+            now |= {f"{kind}.{row}": key for row, key in said[kind].items()}
         before, self.digests = self.digests, now
         return {name for name, key in now.items() if before.get(name) != key}
 
@@ -49,7 +50,8 @@ class Package:
 def package(tmp_path, monkeypatch, study):
     copy = Package(tmp_path, monkeypatch)
     rows = {f"rows.{row}" for row in study.rows}
-    assert copy.stale(study) == set(sources.STAGES) | rows | {"study"}
+    scores = {f"scores.{row}" for row in study.rows}
+    assert copy.stale(study) == set(sources.STAGES) | rows | scores | {"study"}
     sources.made_by.cache_clear()
     yield copy
     sources.made_by.cache_clear()
@@ -71,6 +73,10 @@ def test_a_row_depends_on_the_parameters_that_it_takes_and_a_table_on_all_rows(s
     raw["rows"]["cao"]["set"] |= {"model": {"critic_width": 7}}
     raw["rows"]["meso4"]["title"] = "another"  # of what a table shows
     assert package.stale(Params(**raw)) == {"rows.cao", "study"}
+    raw["data"]["methods"] = [*raw["data"]["methods"], "Wide"]
+    raw["table1"]["unseen"] = ["Wide"]
+    scored = {name for name in package.stale(Params(**raw)) if name.startswith("scores.")}
+    assert scored == {f"scores.{row}" for row in study.rows if row not in study.table2.rows}
     raw["study"]["seeds"] = [1]
     raw["detect"]["seed"] = 1
     assert package.stale(Params(**raw)) == set()
