@@ -18,6 +18,7 @@ def test_a_stage_depends_on_the_digests_of_what_its_command_runs(name):
     assert sources.STAGES[of] == command
     (code,) = [p["results/sources.json"] for p in stage["params"] if isinstance(p, dict)]
     more = ["rows.${item.row}"] * ("--row" in stage["cmd"])
+    more += ["scores.${item.row}"] * (of in ("score", "features"))
     more += ["study"] * (name in ("table1", "table2", "attention", "curves"))  # titles, what is set
     assert code == [f"stages.{of}", *more]
     assert not [d for d in stage.get("deps", []) if d.startswith("acfd")]
