@@ -4,24 +4,25 @@ A released folder has model.safetensors (weights in float16), run.json and calib
 are the run's own, the first with the digest of these weights. The folder `detector` is one.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file, save_file
 from scipy.special import expit
 
-from acfd.detector import calibrate, export
+from acfd.detector import export
 from acfd.detector.backends import by_torch
 from acfd.detector.files import DeployError, read, same_file
 from acfd.faces.shards import PairTable
-from acfd.method.system import System
 from acfd.params import Params
 from acfd.paths import Paths, atomic, sha256
-from acfd.results import metrics
-from acfd.runs.run import load_run, subset
+
+if TYPE_CHECKING:
+    from acfd.method.system import System
 
 TOLERANCE = 0.01  # what a probability may differ by from that of the float32 weights
 RUN, WEIGHTS, CALIBRATION = "run.json", "model.safetensors", "calibration.json"
@@ -44,6 +45,12 @@ class Released(Paths):
 def write(params: Params, paths: Paths, row: str, seed: int, folder: Path) -> dict[str, Any]:
     """Write a scored run to `folder`; returns its run.json. Raises DeployError for a run without
     scores, and where a better one is: by `validation_auc` of both on the faces of the study."""
+    # here, since they take ten seconds, and `opened` needs none of them
+    from safetensors.torch import load_file, save_file
+
+    from acfd.detector import calibrate
+    from acfd.runs.run import load_run
+
     source, scores = paths.run(row, seed), paths.scores(row, seed)
     said = read(source / RUN, "train it", "params", "key")
     found = calibrate.of_run(params, paths, row, seed)
@@ -92,6 +99,9 @@ def _which(folder: Path) -> list:
 
 def validation_auc(system: System, params: Params, paths: Paths) -> float:
     """AUC over the validation videos of both compressions, those of `paths.faces`."""
+    from acfd.results import metrics
+    from acfd.runs.run import subset
+
     table = PairTable(paths.faces)
     rows, _ = subset(table, "val", params.train.methods)
     pairs, judge = [table.read(int(i)) for i in rows], by_torch(export.as_judge(system.deployed))
