@@ -99,7 +99,7 @@ def unseen(apart: pd.DataFrame) -> str:
     ends = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(low, "auc")]
     word = "seed" if len(seeds := low["seeds"].iloc[0].split()) == 1 else "seeds"
     return (
-        f"On {low['method'].iloc[0]}, which no row was trained on, AUC at "
+        f"On {', '.join(low['method'].unique())}, which no row was trained on, AUC at "
         f"{low['compression'].iloc[0]} goes from {' to '.join(ends)} ({word} {', '.join(seeds)})."
     )
 
