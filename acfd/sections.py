@@ -75,8 +75,7 @@ class Identities(Section):  # people come in pairs; an interval needs two of the
 
 class SynthFF(Section):
     seed: Seed
-    variety: Literal["narrow", "wide", "mixed"]
-    coding: Literal["fixed", "varied"]
+    variety: Literal["narrow", "wide"]
     strength: Annotated[float, Field(ge=0.25, le=2)]
     identities: Identities
     size: Annotated[int, Field(ge=64, multiple_of=2)]

@@ -14,7 +14,6 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -220,30 +219,6 @@ def pixels(tree: Tree, compression: str, leak: bool = False) -> dict[str, tuple]
             for label, maps in ((0, reals[clip.target]), (1, fake)):
                 rows[where].append((described(maps, region), label, int(clip.target) // 2))
     return {where: tuple(map(np.array, zip(*said))) for where, said in rows.items()}
-
-
-def test_varied_coding_differs_from_clip_to_clip_and_repeats(rendered, tmp_path):
-    """Of one pair of people: sizes, pixel formats and contents; no raw clip; whole to `survey`."""
-    p = small(val=2, test=2, methods=["Deepfakes"], variety="mixed", coding="varied")
-    made = []
-    for name in ("one", "two"):
-        shutil.copytree(rendered, tmp_path / name / "scratch")
-        made.append(make(p, tmp_path / name / "videos"))
-    # killed between the two codings of a clip, it ends alike
-    for clip in made[1].clips(["Deepfakes"]):
-        made[1].video_path(clip, "c40").unlink()
-    make(p, tmp_path / "two" / "videos")
-    assert contents(made[0].root) == contents(made[1].root)
-    assert survey(made[0], ["Deepfakes"], "c23", "c40", progress=False).problems.empty
-    formats, shares = set(), []
-    for clip in made[0].clips(["Deepfakes"]):
-        assert not made[0].video_path(clip, "raw").exists()
-        high, low = (made[0].video_path(clip, c) for c in ("c23", "c40"))
-        with av.open(str(high)) as video:
-            formats.add(video.streams.video[0].pix_fmt)
-        shares.append(low.stat().st_size / high.stat().st_size)
-    assert formats == {"yuv420p", "yuv444p"}
-    assert 1.3 * min(shares) < max(shares) < 1
 
 
 @pytest.mark.parametrize("variety", VARIETIES)

@@ -110,11 +110,12 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     fig, axes = subplots(3, 3, (12, 8.4))
     for ax, (column, title, radius) in zip(axes.flat, METHOD):
         sns.lineplot(course, x="step", y=column, ax=ax, lw=1.4, legend=ax is axes[0, 0], **style)
-        for value in ends[radius].unique() if radius else ():
+        for n, value in enumerate(sorted(ends[radius].unique(), reverse=True) if radius else ()):
             sign = {"radius_real": "$r^-$", "radius_fake": "$r^+$"}[radius]
             ax.axhline(value, color="black", lw=1.2, ls="--")
             at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            ax.annotate(f"{sign} = {value:g}", (1, value), (-2, 3), ha="right", **at)
+            at |= {"va": "top" if n else "bottom", "ha": "right"}  # neighbours: on either side
+            ax.annotate(f"{sign} = {value:g}", (1, value), (-2, -2 if n else 2), **at)
         ax.set_title(title, fontsize=9.5)
         ax.set(xlabel="", ylabel="")
         if column in hinges:

@@ -172,13 +172,17 @@ def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataF
     return steps.assign(run=steps["row"].map(titles))[["run", "step", "inside", "outside"]]
 
 
-def by_epoch(paths: Paths, row: str, seed: int) -> tuple[list[int], dict[int, np.ndarray]]:
+def by_epoch(
+    table: PairTable, paths: Paths, row: str, seed: int
+) -> tuple[list[int], dict[int, np.ndarray]]:
     """What the deployed branch made of a few forged validation faces after every epoch: their N
-    rows in the PairTable, and epoch -> N x s x s in [0, 1]."""
+    rows in the table, and epoch -> N x s x s in [0, 1]."""
     path = paths.run(row, seed) / "maps.parquet"
-    kept = read(path, ["epoch", "face", "map"], "train")
+    kept = read(path, ["epoch", *SAMPLE[1:], "map"], "train")
     if kept.empty:
         raise TableError(f"{path}: no maps; the row {row} has none that is made for the mask")
+    index = table.index.reset_index(names="face")[[*SAMPLE[1:], "face"]]
+    kept = kept.merge(index, on=SAMPLE[1:], validate="many_to_one")
     faces = kept["face"].unique().tolist()
     epochs = kept.set_index("face").groupby("epoch")["map"]
     return faces, {int(epoch): unpack(of.loc[faces]) for epoch, of in epochs}

@@ -69,7 +69,7 @@ def run(
     progress: bool = True,
 ) -> Path:
     """Train one run and write its folder: model.safetensors, run.json, history.csv, steps.csv, and
-    maps.parquet, the attention maps of a few forged validation faces (`face`: their row) by epoch.
+    maps.parquet, the attention maps of a few forged validation faces by epoch.
     Several processes leave the resume state of the finished run as well: one process with the same
     parameters, such as the study's stage, then takes the result over instead of training."""
     p = params.for_row(row)
@@ -97,7 +97,7 @@ def run(
     )
     folder = paths.run(row, seed)
     if fabric.global_rank == 0:
-        _write(folder, system, history, p, row, seed, key)
+        _write(folder, system, history, table.index, p, row, seed, key)
         if fabric.world_size == 1:
             shutil.rmtree(scratch, ignore_errors=True)
     fabric.barrier()
@@ -151,9 +151,11 @@ def _spread(rows: np.ndarray, labels: np.ndarray, most: int):
     return rows[kept], labels[kept]
 
 
-def _write(folder: Path, system: System, history: History, p: Params, row, seed, key):
-    maps = [r | {"side": len(r["map"]), "map": r["map"].numpy().tobytes()} for r in history.maps]
-    maps = pd.DataFrame(maps, columns=["epoch", "face", "side", "map"])
+def _write(folder: Path, system: System, history: History, index, p: Params, row, seed, key):
+    maps = [r | {"map": r["map"].numpy().tobytes()} for r in history.maps]
+    maps = pd.DataFrame(maps, columns=["epoch", "face", "map"])
+    # known by what they are of: rows shift when a manipulation joins the faces
+    maps = maps.join(index[["method", "video", "frame"]], on="face").drop(columns="face")
     said = {
         "row": row,
         "title": p.rows[row].title,

@@ -15,7 +15,7 @@ from acfd.params import Params, digest
 from acfd.paths import SCRATCH, atomic
 from acfd.sections import SynthFF
 from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
-from acfd.videos.synthff import coding, forgeries, motion, people, varieties
+from acfd.videos.synthff import forgeries, motion, people, varieties
 
 CODECS = {"raw": LOSSLESS, "c23": {"crf": 23}, "c40": {"crf": 40}}
 MASK_CODEC = {"crf": 8, "preset": "veryfast"}
@@ -57,7 +57,7 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
     tree = Tree(root)
     by_target: dict[str, list[Clip]] = {}
     clips = tree.clips(params.data.methods)
-    lacking = [c for c in clips if not all(path.exists() for path in _outputs(tree, c, p).values())]
+    lacking = [c for c in clips if not all(path.exists() for path in _outputs(tree, c).values())]
     for clip in lacking:
         by_target.setdefault(clip.target, []).append(clip)
     if not lacking:
@@ -103,9 +103,8 @@ def _prepare(root: Path, said: str) -> None:
         path.write_text(said)
 
 
-def _outputs(tree: Tree, clip: Clip, p: SynthFF) -> dict[str, Path]:
-    """Its files. Coded in one way of many, a clip has no raw one: nothing is it without loss."""
-    paths = {c: tree.video_path(clip, c) for c in CODECS if c != "raw" or p.coding == "fixed"}
+def _outputs(tree: Tree, clip: Clip) -> dict[str, Path]:
+    paths = {c: tree.video_path(clip, c) for c in CODECS}
     return paths | ({"masks": tree.mask_path(clip)} if clip.label else {})
 
 
@@ -115,31 +114,23 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
     tree, who = Tree(root), int(clips[0].target)
     person = people.load_person(folder, who)
     rng = np.random.default_rng([p.seed, who, 2])
-    # every third pair, so that both are in each split
-    mixed = "narrow" if who // 2 % 3 == 0 else "wide"
-    variety = mixed if p.variety == "mixed" else p.variety
-    scene = motion.draw_scene(rng, variety, p.size, p.frames, person.points[people.BASE])
+    scene = motion.draw_scene(rng, p.variety, p.size, p.frames, person.points[people.BASE])
     take = motion.film(scene, person, rng)
     for clip in clips:
         if clip.method == REAL:
-            _write(tree, clip, take.frames, [], p)
+            _write(tree, clip, take.frames, [], p.fps)
             continue
         number = varieties.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
-        drawn = varieties.draw(clip.method, variety, p.strength, rng)
+        drawn = varieties.draw(clip.method, p.variety, p.strength, rng)
         other = people.load_person(folder, int(clip.source))
         frames, masks = zip(*forgeries.forge(take, other, drawn, rng))
-        _write(tree, clip, frames, masks, p)
+        _write(tree, clip, frames, masks, p.fps)
     return len(clips)
 
 
-def _write(tree: Tree, clip: Clip, frames: list, masks: list, p: SynthFF) -> None:
-    paths = _outputs(tree, clip, p)
-    if p.coding == "varied" and not (paths["c23"].exists() and paths["c40"].exists()):
-        number = [REAL, *varieties.METHODS].index(clip.method)
-        rng = np.random.default_rng([p.seed, int(clip.target), 4, number])
-        coding.write(paths["c23"], paths["c40"], frames, p.fps, rng)
-    for what, path in paths.items():
+def _write(tree: Tree, clip: Clip, frames: list, masks: list, fps: float) -> None:
+    for what, path in _outputs(tree, clip).items():
         if not path.exists():
             shown, how = (masks, MASK_CODEC) if what == "masks" else (frames, CODECS[what])
-            write_video(path, shown, p.fps, **how)
+            write_video(path, shown, fps, **how)
