@@ -28,6 +28,7 @@ SUCCESSORS = {
     "train.epoch_pairs": "is now train.epoch_steps, counted in steps of train.batch pairs",
     "train.classifier_epochs": "is gone: every system trains all of its weights from the start",
     "train.average": "is gone: the weights are kept as they are; train.schedule lets them settle",
+    "synthff.coding": "is gone: every clip is c23 and c40; data.methods may name Wide",
     "augment.crop": "is gone (it resampled pixels); augment.shift moves whole pixels",
     "augment.resize": "is gone (it resampled pixels); augment.shift moves whole pixels",
     "loss.attention_reduction": "is gone: L_AT is the mean over pixels",
