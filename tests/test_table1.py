@@ -138,6 +138,7 @@ def test_a_row_that_still_rises_has_a_dagger(paths, write_history):
     p = study(seeds=(0, 1))
     table = table1.table1(p, paths)
     assert (table[["train_seconds", "parameters"]] == [20, 1000]).all(axis=None)
+    assert (table["all_seconds"] == 40).all()
     assert (table[["images_per_second", "seeds"]] == [50, "0 1"]).all(axis=None)
     gained = table.groupby("row")["rising"].first()
     assert gained["ours"] == pytest.approx(0.075 / 2) and gained["xception"] == 0
