@@ -159,7 +159,6 @@ def _deal(sizes: dict[str, int], shares: dict[str, float], seed: int) -> dict[st
             "needed; name the splits yourself (a column `split`, or folders train, val and test), "
             "or set data.splits to test to score it only"
         )
-
     drawn = {unit: hashlib.sha256(f"{seed} {unit}".encode()).digest() for unit in sizes}
     ranked = sorted(sizes, key=lambda unit: (-sizes[unit], drawn[unit]))
     splits = sorted(shares, key=shares.get, reverse=True)
@@ -229,8 +228,7 @@ class CelebDF(FileSet):
 
     def _clip(self, file: str) -> FileClip:
         folder, _, name = file.partition("/")
-        label, pattern, example = FOLDERS[folder]
-        video = name.removesuffix(".mp4")
+        (label, pattern, example), video = FOLDERS[folder], name.removesuffix(".mp4")
         if not (who := re.fullmatch(pattern, video)):
             raise TreeError(f"{file}: its name does not say who it is; expected one as {example}")
         target, source = who.groups() or (f"youtube-{video}", "")
