@@ -83,10 +83,11 @@ class Params(s.Section):
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
         if self.detect.seed not in self.study.seeds:
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
-        side = FACE * self.synthff.size
+        frame = max(self.synthff.sizes)
+        side = FACE * frame
         if self.data.source == "synthff" and self.faces.size < SHRUNK * side:
             raise ValueError(
-                f"faces.size is {self.faces.size}; in frames of synthff.size {self.synthff.size} a "
+                f"faces.size is {self.faces.size}; in frames of synthff.size {frame} a "
                 f"face's crop has up to {side:.0f} pixels, and would be shrunk by more than a "
                 f"quarter: raise faces.size to {math.ceil(SHRUNK * side)} or make frames smaller"
             )

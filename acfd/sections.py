@@ -73,14 +73,22 @@ class Identities(Section):  # people come in pairs; an interval needs two of the
     test: Annotated[int, Field(ge=4, multiple_of=2)]
 
 
+Side = Annotated[int, Field(ge=64, multiple_of=2)]  # of a frame, pixels
+
+
 class SynthFF(Section):
     seed: Seed
     variety: Literal["narrow", "wide"]
     strength: Annotated[float, Field(ge=0.25, le=2)]
     identities: Identities
-    size: Annotated[int, Field(ge=64, multiple_of=2)]
+    size: Side | Annotated[list[Side], Field(min_length=1)]
     frames: Positive
     fps: Rate
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sides of frames that pairs of people have in turn."""
+        return [self.size] if isinstance(self.size, int) else self.size
 
 
 class Faces(Section):

@@ -17,6 +17,7 @@ from scipy.special import expit
 from acfd.detector import export
 from acfd.detector.backends import by_torch
 from acfd.detector.files import DeployError, read, same_file
+from acfd.faces.crops import resize
 from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.paths import Paths, atomic, sha256
@@ -98,16 +99,17 @@ def _which(folder: Path) -> list:
 
 
 def validation_auc(system: System, params: Params, paths: Paths) -> float:
-    """AUC over the validation videos of both compressions, those of `paths.faces`."""
+    """AUC over the validation videos of both compressions, those of `paths.faces`, whose crops are
+    brought to the size that the system knows."""
     from acfd.results import metrics
     from acfd.runs.run import subset
 
-    table = PairTable(paths.faces)
+    table, size = PairTable(paths.faces), system.params.faces.size
     rows, _ = subset(table, "val", params.train.methods)
     pairs, judge = [table.read(int(i)) for i in rows], by_torch(export.as_judge(system.deployed))
     frames = pd.concat(
         table.index.loc[rows, ["method", "video", "label"]].assign(
-            quality=quality, logit=judge(np.stack([p[quality] for p in pairs]), 32)[0]
+            quality=quality, logit=judge(np.stack([resize(p[quality], size) for p in pairs]), 32)[0]
         )
         for quality in ("high", "low")
     )

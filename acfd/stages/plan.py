@@ -99,7 +99,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
     counts, there = _videos(p)
     clips = counts.total()
     frames = min(p.faces.frames, p.synthff.frames) if made else p.faces.frames
-    side = p.synthff.size if made else 554  # as many pixels as 640 x 480
+    side = max(p.synthff.sizes) if made else 554  # as many pixels as 640 x 480
     area = (side / 320) ** 2
     seeds = len(p.study.seeds)
 

@@ -76,7 +76,7 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
 
 def cast(p: SynthFF, scratch: Path = SCRATCH) -> tuple[Path, int]:
     """Where the rendered people are kept while they are needed, and their side in pixels."""
-    side = min(people.SIDE, round(1.2 * p.size))
+    side = min(people.SIDE, round(1.2 * max(p.sizes)))
     made_by = digest([sources.made_by("videos"), p.seed, side])
     return (Path(scratch) / "people" / made_by).resolve(), side
 
@@ -114,7 +114,8 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
     tree, who = Tree(root), int(clips[0].target)
     person = people.load_person(folder, who)
     rng = np.random.default_rng([p.seed, who, 2])
-    scene = motion.draw_scene(rng, p.variety, p.size, p.frames, person.points[people.BASE])
+    size = p.sizes[who // 2 % len(p.sizes)]
+    scene = motion.draw_scene(rng, p.variety, size, p.frames, person.points[people.BASE])
     take = motion.film(scene, person, rng)
     for clip in clips:
         if clip.method == REAL:
