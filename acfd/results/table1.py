@@ -51,8 +51,8 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     corrected over the rows of a compression and method; but not the one comparison that
     params.table1.headline names beforehand, in AUC, at low quality, over all manipulations, where
     `headline` is the name of its column. `always_forged` is the accuracy of saying "forged"
-    always; train_seconds and images_per_second are of the machine that trained most of the row's
-    seeds; all_seconds is what all of them took.
+    always; train_seconds and images_per_second are means over the seeds that the machine trained
+    which trained most of the table; all_seconds is what all seeds took.
     """
     setting, methods = params.table1, params.methods
     lines = []
@@ -192,11 +192,15 @@ def trained_on(params: Params, row: str) -> str:
 
 
 def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
-    """COSTS of a row, the mean over its seeds that the commonest machine trained; all_seconds, of
-    all seeds; and the machines."""
-    runs = [tables.load_run_info(paths, row, seed) for seed in params.study.seeds]
-    machines = [run["machine"] for run in runs]
-    alike = [run for run in runs if run["machine"] == max(machines, key=machines.count)]
+    """COSTS of a row, the mean over its seeds that the machine trained which trained most of the
+    table (all of its seeds, if it trained none); all_seconds, of all seeds; and the machines."""
+    of = {
+        r: [tables.load_run_info(paths, r, s) for s in params.study.seeds]
+        for r in params.table1.rows
+    }
+    machines = [run["machine"] for runs in of.values() for run in runs]
+    most, runs = max(machines, key=machines.count), of[row]
+    alike = [run for run in runs if run["machine"] == most] or runs
     means = {name: float(np.mean([run[key] for run in alike])) for name, key in COSTS.items()}
     means |= {"all_seconds": sum(run["seconds"] for run in runs)}
     return means | {"machine": tables.machines(runs)}
