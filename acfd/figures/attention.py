@@ -71,7 +71,7 @@ def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -
         style = {"fmt": "o^D"[k], "color": "black", "mfc": ["black", "white", QUIET][k], "ms": 5}
         last.errorbar(part["ratio"], at, xerr=ends, capsize=2, lw=1.2, label=name, **style)
     last.axvline(1, color=QUIET, lw=1, ls=":")
-    last.set(title="forged region / real faces", xlabel="times")
+    last.set(title="forged region / real faces", xlabel="times", xscale="log")
     for ax in axes[0]:
         ax.set_ylim(len(titles) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
