@@ -2,9 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,6 +92,8 @@ class Detector:
 
     Raises ParamsError, DeployError or BrokenError if the model cannot be had.
     """
+
+    _make_ready: Callable[[], Any] | None = None
 
     def __init__(
         self,
@@ -197,13 +201,18 @@ class Detector:
         name = self.settings.backend
         device = "cuda" if name == "auto" and _gpu() else "cpu"
         if name == "openvino" or (name == "auto" and device == "cpu"):
-            try:
-                return backends.by_openvino(export.cached(p, paths, self.about))
-            except DeployError:
-                if name != "auto":
-                    raise
-                # a part of the network that ONNX does not know: it runs as it was trained
+            if folder := export.cached(p, paths, self.about, make=name == "openvino"):
+                return backends.by_openvino(folder)
+            # the files take longer to make than a clip takes to judge
+            self._make_ready = partial(export.cached, p, paths, self.about)
         return backends.by_torch(export.judge_of(p, self.folder), device)
+
+    def make_ready(self) -> None:
+        """Make OpenVINO's files, if `auto` had to do without: the next Detector of the run is then
+        ready sooner, and faster."""
+        if self._make_ready:
+            with suppress(DeployError):  # a part of the network that it does not know
+                self._make_ready()
 
 
 def _gpu() -> bool:

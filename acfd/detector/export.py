@@ -200,14 +200,16 @@ def export(
     return said
 
 
-def cached(params: Params, paths: Paths, said: dict[str, Any]) -> Path:
+def cached(params: Params, paths: Paths, said: dict[str, Any], make: bool = True) -> Path | None:
     """A folder as `export` writes it, made once for each state of a run, in the scratch folder.
-    said: what `about` says of the run."""
+    said: what `about` says of the run. make: False gives None where it has not been made."""
     of = said["run"]
     name = f"{of['row']}-s{of['seed']}"
     key = digest([_RECIPE, of["weights_sha256"], of["key"], said["input"]])
     folder = paths.scratch("exports", f"{name}-{key}")
     if not (folder / ABOUT).is_file():
+        if not make:
+            return None
         export(params, paths, of["row"], of["seed"], folder, said, onnx=False)
         for other in folder.parent.glob(f"{name}-*"):
             if other != folder:
