@@ -77,7 +77,7 @@ def inference(p: Params, paths: Paths, row: str, folder: Path, rounds: int) -> d
 
 def road(p: Params, paths: Paths, row: str, video: Path, frames: int, rounds: int) -> dict:
     """The whole of `detect` on the clip: frames a second, and the seconds of each stage."""
-    detector = Detector(p, paths=paths, row=row, frames=frames)
+    detector = Detector(p, paths=paths, row=row, frames=frames, backend="openvino")
     detector(video)
     reports = [detector(video).report for _ in range(rounds)]
     best = min(reports, key=lambda r: r.seconds["wall"])
