@@ -275,7 +275,7 @@ def test_a_killed_build_goes_on(tree, rendered, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\nfrom test_synthff import make, small\n"
-        "make(small(jobs=1), Path(sys.argv[2]))"
+        "make(small(size=[128, 96], jobs=1), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(root)]
     run = subprocess.Popen(command, cwd=TOP)  # one process: it makes the clips itself
@@ -287,7 +287,7 @@ def test_a_killed_build_goes_on(tree, rendered, tmp_path):
     made = {p: p.stat().st_mtime_ns for p in root.rglob("[!.]*.mp4")}
     assert 20 <= len(made) < len(list(tree.root.rglob("*.mp4")))
     (root / "splits" / ".train.json.abc.tmp.mp4").write_bytes(b"half a video")
-    make(small(), root)
+    make(small(size=[128, 96]), root)
     assert contents(root) == contents(tree.root)
     assert all(p.stat().st_mtime_ns == when for p, when in made.items()), "some were made again"
 
