@@ -98,7 +98,8 @@ def test_without_settings_detect_starts_at_once_and_is_faster_from_then_on(study
     assert detector.backend.name == "torch"  # at once
     assert len(calls) == 1  # a calibration may have to be computed for it
     detector.make_ready()
-    assert Detector(p, paths=paths, row="meso4").backend.name == "openvino"
+    for ready in (detector, Detector(p, paths=paths, row="meso4")):
+        assert ready.backend.name == ready.model.backend == "openvino"
     folder = export.cached(p, paths, detector.about)
     made = (folder / "model.json").stat().st_mtime_ns
     assert export.cached(p, paths, detector.about) == folder
@@ -200,8 +201,9 @@ def test_a_network_that_cannot_be_written_runs_as_it_was_trained(study, monkeypa
     p, paths = study
     monkeypatch.setattr(export, "judge_of", lambda *_: export.as_judge(ODD))
     monkeypatch.setattr(export, "_RECIPE", -1)  # not what is there from before
-    Detector(p, paths=paths, row="meso4").make_ready()
-    assert Detector(p, paths=paths, row="meso4").backend.name == "torch"
+    detector = Detector(p, paths=paths, row="meso4")
+    detector.make_ready()
+    assert detector.backend.name == "torch"
     with pytest.raises(DeployError):
         Detector(p, paths=paths, row="meso4", backend="openvino")
 
@@ -215,8 +217,9 @@ def test_the_other_systems_are_judged_alike(system, study, tmp_path):
     folder = write_run(p, paths, row)
     crops = np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3), np.uint8)
     expected, maps = by_torch(export.judge_of(p, folder))(crops, 3)
-    Detector(p, paths=paths, row=row).make_ready()
-    odds, same = Detector(p, paths=paths, row=row).backend(crops, 3)
+    detector = Detector(p, paths=paths, row=row)
+    detector.make_ready()
+    odds, same = detector.backend(crops, 3)
     assert np.abs(expit(odds) - expit(expected)).max() <= export.TOLERANCE
     assert (maps is None) == (same is None)
 

@@ -140,7 +140,7 @@ def test_a_row_that_still_rises_has_a_dagger(paths, write_history):
     assert (table[["train_seconds", "parameters"]] == [20, 1000]).all(axis=None)
     assert (table["all_seconds"] == 40).all()
     write_info(paths, "ours", 1, machine="a GPU")
-    mixed = table1.costs(p, paths, "ours")
+    mixed = table1.costs(p, paths)["ours"]
     assert [mixed[k] for k in ("train_seconds", "all_seconds")] == [10, 40]
     assert mixed["machine"] == "2 cores and a GPU"
     assert (table[["images_per_second", "seeds"]] == [50, "0 1"]).all(axis=None)

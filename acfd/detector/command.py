@@ -78,7 +78,7 @@ def _run(args: argparse.Namespace) -> int:
                 continue
             if not args.json:
                 print("    " + ", ".join(str(p) for p in written.values()), flush=True)
-    detector.make_ready()  # everything has been said by now
+        detector.make_ready()  # the first answer has been given, others will come faster
     return max(codes)
 
 

@@ -73,7 +73,7 @@ def _lines(params, paths, compression: str, method: str, part: dict) -> list[dic
     others = {"diff": setting.reference, "diff_ours": setting.ours}
     row_named, other_named = setting.headline
     named = next(f"{name}_auc" for name, other in others.items() if other == other_named)
-    lines = []
+    lines, of_rows = [], costs(params, paths)
     for row in setting.rows:
         line = tables.first_columns(params, paths, row, compression, draws)
         line |= {"method": method, "trained_on": trained_on(params, row)}
@@ -81,7 +81,7 @@ def _lines(params, paths, compression: str, method: str, part: dict) -> list[dic
         line |= tables.measured(draws, replicates, row, MEASURES, others)
         paper = tables.paper_columns(params, row)
         line |= paper if first else dict.fromkeys(paper, np.nan)
-        line |= costs(params, paths, row) | {"ours": setting.ours}
+        line |= of_rows[row] | {"ours": setting.ours}
         line |= {"headline": named if first and row == row_named else None}
         lines.append(line | tables.last_columns(setting, left_out=line.pop("left_out")))
     spare = next((line for line in lines if line["headline"]), None)
@@ -191,19 +191,19 @@ def trained_on(params: Params, row: str) -> str:
     return " + ".join(getattr(params.data, q) for q in ("high", "low") if q in qualities)
 
 
-def costs(params: Params, paths: Paths, row: str) -> dict[str, float | str]:
-    """COSTS of a row, the mean over its seeds that the machine trained which trained most of the
+def costs(params: Params, paths: Paths) -> dict[str, dict[str, float | str]]:
+    """Row -> COSTS, the mean over its seeds that the machine trained which trained most of the
     table (all of its seeds, if it trained none); all_seconds, of all seeds; and the machines."""
-    of = {
-        r: [tables.load_run_info(paths, r, s) for s in params.study.seeds]
-        for r in params.table1.rows
-    }
-    machines = [run["machine"] for runs in of.values() for run in runs]
-    most, runs = max(machines, key=machines.count), of[row]
-    alike = [run for run in runs if run["machine"] == most] or runs
-    means = {name: float(np.mean([run[key] for run in alike])) for name, key in COSTS.items()}
-    means |= {"all_seconds": sum(run["seconds"] for run in runs)}
-    return means | {"machine": tables.machines(runs)}
+    rows, seeds = params.table1.rows, params.study.seeds
+    infos = {row: [tables.load_run_info(paths, row, seed) for seed in seeds] for row in rows}
+    machines = [run["machine"] for runs in infos.values() for run in runs]
+    most, found = max(machines, key=machines.count), {}
+    for row, runs in infos.items():
+        alike = [run for run in runs if run["machine"] == most] or runs
+        means = {name: float(np.mean([run[key] for run in alike])) for name, key in COSTS.items()}
+        found[row] = means | {"all_seconds": sum(run["seconds"] for run in runs)}
+        found[row] |= {"machine": tables.machines(runs)}
+    return found
 
 
 def shown(table: pd.DataFrame, drops: pd.DataFrame) -> pd.DataFrame:
