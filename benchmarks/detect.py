@@ -35,8 +35,8 @@ WIDTH, HEIGHT, FPS, SECONDS = 854, 480, 25, 10
 def clip(path: Path) -> Path:
     """Ten seconds of a face of about 150 pixels, at CRF 23."""
     generator = Generator()
-    style = generator.styles(np.random.default_rng(7).normal(size=(1, 512)))
-    portrait = next(iter(generator.render(iter(generator.mean + 0.8 * (style - generator.mean)))))
+    style = generator.styles(np.random.default_rng(7).normal(size=(1, 512)))[0]
+    portrait = generator.render(generator.mean + 0.8 * (style - generator.mean))
     side = 256
     portrait = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
     rng = np.random.default_rng(0)

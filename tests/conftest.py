@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 from project import STATE
 from ruamel.yaml import YAML
 
@@ -26,7 +27,7 @@ from acfd.params import Params
 from acfd.paths import Paths
 from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
 from acfd.videos.synthff.build import cast
-from acfd.videos.synthff.people import Generator, make_people
+from acfd.videos.synthff.people import Generator, make_pair
 
 PAIRS = {"train": [("000", "001")], "val": [("002", "003")], "test": [("004", "005")]}
 
@@ -66,8 +67,8 @@ def portraits(shared) -> np.ndarray:
         generator = Generator()
         variables = np.random.default_rng(7).normal(size=(3, 512))
         styles = generator.mean + 0.8 * (generator.styles(variables) - generator.mean)
-        small = [cv2.resize(p, (320, 320), None, 0, 0, cv2.INTER_AREA)
-                 for p in generator.render(iter(styles))]  # fmt: skip
+        small = [cv2.resize(generator.render(style), (320, 320), None, 0, 0, cv2.INTER_AREA)
+                 for style in styles]  # fmt: skip
         np.save(folder / "faces.npy", np.stack(small))
 
     return np.load(shared("portraits", make) / "faces.npy")
@@ -80,7 +81,7 @@ def rendered(shared) -> Path:
     def make(folder: Path):
         p = params_module.load(STATE / "params.yaml").synthff
         people, side = cast(p.model_copy(update={"seed": 5, "size": 128}), folder)
-        make_people(people, list(range(22)), 5, side, 2, progress=False)
+        Parallel(n_jobs=2)(delayed(make_pair)(people, pair, 5, side) for pair in range(11))
 
     return shared("rendered", make)
 

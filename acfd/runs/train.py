@@ -45,6 +45,7 @@ def fit(
     pin = fabric.device.type == "cuda"
     loader = pairs.loader(data, batches, c.workers, pin)
     checks = pairs.loader(validation[0], validation[1], c.workers, pin)
+    iter(checks)  # its workers are forked now: each page that they share is copied when it changes
 
     while not history.stopped:
         epoch, began = len(history.epochs), time.perf_counter() - spent

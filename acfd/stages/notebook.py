@@ -14,10 +14,6 @@ import papermill  # noqa: E402
 
 from acfd.paths import atomic  # noqa: E402
 
-# glibc gives large blocks back to the system as soon as they are free, and takes them anew in the
-# next step of a training: every page of them is cleared again, a tenth of the time on CPUs.
-MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**32))
-
 
 class NotebookError(RuntimeError):
     """A notebook that is not there, was given parameters it does not have, or failed."""
@@ -64,8 +60,6 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
             f"{source} has no parameter {', '.join(sorted(unknown))}; its cell tagged "
             f"'parameters' has: {', '.join(known) or 'none'}"
         )
-    for name, value in MEMORY.items():
-        os.environ.setdefault(name, value)  # the kernel takes them over
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.with_suffix(".failed.ipynb")
     began = time.perf_counter()

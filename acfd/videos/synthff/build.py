@@ -55,19 +55,16 @@ def build(params: Params, root: Path, *, progress: bool = True, scratch: Path = 
         leftover.unlink()
     write_splits(root, pairs(p))
     tree = Tree(root)
-    by_target: dict[str, list[Clip]] = {}
     clips = tree.clips(params.data.methods)
     lacking = [c for c in clips if not all(path.exists() for path in _outputs(tree, c).values())]
-    for clip in lacking:
-        by_target.setdefault(clip.target, []).append(clip)
     if not lacking:
         return
+    by_pair: dict[int, list[Clip]] = {}
+    for clip in lacking:
+        by_pair.setdefault(int(clip.target) // 2, []).append(clip)
     folder, side = cast(p, scratch)
-    needed = {int(who) for clip in lacking for who in (clip.target, clip.source) if who}
-    jobs = params.compute.jobs
-    people.make_people(folder, sorted(needed), p.seed, side, jobs, progress=progress)
-    tasks = (delayed(_make)(root, clips, p, folder) for clips in by_target.values())
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    tasks = (delayed(_make)(root, clips, p, folder, side) for clips in by_pair.values())
+    done = Parallel(n_jobs=params.compute.jobs, return_as="generator_unordered")(tasks)
     with tqdm(total=len(lacking), desc="clips", unit="clip", disable=not progress) as bar:
         for count in done:
             bar.update(count)
@@ -108,11 +105,23 @@ def _outputs(tree: Tree, clip: Clip) -> dict[str, Path]:
     return paths | ({"masks": tree.mask_path(clip)} if clip.label else {})
 
 
-def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
-    """Film one person, then write those of its clips that are asked for. Returns their number."""
+def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path, side: int) -> int:
+    """Draw two partners and film them, then write those of their clips that are asked for. Returns
+    their number."""
     cv2.setNumThreads(1)
-    tree, who = Tree(root), int(clips[0].target)
-    person = people.load_person(folder, who)
+    pair = int(clips[0].target) // 2
+    people.make_pair(folder, pair, p.seed, side)
+    both = {who: people.load_person(folder, who) for who in (2 * pair, 2 * pair + 1)}
+    for who in both:
+        if own := [clip for clip in clips if int(clip.target) == who]:
+            _film(Tree(root), own, p, both)
+    return len(clips)
+
+
+def _film(tree: Tree, clips: list[Clip], p: SynthFF, both: dict[int, people.Person]) -> None:
+    """Film one person, and write some of its clips."""
+    who = int(clips[0].target)
+    person = both[who]
     rng = np.random.default_rng([p.seed, who, 2])
     size = p.sizes[who // 2 % len(p.sizes)]
     scene = motion.draw_scene(rng, p.variety, size, p.frames, person.points[people.BASE])
@@ -124,10 +133,8 @@ def _make(root: Path, clips: list[Clip], p: SynthFF, folder: Path) -> int:
         number = varieties.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
         drawn = varieties.draw(clip.method, p.variety, p.strength, rng)
-        other = people.load_person(folder, int(clip.source))
-        frames, masks = zip(*forgeries.forge(take, other, drawn, rng))
+        frames, masks = zip(*forgeries.forge(take, both[int(clip.source)], drawn, rng))
         _write(tree, clip, frames, masks, p.fps)
-    return len(clips)
 
 
 def _write(tree: Tree, clip: Clip, frames: list, masks: list, fps: float) -> None:
