@@ -74,12 +74,13 @@ class Identities(Section):  # people come in pairs; an interval needs two of the
 
 
 Side = Annotated[int, Field(ge=64, multiple_of=2)]  # of a frame, pixels
+Program = Literal["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"]
 
 
 class SynthFF(Section):
     seed: Seed
     variety: Literal["narrow", "wide"]
-    strength: Annotated[float, Field(ge=0.25, le=2)]
+    strength: Annotated[dict[Program, Annotated[float, Field(ge=0.25, le=2)]], Field(min_length=4)]
     identities: Identities
     size: Side | Annotated[list[Side], Field(min_length=1)]
     frames: Positive

@@ -132,7 +132,8 @@ def _film(tree: Tree, clips: list[Clip], p: SynthFF, both: dict[int, people.Pers
             continue
         number = varieties.METHODS.index(clip.method)
         rng = np.random.default_rng([p.seed, who, 3, number])
-        drawn = varieties.draw(clip.method, p.variety, p.strength, rng)
+        strength = p.strength.get(clip.method, 1)  # of narrow's programs; Wide has none
+        drawn = varieties.draw(clip.method, p.variety, strength, rng)
         frames, masks = zip(*forgeries.forge(take, both[int(clip.source)], drawn, rng))
         _write(tree, clip, frames, masks, p.fps)
 
