@@ -1,6 +1,6 @@
 """What is drawn once for a forged clip. Narrow: each method is one program, as in FaceForensics++,
 with a small spread from clip to clip; its strength k scales all that a program leaves: at 0.5 its
-forgeries are subtle, at 1.5 crude. Wide: each method is a family, as wide as its namesake may ever
+forgeries are subtle, at 1.8 crude. Wide: each method is a family, as wide as its namesake may ever
 be, to teach a detector something about forgeries from elsewhere. In every family some clips put the
 person's own face back in, degraded: what is then left to see is the blending itself. The columns of
 both tables are COLUMNS. The method Wide is of any of the wide families, in every variety."""
@@ -16,6 +16,7 @@ from acfd.videos.synthff.forgeries import Forgery
 
 COLUMNS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 METHODS = (*COLUMNS, ANY)  # what SynthFF has
+MISMATCH = 1.1  # the most that k counts for in light and colour: of more a person would laugh
 
 NARROW = {
     "source": ("other", "shifted", "other", "shifted"),
@@ -90,8 +91,10 @@ def _narrow(method: str, of: dict, k: float, rng: np.random.Generator) -> dict:
     own["scale"] = rng.uniform(*of["scale"])
     own["softness"] = rng.uniform(*of["softness"]) / np.sqrt(k)
     least, most = of["colour"]
-    own["colour"] = max(1 - k * (rng.uniform(least, most) if least < most else least), 0)
-    own |= {name: k * of[name] for name in ("expression", "light", "offset", "shake", "flicker")}
+    mismatch = min(k, MISMATCH)
+    own["colour"] = max(1 - mismatch * (rng.uniform(least, most) if least < most else least), 0)
+    own["light"] = mismatch * of["light"]
+    own |= {name: k * of[name] for name in ("expression", "offset", "shake", "flicker")}
     loss = rng.uniform(1.6, 2.8) if method == "Deepfakes" else 1.5  # of resolution
     rescale = ("rescale", 1 + k * loss, cv2.INTER_CUBIC)
     own["recipe"] = {
