@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openvino as ov
 import pytest
 from project import STATE
 from sklearn.linear_model import LogisticRegression
@@ -29,7 +30,7 @@ from acfd.media.video import probe, read_frames
 from acfd.params import Params, load
 from acfd.videos.check import survey
 from acfd.videos.ffpp import REAL, Clip, Tree
-from acfd.videos.synthff import BuildError, build, varieties
+from acfd.videos.synthff import BuildError, build, people, varieties
 from acfd.videos.synthff.build import cast
 from acfd.videos.synthff.people import BASE, load_person
 
@@ -341,16 +342,29 @@ def test_every_method_is_one_program_in_narrow_and_many_in_wide(method):
     # strength scales what a program leaves
     weak, strong = (varieties.draw(method, "narrow", k, np.random.default_rng(1)) for k in (0.5, 2))
     assert strong.offset == pytest.approx(4 * weak.offset) and strong.softness < weak.softness
-    assert strong.colour < weak.colour
+    assert strong.colour < weak.colour and strong.light <= varieties.MISMATCH
+
+
+def test_portraits_are_what_the_whole_network_makes(monkeypatch):
+    """The same to the bit as the low band of the network as its wheel has it."""
+
+    def uncut(network):
+        bands = {op.get_friendly_name(): op for op in network.get_ordered_ops()}[people.LOW_BAND]
+        return ov.Model([bands.output(0)], network.get_parameters(), "uncut")
+
+    quick = people.Generator()
+    monkeypatch.setattr(people, "_up_to_low_band", uncut)
+    style = quick.styles(np.random.default_rng(3).normal(size=(1, 512)))[0]
+    assert np.array_equal(quick.render(style), people.Generator().render(style))
 
 
 def test_partners_look_the_same_way_and_are_alike(rendered):
     """Partners are nearer to each other than to strangers, in the colour of their skin too."""
     folder, _ = cast(small().synthff, rendered)
-    people = [load_person(folder, k) for k in range(22)]
-    turned = np.array([blend.turned(p.points[BASE]) for p in people])
+    found = [load_person(folder, k) for k in range(22)]
+    turned = np.array([blend.turned(p.points[BASE]) for p in found])
     assert np.abs(turned).max() < 0.3 and np.abs(turned[::2] - turned[1::2]).max() < 0.2
-    faces = np.stack([p.faces[BASE] for p in people])
+    faces = np.stack([p.faces[BASE] for p in found])
     side = faces.shape[1]
     inner = faces[:, side * 2 // 5 : side * 3 // 4, side // 3 : side * 2 // 3].mean((1, 2))
     apart = np.linalg.norm(inner[:, None] - inner, axis=2)
