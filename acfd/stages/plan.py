@@ -21,13 +21,13 @@ from acfd.paths import Paths
 from acfd.runs.distributed import make_fabric
 from acfd.videos.ffpp import REAL, Clip, TreeError
 
-# Seconds of both cores of a 2-core machine (AVX2, no GPU), from benchmarks/
-PERSON = 0.7  # three portraits of one generated person
+# Seconds of both cores of a 2-core machine (AVX-512, no GPU), from pocket made in one go
+PERSON = 0.45  # three portraits of one generated person
 CLIP_FRAME = 0.016  # film, forge and encode one frame of 320 x 320
-FACE = 0.022  # decode, detect, crop and store one pair of a generated video
+FACE = 0.01  # decode, detect, crop and store one pair of a generated video
 COPY = 0.005  # degrade a frame of 320 x 320: of codecs and filters the mean
 START = 12.0  # a notebook's kernel and imports
-DRAW = 40.0  # the tables and figures of a notebook, with its start
+DRAW = 15.0  # the tables and figures of a notebook, with its start
 FORWARD = 0.3  # a forward pass alone, as a part of `step`
 THREADS = 0.9  # n threads do the work of n ** THREADS
 # One image of each system as a part of `step`; of a two-branch system each of its two images.
