@@ -72,11 +72,12 @@ def fit(
         found = loop.validate(checks)
         seconds = time.perf_counter() - began
         history.close_epoch(found, terms_of(system), seconds, keep=t.keep)
-        if history.kept_epoch == epoch + 1:
+        if t.keep == "best" and history.kept_epoch == epoch + 1:
             loop.save_kept()
         step, spent = 0, 0.0
         _judge(history, t, params.model.attention_form)
-        loop.save(history)
+        if not history.stopped:
+            loop.save(history)
         for callback in callbacks if fabric.global_rank == 0 else ():
             callback(history)
 
@@ -88,8 +89,9 @@ def fit(
             "on the rest. Set loss.attention to bce, or lower train.attention_lr_scale; with "
             "train.on_collapse: go_on such a run goes on and is reported as collapsed."
         )
-    fabric.barrier()  # until process 0 has written the weights
-    load_weights(system.net, loop.kept_file)
+    if t.keep == "best":
+        fabric.barrier()  # until process 0 has written the weights
+        load_weights(system.net, loop.kept_file)
     return history
 
 

@@ -1,7 +1,7 @@
 """Scores: what one trained run says of every face of the chosen splits, at both qualities."""
 
 import json
-import timeit
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +50,15 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     loader = pairs.loader(data, batches, params.compute.workers)
     shown = progress and rank == 0
     bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not shown, leave=False)
-    parts, full = [], None
+    parts, rates = [], []
     for item in bar:
         at = item["row"].numpy()
         about = table.index.loc[at, FROM_INDEX].reset_index(drop=True)
         batch = pairs.prepare(item, fabric.device, params.compute.channels_last)
-        full = full or batch  # the last one may be small
         one = []
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
             found = _judge(system, batch, quality, table.masked[at], fabric)
+            rates.append(found.pop("rate"))
             one.append(about.assign(compression=compression, **found))
         parts.append(one)
     parts = [part for one in distributed.gather(parts, fabric) for part in one]
@@ -75,7 +75,8 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (maps if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
-    summary["images_per_second"] = round(_rate(system, full[system.judged], fabric), 1)
+    # of process 0: of its fastest batch, since the first is slow and the last one small
+    summary["images_per_second"] = round(max(rates), 1)
     for what in (paths.scores, paths.history, paths.steps):
         summary[what.__name__] = digest_of(what(row, seed))
     with atomic(paths.summary(row, seed)) as f:
@@ -104,15 +105,21 @@ def _keep_course(paths: Paths, row: str, seed: int):
 
 @torch.inference_mode()
 def _judge(system, batch: dict, quality: str, masked: np.ndarray, fabric) -> dict:
-    """Columns of the score file for one batch at one quality, and MAPS if there are any. masked:
-    of each face, is its mask known, since PBCA and IoU are of these."""
+    """Columns of the score file for one batch at one quality, and MAPS if there are any; rate: how
+    many images a second the deployed network judged. masked: of each face, is its mask known,
+    since PBCA and IoU are of these."""
+    began = time.perf_counter()
     with fabric.autocast():
         out = system.deployed(batch[quality])
+    score = out.score.float().cpu().numpy().astype(np.float32)  # waits for a GPU
+    rate = len(score) / (time.perf_counter() - began)
+    with fabric.autocast():
         twin = getattr(system.net, "high", None) if quality == "high" else None
         seen = twin is not None and twin.attention is not None
         high = torch.sigmoid(twin.attention(twin.head(batch["high"]))) if seen else None
     found = {
-        "score": out.score.float().cpu().numpy().astype(np.float32),
+        "rate": rate,
+        "score": score,
         "norm": torch.linalg.vector_norm(out.feature.float(), dim=1).cpu().numpy(),
     }
     found |= dict.fromkeys(COUNTS, np.int32(0))
@@ -126,17 +133,6 @@ def _judge(system, batch: dict, quality: str, masked: np.ndarray, fabric) -> dic
         found |= {k: (masked * v.sum(1).numpy()).astype(np.int32) for k, v in cells.items()}
     found |= {"side": m.shape[-1], "map": _bytes(m), "mask": _bytes(target)}
     return found | {"map_high_branch": _bytes(high.float().cpu()) if seen else None}
-
-
-@torch.inference_mode()
-def _rate(system, images: torch.Tensor, fabric) -> float:
-    """Images a second of the deployed network alone, at its best of two rounds."""
-
-    def judge():
-        with fabric.autocast():
-            system.deployed(images).logits.float().cpu()  # waits for a GPU
-
-    return len(images) / min(timeit.repeat(judge, number=1, repeat=2))
 
 
 def _bytes(maps: torch.Tensor) -> list[bytes]:
