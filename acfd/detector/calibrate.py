@@ -283,7 +283,7 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]):
         ax.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
         for split, divisor, colour, marker, name in (
             ("val", 1.0, QUIET, "o", "validation, as the network says it"),
-            ("val", None, REAL, "s", "validation, temperature of other people"),
+            ("val", None, REAL, "s", "validation, temperature fitted on other people"),
             ("test", t, FORGED, "D", f"test, {state}"),
         ):
             if split not in splits:
@@ -292,10 +292,10 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]):
             said = of["label"], expit(of["logit"] / (divisor or held_out(of))), of["weight"]
             bins, label = reliability_bins(*said), f"{name}: error {expected_error(*said):.3f}"
             x, y, size = bins["said"], bins["found"], 12 + 260 * bins["weight"]
-            ax.plot(x, y, color=colour, lw=1.2, label=label)
+            ax.plot(x, y, color=colour, lw=1.2, marker=marker, ms=3, label=label)
             ax.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.75)
         title = f"{what.capitalize()}, {state}"
         ax.set(title=title, xlabel="probability of forged that is said", aspect="equal")
-        ax.legend(loc="lower right", fontsize=8, frameon=False, borderaxespad=0.2)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), fontsize=8, frameon=False)
     axes[0, 0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     return fig

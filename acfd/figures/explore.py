@@ -30,8 +30,11 @@ def view(params: Params, table: PairTable, line: pd.Series) -> Figure:
     pair = table.read(int(line["face"]))
     high, low = params.data.high, params.data.low
     maps = {
-        f"{quality} branch,\nshown {line['compression']}": [line[of]] * 2
-        for quality, of in ((high, "high_branch"), (low, "low_branch"))
+        f"{quality} branch,\nshown {shown}": [line[of]] * 2
+        for quality, shown, of in (
+            (high, high, "high_branch"),
+            (low, line["compression"], "low_branch"),
+        )
     }
     both = [np.stack(of) for of in ([pair["high"], pair["low"]], [pair["mask"]] * 2)]
     fig = attention_maps(*both, maps, [high, low])

@@ -1,7 +1,5 @@
 """Plots of tables, of learning curves and of scores that more than one notebook shows."""
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from acfd import figures
-from acfd.figures import COLOURS, FORGED, QUIET, REAL, dots, legend_below, panels, subplots
+from acfd.figures import FORGED, QUIET, REAL, dots, legend_below, panels, subplots
 from acfd.results.table import ALL, at_low, mark, rising
 
 # Column, the paper's number beside it if any, title. The paper prints ACC; with one forgery for a
@@ -107,6 +105,8 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     titles = course["title"].unique()
     colours = dict(zip(titles, figures.palette(len(titles))))
     style = {"hue": "title", "palette": colours, "errorbar": None}
+    if len(titles) > len(figures.COLOURS):  # hues alone cannot be told apart
+        style["style"] = "title"
     fig, axes = subplots(3, 3, (12, 8.4))
     for ax, (column, title, radius) in zip(axes.flat, METHOD):
         sns.lineplot(course, x="step", y=column, ax=ax, lw=1.4, legend=ax is axes[0, 0], **style)
@@ -159,7 +159,7 @@ def collapse(steps: pd.DataFrame) -> Figure:
         ax.plot(run["step"], run["outside"], color=REAL, ls="--", label="outside")
         ax.set_title(title, fontsize=9)
         ax.set(xlabel="step", ylim=(-0.03, 1.03))
-    fig.supylabel("mean attention", fontsize=10)
+    fig.supylabel("mean of $M_H$, training batches", fontsize=10)
     axes[0, 0].legend(loc="upper right")
     return fig
 
@@ -193,7 +193,8 @@ def roc(samples: pd.DataFrame) -> Figure:
     """ROC curves, a line a title. samples: columns title, label, score; both classes needed."""
     fig, axes = subplots(1, 1, (4.8, 4.8))
     ax = axes[0, 0]
-    for colour, (title, group) in zip(cycle(COLOURS), samples.groupby("title", sort=False)):
+    groups = samples.groupby("title", sort=False)
+    for colour, (title, group) in zip(figures.palette(groups.ngroups), groups):
         fpr, tpr, _ = roc_curve(group["label"], group["score"])
         ax.plot(100 * fpr, 100 * tpr, color=colour, label=title)
     ax.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=":")

@@ -30,7 +30,11 @@ def copies(store) -> Figure:
         at = {(r.family, r.level): r.Index for r in of[::-1].itertuples()}
         grid.append([store[at[step]].transpose(1, 2, 0) for step in steps])
     names = ["real" if m == REAL else m for m in people["method"]]
-    return montage(grid, names, [label(*step) for step in steps])
+    fig = montage(grid, names, [label(*step) for step in steps])
+    for ax in fig.axes:  # eleven of an inch each: "Chroma subsampling" has to fit
+        ax.title.set_size(6.5)
+        ax.yaxis.label.set_size(7.5)
+    return fig
 
 
 def family(curves: pd.DataFrame, name: str) -> Figure:
@@ -39,7 +43,7 @@ def family(curves: pd.DataFrame, name: str) -> Figure:
     part = curves[curves["family"] == name]
     fig, axes = subplots(1, len(PANELS), (11, 4.3), sharex=True, sharey=True)
     for ax, (measure, title) in zip(axes[0], PANELS):
-        _lines(ax, part, measure, 0.5)
+        _lines(ax, part, measure, 0.3)
         ax.set(title=title, xlabel=FAMILIES[name].unit)
     axes[0, 0].set_ylabel("percent")
     legend_below(fig, 3)

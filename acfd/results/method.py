@@ -98,8 +98,8 @@ def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
     alive = mapped[mapped["attention_inside"] >= 0.05]
     times = alive["attention_inside"] / alive["attention_real"]
     said["attention_real"] = (
-        f"M on real faces ends at {span(mapped['attention_real'])}; where it has not vanished, it "
-        f"is {span(times)} times as high on the forged region."
+        f"M on real faces ends at {span(mapped['attention_real'])}; M on the forged region is "
+        f"{span(times)} times that, where it has not vanished."
     )
     judged = table[table["critic"].notna()]
     said["critic"] = "No row here has an order critic."

@@ -48,9 +48,9 @@ def learning(history: pd.DataFrame, titles: dict[str, str]) -> str:
     still = sum(gained[row] > CONVERGED for row in titles)
     best, worst = mean.idxmax(), mean.idxmin()
     return (
-        f"Validation AUC ends between {span(ends[worst])} percent (“{titles[worst]}”) and "
-        f"{span(ends[best])} (“{titles[best]}”), ranges over seeds if there are several; {still} "
-        f"of {len(titles)} rows still rise (†)."
+        f"Validation AUC ends lowest for “{titles[worst]}”, {span(ends[worst])} percent over its "
+        f"seeds, and highest for “{titles[best]}”, {span(ends[best])}; {still} of {len(titles)} "
+        f"rows still rise{'' if still != 1 else 's'} (†)."
     )
 
 
@@ -60,9 +60,10 @@ def reached(table: pd.DataFrame) -> str:
     others = low[~is_it]
     apart = others[(others["diff_auc_lo"] > 0) | (others["diff_auc_hi"] < 0)]
     gap = "" if is_it[best.name] else f", {difference(best, 'diff_auc')} to {name}"
+    differ = "differs" if len(apart) == 1 else "differ"
     return (
         f"At {best['compression']} “{row_title(best)}” has the highest AUC, "
-        f"{percent(best, 'auc')}{gap}; {len(apart)} of {len(others)} rows differ from {name} "
+        f"{percent(best, 'auc')}{gap}; {len(apart)} of {len(others)} others {differ} from {name} "
         f"by an interval without zero."
     )
 
@@ -115,7 +116,10 @@ def cost(table: pd.DataFrame) -> str:
 
 def areas_under_roc(table: pd.DataFrame) -> str:
     said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(overall(table), "auc")]
-    return f"The area under these curves goes from {' to '.join(said)}."
+    return (
+        "A curve pools its row's seeds; in their mean the area below it goes from "
+        f"{' to '.join(said)}."
+    )
 
 
 def thresholds(table: pd.DataFrame) -> str:
@@ -177,7 +181,7 @@ def parted(course: pd.DataFrame) -> str:
         f"“{run}” {_last_tenth(of['inside'])} and {_last_tenth(of['outside'])}"
         for run, of in course.groupby("run", sort=False)
     )
-    return f"M on forged cells and elsewhere, mean of the last tenth of the steps: {said}."
+    return f"M_H on forged cells and elsewhere, mean of the last tenth of the steps: {said}."
 
 
 def grown(maps: list[np.ndarray], masks: np.ndarray) -> str:
@@ -237,9 +241,9 @@ def family(curves: pd.DataFrame, name: str) -> str:
     worst, best = _ends(of[of["position"] == of["position"].max()], "auc")
     first = of[(of["row"] == best["row"]) & (of["position"] == 0)].iloc[0]
     return (
-        f"{FAMILIES[name].title} at {best['level']:g}: AUC {percent(best, 'auc')} is left to "
-        f"“{best['title']}” (untouched {percent(first, 'auc')}), {percent(worst, 'auc')} to "
-        f"“{worst['title']}”."
+        f"{FAMILIES[name].title} at {best['level']:g}: the best is “{best['title']}”, AUC "
+        f"{percent(best, 'auc')} (untouched {percent(first, 'auc')}), the worst "
+        f"“{worst['title']}”, {percent(worst, 'auc')}."
     )
 
 

@@ -28,8 +28,8 @@ NARROW = {
     # from, to; nothing is drawn where they are equal
     "scale": ((0.9, 1.0), (0.95, 1.05), (0.9, 1.05), (0.95, 1.1)),
     "softness": ((0.28, 0.45), (0.15, 0.25), (0.03, 0.07), (0.22, 0.36)),  # by the root of k
-    "colour": ((0.15, 0.4), (0.6, 0.6), (0.6, 0.9), (0.35, 0.35)),  # times k: what is not matched
-    # times k
+    "colour": ((0.15, 0.4), (0.6, 0.6), (0.6, 0.9), (0.35, 0.35)),  # times k, not matched
+    # times k; of light, as of colour, MISMATCH at most
     "expression": (0, 0.18, 0.14, 0.18),
     "light": (1, 0, 1, 0),
     "offset": (0.1, 0.12, 0.2, 0.07),
