@@ -88,7 +88,7 @@ def test_a_drawing_has_what_its_row_has(small_params, row, there, absent):
 
 def test_sentences_say_what_the_tables_say(small_params):
     said = sentences.learning(history(seeds=(0,)), {"plain": "P", "both": "B"})
-    assert "between 80 percent (“P”) and 80 (“P”)" in said and "2 of 2 rows still rise" in said
+    assert "lowest for “P”, 80 percent" in said and "2 of 2 rows still rise (†)" in said
     people = {"target": ["0", "1", "2", "3"], "source": ["1", "0", "3", "2"], "label": 1}
     faces = pd.DataFrame(people)
     alike = sentences.ratio([1, 2, 1, 2], 2, faces, small_params.table1)  # in both pairs

@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(study):
 
 def test_row_terms_are_eq_1(small_params):
     """The weighted sum that is trained, against the terms put together by hand."""
-    system = make_system(small_params, "cls_at_dis_gan", 0, weights=None)
+    system = make_system(small_params, "cls_at_dis_gan", 0)
     torch.manual_seed(0)
     batch = {q: torch.rand(4, 3, 64, 64) * 2 - 1 for q in ("high", "low")}
     batch |= {"mask": (torch.rand(4, 1, 64, 64) > 0.7).float(), "label": torch.tensor([0, 1, 0, 1])}
@@ -222,7 +222,8 @@ def test_row_terms_are_eq_1(small_params):
     cls = sum(torch.nn.functional.cross_entropy(o.logits, y) for o in (high, low)) / 2
     at = (high.attention.detach() - low.attention).abs().mean()
     at = at + torch.nn.functional.binary_cross_entropy(high.attention, target)
-    dis = (high.feature - low.feature).abs().mean()
+    dis = torch.linalg.vector_norm(high.feature - low.feature, dim=1).mean()
+    assert high.feature.std() > 0 and dis > 0  # a network of zeros would say nothing
     for o in (high, low):
         dis = dis + losses.metric_hinge(o.feature, y, p.radius_real, p.radius_fake)
     gan = (system.critic(high.mid, low.mid) - system.critic(low.mid, high.mid)).mean()
@@ -248,7 +249,7 @@ def test_a_glance_for_the_critic_leaves_no_trace_in_batch_norms(study):
     """In parts, a batch is seen twice; running statistics move once, as of the net's own look."""
     p, paths = study
     p = changed(p, train={"accumulate": 2, "batch": 8})
-    system = make_system(p, "cls_at_dis_gan", 0, weights=None)
+    system = make_system(p, "cls_at_dis_gan", 0)
     state = Loop(system, system.params, make_fabric(p.compute), paths.top)
     system.net.train()
     before = {k: v.clone() for k, v in system.net.state_dict().items() if "running" in k}
@@ -257,4 +258,6 @@ def test_a_glance_for_the_critic_leaves_no_trace_in_batch_norms(study):
     state._glance(_parts(batch, 2))
     after = system.net.state_dict()
     assert all(torch.equal(v, after[k]) for k, v in before.items())
+    system.net(images, images)  # its own look moves them
+    assert not any(torch.equal(v, after[k]) for k, v in before.items())
     assert all(m.momentum for m in system.net.modules() if hasattr(m, "momentum"))
