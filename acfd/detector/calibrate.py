@@ -296,6 +296,6 @@ def reliability(scores: pd.DataFrame, found: dict[str, Any]):
             ax.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.75)
         title = f"{what.capitalize()}, {state}"
         ax.set(title=title, xlabel="probability of forged that is said", aspect="equal")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), fontsize=8, frameon=False)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), fontsize=7, frameon=False)
     axes[0, 0].set(ylabel="share of forged that is found", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     return fig
