@@ -115,8 +115,8 @@ def embedding(parts: dict[str, pd.DataFrame], names: dict[str, str], most: int =
         for value, word, colour in ((0, "real", REAL), (1, "forged", FORGED)):
             of = label[shown] == value
             for at, name, face in zip(ends, names.values(), (colour, "white")):
-                style = {"s": 22, "facecolor": face, "edgecolor": colour, "lw": 1.1, "zorder": 3 - value}
-                style["alpha"] = 0.6  # real faces lie close together
+                style = {"s": 22, "facecolor": face, "edgecolor": colour, "lw": 1.1}
+                style |= {"alpha": 0.6, "zorder": 3 - value}  # real faces lie close together
                 ax.scatter(*at[of].T, **style, label=f"{word}, {name}")
         ax.set(title=title, xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
         ax.set_aspect("equal", adjustable="datalim")
