@@ -76,7 +76,7 @@ def fit(
             loop.save_kept()
         step, spent = 0, 0.0
         _judge(history, t, params.model.attention_form)
-        if not history.stopped:
+        if not history.stopped or fabric.world_size > 1:  # for one process to take over, see `run`
             loop.save(history)
         for callback in callbacks if fabric.global_rank == 0 else ():
             callback(history)
