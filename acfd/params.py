@@ -81,6 +81,13 @@ class Params(s.Section):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
+        if twice := {*self.study.seeds} & {*self.study.headline_seeds}:
+            raise ValueError(f"study.headline_seeds has {sorted(twice)}, which study.seeds has too")
+        if self.study.headline_seeds and (early := [r for r in t1.headline if r in t2.rows]):
+            raise ValueError(
+                f"table1.headline names {', '.join(early)} of table2.rows, which have no further "
+                "seeds: compare rows of study.rows, or empty study.headline_seeds"
+            )
         if self.detect.seed not in self.study.seeds:
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         frame = max(self.synthff.sizes)
@@ -112,6 +119,11 @@ class Params(s.Section):
     def trained(self) -> list[str]:
         """Every row that is trained: those of Table 2, which come first, and the others."""
         return [*self.table2.rows, *self.study.rows]
+
+    def seeds(self, row: str) -> list[int]:
+        """The seeds that a row is trained with, more of those that table1.headline compares."""
+        more = self.study.headline_seeds if row in self.table1.headline else []
+        return [*self.study.seeds, *more]
 
     @property
     def methods(self) -> list[str]:

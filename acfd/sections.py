@@ -207,6 +207,7 @@ class Compute(Section):
 
 class Study(Section):
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    headline_seeds: list[Seed]  # that the two rows of table1.headline are trained with as well
     rows: Annotated[list[Name], Field(min_length=1)]
 
 

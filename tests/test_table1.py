@@ -14,7 +14,7 @@ from trained import people
 from acfd import params
 from acfd.paths import Paths
 from acfd.results import markdown, sentences, table1
-from acfd.results.table import TableError
+from acfd.results.table import TableError, overall
 
 TOP = Path(__file__).parents[1]
 PERFECT = {"original": (0.1, 0.2), "Deepfakes": (0.8, 0.9), "FaceSwap": (0.8, 0.9)}
@@ -36,13 +36,13 @@ SCORES = {
 ROWS = ["meso4", "xception", "ours"]
 
 
-def study(seeds=(0,), **setting) -> params.Params:
+def study(seeds=(0,), headline_seeds=(), **setting) -> params.Params:
     """params.yaml with two manipulations and the rows above."""
     p = params.load(STATE / "params.yaml").model_dump(mode="json")
     p["train"]["methods"] = ["Deepfakes", "FaceSwap"]
     p["data"]["methods"] = [*p["train"]["methods"], *setting.get("unseen", [])]
     p["rows"]["left_xception"]["set"]["train"]["methods"] = ["Deepfakes"]
-    p["study"] |= {"seeds": list(seeds)}
+    p["study"] |= {"seeds": list(seeds), "headline_seeds": list(headline_seeds)}
     p["study"]["rows"] += [r for r in (*ROWS, "left_xception") if r not in p["study"]["rows"]]
     p["table1"] |= {"rows": ROWS, "reference": "xception", "ours": "ours", "bootstrap": 50}
     p["table1"] |= {"compression": ["xception_c23", "xception", "ours"]}
@@ -216,6 +216,23 @@ def test_a_manipulation_left_out(paths):
     assert t[["seen_row", "seen_auc", "diff_auc"]].isna().all(axis=None)
 
 
+def test_further_seeds_of_the_rows_that_are_compared_first(paths):
+    for row in ("meso4", "xception"):
+        given = scores(row, 1)
+        write(paths, given.assign(score=1 - given["score"]), row, 1)
+    p = study(headline_seeds=[1])
+    few = overall(table1.table1(study(), paths)).set_index("row")
+    table = overall(table1.table1(p, paths))
+    more = table.set_index("row")
+    assert more["seeds"].to_dict() == {"meso4": "0 1", "xception": "0 1", "ours": "0"}
+    assert few["auc"].to_dict() == {"meso4": 1.0, "xception": 0.75, "ours": 0.875}
+    assert more["auc"].to_dict() == {"meso4": 0.5, "xception": 0.5, "ours": 0.875}
+    assert more.loc["meso4", "diff_auc"] == 0  # of two seeds, as both rows have them
+    assert more.loc["ours", "diff_auc"] == few.loc["ours", "diff_auc"] == 0.125  # of one
+    said = markdown.caption(table, {"seconds": 60, "machine": "a"})
+    assert "; seed 0 (“" in said and "”: 0, 1); " in said and "both rows have" in said
+
+
 def test_forgeries_that_no_row_was_trained_on(paths):
     assert table1.unseen(study(), paths).empty
     p = study(seeds=(0, 1), unseen=["Wide"])
@@ -237,7 +254,7 @@ def test_forgeries_that_no_row_was_trained_on(paths):
     assert table1.table1(p, paths).equals(seen)  # the other tables are without them
     said = markdown.unseen(wide).splitlines()
     assert len(said) == 2 + len(ROWS) and "87.5" not in said[3] and "75.0" in said[4]
-    assert "(seed 0)" in sentences.unseen(wide)
+    assert "; seed 0." in sentences.unseen(wide)
 
 
 def test_a_manipulation_that_was_not_scored_is_named(paths):

@@ -32,7 +32,7 @@ def load(params: Params, paths: Paths) -> pd.DataFrame:
     """Scores of the copies by every run of params.robustness.rows, see `table.load_runs`. The
     column rising is the row's, see `table.rising`."""
     rows, seeds = params.robustness.rows, params.study.seeds
-    gained = tables.rising(tables.histories(paths, rows, seeds))
+    gained = tables.rising(tables.histories(params, paths, rows))
     found = tables.load_runs(paths.robustness, rows, seeds, SAMPLE, "robustness")
     return found.assign(rising=found["row"].map(gained))
 

@@ -187,11 +187,9 @@ def caption(table: pd.DataFrame, study: dict) -> str:
     """What stands below a table: how its intervals were made, and how long the training took.
     study: seconds and machine, as metrics/study.json has them."""
     line = table.iloc[0]
-    seeds = line["seeds"].split()
-    if len(seeds) == 1:
-        covers = f"one seed ({seeds[0]}), so the intervals cover the choice of people only"
-    else:
-        covers = f"mean over {len(seeds)} seeds; the intervals cover people and seeds"
+    covers = f"{seeds(table)}; the intervals cover people" + " and seeds" * (" " in line["seeds"])
+    if (table["seeds"] != line["seeds"]).any():
+        covers += ", a difference the seeds that both rows have"
     said = (
         f"Percent, with {100 * line['confidence']:g} % intervals from {line['resamples']} "
         f"resamples of {line['units']} pairs of identities ({line['frames']} test frames, "
@@ -199,6 +197,17 @@ def caption(table: pd.DataFrame, study: dict) -> str:
         f"{1 - line['confidence']:.2g} after Holm's correction for the rows of its column."
     )
     return f"{said} Training took {duration(study['seconds'])} in all on {study['machine']}."
+
+
+def seeds(table: pd.DataFrame) -> str:
+    """Which seeds the lines of a table are means over, and which rows have further ones."""
+    of = table.groupby("seeds", sort=False)["title"].unique()
+    few, *more = sorted(of.index, key=len)
+    said = f"seed{'s' * (' ' in few)} {few.replace(' ', ', ')}"
+    for named in more:
+        rows = " and ".join(f"“{title}”" for title in of[named])
+        said += f" ({rows}: {named.replace(' ', ', ')})"
+    return said
 
 
 def title_of(table: pd.DataFrame, row: str) -> str:

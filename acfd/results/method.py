@@ -33,9 +33,9 @@ def course(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
     seed, step, `ratio` (distance of a face's two qualities by that to other faces) and WATCHED, NaN
     where a row has no such thing. Raises TableError for a file that is missing, or of a row that
     has no two branches."""
-    gained = rising(histories(paths, rows, params.study.seeds))
+    gained = rising(histories(params, paths, rows))
     titles = {row: params.rows[row].title + mark(gained[row]) for row in rows}
-    steps = read_runs(paths.steps, rows, params.study.seeds, ["step", "norm_real"])
+    steps = read_runs(params, paths.steps, rows, ["step", "norm_real"])
     found = steps[["row", "seed"]].join(steps.reindex(columns=["step", *WATCHED]).astype(float))
     found.insert(1, "title", found["row"].map(titles))
     return found.assign(ratio=found["pair_distance"] / found["other_distance"])
@@ -117,19 +117,18 @@ def collapse(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
     the end (the last tenth of the steps) inside and outside of forged regions and on real faces and
     M_L of forged validation faces inside (`deployed`), and of how many `runs` it `collapsed`."""
     columns = ["row", "title", "attention_inside", "attention_outside", "attention_real"]
-    seeds = params.study.seeds
     if not rows:
         return pd.DataFrame(columns=[*columns, *FACTORS, "deployed", "collapsed", "runs"])
     table = ends(params, course(params, paths, rows))
-    last = histories(paths, rows, seeds).groupby(["row", "seed"])["attention_inside"].last()
+    last = histories(params, paths, rows).groupby(["row", "seed"])["attention_inside"].last()
     lines = []
     for line in table[columns].to_dict("records"):
         row = line["row"]
         line["title"] = cell(params, row)
         line |= {name: of(params.for_row(row)) for name, of in FACTORS.items()}
         line |= {"deployed": last[row].mean()}
-        line |= {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
-        lines.append(line | {"runs": len(seeds)})
+        runs = [load_run_info(paths, row, seed) for seed in params.seeds(row)]
+        lines.append(line | {"collapsed": sum(x["collapsed"] for x in runs), "runs": len(runs)})
     return pd.DataFrame(lines)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from acfd.media.degrade import FAMILIES
 from acfd.results import metrics
-from acfd.results.markdown import difference, interval, percent, reference, spelt
+from acfd.results.markdown import difference, interval, percent, reference, seeds, spelt
 from acfd.results.method import span
 from acfd.results.table import ALL, CONVERGED, Draws, at_low, overall, rising, row_title
 from acfd.sections import Table
@@ -98,10 +98,9 @@ def left_out(unseen: pd.DataFrame) -> str:
 def unseen(apart: pd.DataFrame) -> str:
     low = at_low(apart)
     ends = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(low, "auc")]
-    word = "seed" if len(seeds := low["seeds"].iloc[0].split()) == 1 else "seeds"
     return (
         f"On {', '.join(low['method'].unique())}, which no row was trained on, AUC at "
-        f"{low['compression'].iloc[0]} goes from {' to '.join(ends)} ({word} {', '.join(seeds)})."
+        f"{low['compression'].iloc[0]} goes from {' to '.join(ends)}; {seeds(low)}."
     )
 
 

@@ -53,9 +53,10 @@ def load_rows(
     of these methods' forgeries. Raises TableError, besides what `load_scores` does, for rows that
     were not scored on the same samples, and for a split that lacks some of them."""
     wanted = {REAL, *methods}
-    loaded = {row: load_scores(paths, row, params.study.seeds, wanted) for row in rows}
-    first = next(iter(loaded.values()))
-    for scores in loaded.values():
+    loaded = {row: load_scores(paths, row, params.seeds(row), wanted) for row in rows}
+    # one run a row: those of other seeds are of the same samples (`load_runs`)
+    first, *others = (of[of["seed"] == params.seeds(row)[0]] for row, of in loaded.items())
+    for scores in others:
         same_samples(first, scores, SAMPLE)
     for split, part in first.groupby("split"):
         if lacking := wanted - set(part["method"]):
@@ -184,9 +185,10 @@ class Draws:
     def compared(
         self, name: str, values: np.ndarray, to: np.ndarray | None, bounds=(-1, 1)
     ) -> dict[str, float]:
-        """The paired difference of two rows' values: `columns`, name_p, and name_p_holm, which
-        `correct` fills in; NaN for a row to itself, or to none."""
-        gap = None if to is None or values is to else values - to
+        """The paired difference of two rows' values, of the seeds that both have: `columns`,
+        name_p, and name_p_holm, which `correct` fills in; NaN for a row to itself, or to none."""
+        both = len(values) if to is None else min(len(values), len(to))  # further seeds come last
+        gap = None if to is None or values is to else values[:both] - to[:both]
         found = self.interval(gap, bounds)
         return found.columns(name) | {f"{name}_p": found.p, f"{name}_p_holm": np.nan}
 
@@ -210,24 +212,25 @@ def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[d
 
 def first_columns(params: Params, paths: Paths, row: str, compression: str, draws: Draws) -> dict:
     """What a line of a table begins with; `collapsed` counts seeds whose map collapsed."""
-    seeds = params.study.seeds
+    seeds = params.seeds(row)
     line = {"row": row, "title": params.rows[row].title, "compression": compression}
     line |= {"seeds": " ".join(map(str, seeds)), "units": draws.units, "frames": len(draws.unit)}
-    line |= {"rising": rising(histories(paths, [row], seeds))[row]}
+    line |= {"rising": rising(histories(params, paths, [row]))[row]}
     return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
 
 
-def read_runs(file, rows: Iterable[str], seeds: list[int], columns: Iterable[str]) -> pd.DataFrame:
+def read_runs(params: Params, file, rows: Iterable[str], columns: Iterable[str]) -> pd.DataFrame:
     """A file of every run of these rows, `file` (row, seed) -> its path, one after another, with
     row and seed before them."""
-    runs = {(row, seed): read(file(row, seed), columns) for row in rows for seed in seeds}
+    runs = [(row, seed) for row in rows for seed in params.seeds(row)]
+    runs = {run: read(file(*run), columns) for run in runs}
     found = pd.concat(runs, names=["row", "seed"])
     return found.reset_index(["row", "seed"]).reset_index(drop=True)
 
 
-def histories(paths: Paths, rows: Iterable[str], seeds: list[int]) -> pd.DataFrame:
+def histories(params: Params, paths: Paths, rows: Iterable[str]) -> pd.DataFrame:
     """The history of every run of these rows, a line a validation, with row and seed before it."""
-    return read_runs(paths.history, rows, seeds, ["epoch", "step", "val_auc"])
+    return read_runs(params, paths.history, rows, ["epoch", "step", "val_auc"])
 
 
 def rising(history: pd.DataFrame) -> dict[str, float]:

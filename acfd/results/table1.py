@@ -194,8 +194,10 @@ def trained_on(params: Params, row: str) -> str:
 def costs(params: Params, paths: Paths) -> dict[str, dict[str, float | str]]:
     """Row -> COSTS, the mean over its seeds that the machine trained which trained most of the
     table (all of its seeds, if it trained none); all_seconds, of all seeds; and the machines."""
-    rows, seeds = params.table1.rows, params.study.seeds
-    infos = {row: [tables.load_run_info(paths, row, seed) for seed in seeds] for row in rows}
+    infos = {
+        row: [tables.load_run_info(paths, row, seed) for seed in params.seeds(row)]
+        for row in params.table1.rows
+    }
     machines = [run["machine"] for runs in infos.values() for run in runs]
     most, found = max(machines, key=machines.count), {}
     for row, runs in infos.items():

@@ -140,9 +140,11 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
     for suffix, rows in (("2", p.table2.rows), ("", p.study.rows)):
         for row in rows:
             seconds, seen = trained(row)
-            what = f"{row}, {seeds} seed(s), at most {seen} pairs"
-            yield f"train{suffix}", what, seeds * seconds
-        seconds = seeds * judged(rows, lambda row: 2 * pairs(row, "val", "test"))
+            runs = len(p.seeds(row))
+            what = f"{row}, {runs} seed(s), at most {seen} pairs"
+            yield f"train{suffix}", what, runs * seconds
+        runs = [row for row in rows for _ in p.seeds(row)]
+        seconds = judged(runs, lambda row: 2 * pairs(row, "val", "test"))
         yield f"score{suffix}", f"{len(rows)} rows, {d.high} and {d.low}", seconds
     # both states, both qualities
     seconds = judged(a.rows, lambda row: 4 * pairs(row, "test", most=a.frames))
