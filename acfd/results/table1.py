@@ -14,31 +14,7 @@ COSTS = {  # column of the table -> key of metrics/runs/<run>.json
     "train_seconds": "seconds",
     "images_per_second": "images_per_second",
 }
-INTERVAL = ("", "_lo", "_hi")
-DIFFERENCE = (*INTERVAL, "_p", "_p_holm")
-COMPRESSION = [
-    *["row", "title", "trained_on", "high", "low", "seeds", "units", "frames"],
-    *["rising", "collapsed"],
-    *[f"{m}_{q}{e}" for m in DIFFERENCES for q in ("high", "low") for e in INTERVAL],
-    *[f"drop_{m}{e}" for m in DIFFERENCES for e in INTERVAL],
-    *[f"diff_drop_{m}{e}" for m in DIFFERENCES for e in DIFFERENCE],
-    *["reference", "resamples", "confidence"],
-]
-LEFT_OUT = [
-    *["row", "title", "method", "compression", "seen_row", "seen_title", "seeds", "units"],
-    *["frames", "rising", "collapsed"],
-    *[f"{s}{m}{e}" for s in ("", "seen_") for m in DIFFERENCES for e in INTERVAL],
-    *[f"diff_{m}{e}" for m in DIFFERENCES for e in DIFFERENCE],
-    *["resamples", "confidence"],
-]
-
-UNSEEN = [
-    *["row", "title", "compression", "method", "trained_on", "seeds", "units", "frames"],
-    *["rising", "collapsed"],
-    *[f"{m}{e}" for m in DIFFERENCES for e in INTERVAL],
-    *[f"{d}_{m}{e}" for d in ("diff", "diff_ours") for m in DIFFERENCES for e in DIFFERENCE],
-    *["reference", "ours", "resamples", "confidence"],
-]
+EMPTY = {"row": []}  # a table without lines
 
 
 def table1(params: Params, paths: Paths) -> pd.DataFrame:
@@ -91,13 +67,13 @@ def _lines(params, paths, compression: str, method: str, part: dict) -> list[dic
 
 
 def compression(params: Params, paths: Paths) -> pd.DataFrame:
-    """What compression costs: a line a row of params.table1.compression; columns COMPRESSION: at
-    the high quality (auc_high), at the low one (auc_low), what is lost (drop_auc), and the paired
-    difference of that to the drop of params.table1.reference (diff_drop_auc: below zero, it loses
-    less), each with its interval, over all manipulations. Without rows the table is empty."""
+    """What compression costs: a line a row of params.table1.compression: at the high quality
+    (auc_high), at the low one (auc_low), what is lost (drop_auc), and the paired difference of that
+    to the drop of params.table1.reference (diff_drop_auc: below zero, it loses less), each with its
+    interval, over all manipulations. Without rows the table is empty."""
     setting = params.table1
     if not setting.compression:
-        return pd.DataFrame(columns=COMPRESSION)
+        return pd.DataFrame(EMPTY)
     parts = tables.load_rows(params, paths, setting.compression, params.methods)
     low, high = parts
     draws = Draws(tables.tested(parts[low][setting.compression[0]]), setting)
@@ -118,14 +94,14 @@ def compression(params: Params, paths: Paths) -> pd.DataFrame:
             line |= draws.compared(f"diff_drop_{m}", drops[row][m], to, (-2, 2))
         lines.append(line | tables.last_columns(setting))
     tables.correct(lines, *(f"diff_drop_{m}" for m in DIFFERENCES))
-    return pd.DataFrame(lines, columns=COMPRESSION)
+    return pd.DataFrame(lines)
 
 
 def left_out(params: Params, paths: Paths) -> pd.DataFrame:
     """Manipulations that a row never saw: a line a (row of params.table1.left_out, method that it
-    is tested on, compression), the low quality first; columns LEFT_OUT. seen_row is the row of
-    params.table1.rows with the same system that was trained on the method as well, or empty;
-    seen_auc is what that one reaches on the same samples. Without rows the table is empty."""
+    is tested on, compression), the low quality first. seen_row is the row of params.table1.rows
+    with the same system that was trained on the method as well, or empty; seen_auc is what that one
+    reaches on the same samples. Without rows the table is empty."""
     setting = params.table1
     lines = []
     for row in setting.left_out:
@@ -147,13 +123,13 @@ def left_out(params: Params, paths: Paths) -> pd.DataFrame:
                     line |= draws.compared(f"diff_{m}", mine[m], its.get(m))
                 lines.append(line | tables.last_columns(setting))
     tables.correct(lines, *(f"diff_{m}" for m in DIFFERENCES))
-    return pd.DataFrame(lines, columns=LEFT_OUT)
+    return pd.DataFrame(lines or EMPTY)
 
 
 def unseen(params: Params, paths: Paths) -> pd.DataFrame:
     """Table 1's rows on the forgeries of params.table1.unseen, that none was trained on: a line a
-    (method, compression, row), columns UNSEEN, as in `table1`; of the seeds whose scores have them
-    in every row. Without such forgeries the table is empty."""
+    (method, compression, row), as in `table1`; of the seeds whose scores have them in every row.
+    Without such forgeries the table is empty."""
     setting, lines = params.table1, []
     for method in setting.unseen:
         seeds = [seed for seed in params.study.seeds if _has(paths, setting.rows, seed, method)]
@@ -161,7 +137,7 @@ def unseen(params: Params, paths: Paths) -> pd.DataFrame:
         p = params.model_copy(update={"study": study})
         for compression, part in tables.load_rows(p, paths, setting.rows, [method]).items():
             lines += _lines(p, paths, compression, method, part)
-    return pd.DataFrame(lines, columns=UNSEEN)
+    return pd.DataFrame(lines or EMPTY)
 
 
 def _has(paths: Paths, rows: list[str], seed: int, method: str) -> bool:
@@ -211,4 +187,6 @@ def costs(params: Params, paths: Paths) -> dict[str, dict[str, float | str]]:
 def shown(table: pd.DataFrame, drops: pd.DataFrame) -> pd.DataFrame:
     """A line a row, for `table.write_metrics`: the low quality, all manipulations, and what
     compression costs (drop_auc) where that was asked."""
-    return tables.overall(table).merge(drops[["row", "drop_auc"]], on="row", how="outer")
+    return tables.overall(table).merge(
+        drops.reindex(columns=["row", "drop_auc"]), on="row", how="outer"
+    )
