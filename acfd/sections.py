@@ -207,7 +207,8 @@ class Compute(Section):
 
 class Study(Section):
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    headline_seeds: list[Seed]  # that the two rows of table1.headline are trained with as well
+    # that the two rows of table1.headline are trained with as well; runs of before have no such key
+    headline_seeds: list[Seed] = []
     rows: Annotated[list[Name], Field(min_length=1)]
 
 

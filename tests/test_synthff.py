@@ -30,7 +30,7 @@ from acfd.media.video import probe, read_frames
 from acfd.params import Params, load
 from acfd.videos.check import survey
 from acfd.videos.ffpp import REAL, Clip, Tree
-from acfd.videos.synthff import BuildError, build, people, varieties
+from acfd.videos.synthff import BuildError, build, few, people, varieties
 from acfd.videos.synthff.build import cast
 from acfd.videos.synthff.people import BASE, load_person
 
@@ -79,7 +79,8 @@ def tree(rendered, tmp_path_factory) -> Tree:
     """Six people, 128 and 96 px, 3 frames, made by two processes."""
     folder = tmp_path_factory.mktemp("synthff")
     shutil.copytree(rendered, folder / "scratch")
-    return make(small(size=[128, 96]), folder / "videos")
+    many, scratch = small(train=40, size=[128, 96]), folder / "scratch"
+    return few(many, folder / "videos", progress=False, scratch=scratch)
 
 
 @pytest.fixture(scope="session")
