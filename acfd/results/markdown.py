@@ -187,7 +187,8 @@ def caption(table: pd.DataFrame, study: dict) -> str:
     """What stands below a table: how its intervals were made, and how long the training took.
     study: seconds and machine, as metrics/study.json has them."""
     line = table.iloc[0]
-    covers = f"{seeds(table)}; the intervals cover people" + " and seeds" * (" " in line["seeds"])
+    covers = f"{seeds(table)}; the intervals cover people"
+    covers += " and seeds" if " " in line["seeds"] else " only"
     if (table["seeds"] != line["seeds"]).any():
         covers += ", a difference the seeds that both rows have"
     said = (
