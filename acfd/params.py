@@ -125,6 +125,10 @@ class Params(s.Section):
         more = self.study.headline_seeds if row in self.table1.headline else []
         return [*self.study.seeds, *more]
 
+    def runs(self, rows: Iterable[str]) -> list[tuple[str, int]]:
+        """(row, seed) of all that is trained of these rows."""
+        return [(row, seed) for row in rows for seed in self.seeds(row)]
+
     @property
     def methods(self) -> list[str]:
         """The forgeries that the tables are over: data.methods without table1.unseen."""

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from acfd.paths import Paths
-from acfd.results import method
+from acfd.results import maps, method
 
 ROWS = ["cls_at", "cls_at_dis_gan"]
 
@@ -56,6 +56,10 @@ def test_what_collapsed_is_said_by_factor(params, paths):
     path.write_text(json.dumps({"collapsed": True}))
     table = method.collapse(params, paths, params.attention.factorial)
     assert table["title"].tolist() == ["L1, product, rate x1, M_H moves"]
+    course = maps.course(params, paths, ["cls_at", "factorial_moves"], 0)
+    titles = [params.rows["cls_at"].title, *table["title"]]
+    assert course["run"].unique().tolist() == titles and len(course) == 200
+    assert (course["inside"] == 0.6).all() and (course["outside"] == 0.1).all()
     said = method.collapse_said(table)
     assert "1 of 1 runs" in said and "M_H moves 1 of 1" in said
     assert list(method.collapse(params, paths, [])) == list(table)

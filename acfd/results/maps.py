@@ -165,7 +165,7 @@ def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataF
     """Mean attention of these rows' training batches by step, as plots.collapse takes it: run
     (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
     the high-quality branch)."""
-    steps = read_runs(paths.steps, rows, [seed], ["step", "attention_inside"])
+    steps = read_runs(paths.steps, product(rows, [seed]), ["step", "attention_inside"])
     steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
     factorial = params.attention.factorial
     titles = {r: cell(params, r) if r in factorial else params.rows[r].title for r in rows}

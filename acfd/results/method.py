@@ -35,7 +35,7 @@ def course(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
     has no two branches."""
     gained = rising(histories(params, paths, rows))
     titles = {row: params.rows[row].title + mark(gained[row]) for row in rows}
-    steps = read_runs(params, paths.steps, rows, ["step", "norm_real"])
+    steps = read_runs(paths.steps, params.runs(rows), ["step", "norm_real"])
     found = steps[["row", "seed"]].join(steps.reindex(columns=["step", *WATCHED]).astype(float))
     found.insert(1, "title", found["row"].map(titles))
     return found.assign(ratio=found["pair_distance"] / found["other_distance"])

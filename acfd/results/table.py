@@ -219,18 +219,16 @@ def first_columns(params: Params, paths: Paths, row: str, compression: str, draw
     return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
 
 
-def read_runs(params: Params, file, rows: Iterable[str], columns: Iterable[str]) -> pd.DataFrame:
-    """A file of every run of these rows, `file` (row, seed) -> its path, one after another, with
-    row and seed before them."""
-    runs = [(row, seed) for row in rows for seed in params.seeds(row)]
-    runs = {run: read(file(*run), columns) for run in runs}
-    found = pd.concat(runs, names=["row", "seed"])
+def read_runs(file, runs: Iterable[tuple[str, int]], columns: Iterable[str]) -> pd.DataFrame:
+    """A file of each of these runs (row, seed), `file` (row, seed) -> its path, one after another,
+    with row and seed before them."""
+    found = pd.concat({run: read(file(*run), columns) for run in runs}, names=["row", "seed"])
     return found.reset_index(["row", "seed"]).reset_index(drop=True)
 
 
 def histories(params: Params, paths: Paths, rows: Iterable[str]) -> pd.DataFrame:
     """The history of every run of these rows, a line a validation, with row and seed before it."""
-    return read_runs(params, paths.history, rows, ["epoch", "step", "val_auc"])
+    return read_runs(paths.history, params.runs(rows), ["epoch", "step", "val_auc"])
 
 
 def rising(history: pd.DataFrame) -> dict[str, float]:

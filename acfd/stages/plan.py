@@ -143,7 +143,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
             runs = len(p.seeds(row))
             what = f"{row}, {runs} seed(s), at most {seen} pairs"
             yield f"train{suffix}", what, runs * seconds
-        runs = [row for row in rows for _ in p.seeds(row)]
+        runs = [row for row, _ in p.runs(rows)]
         seconds = judged(runs, lambda row: 2 * pairs(row, "val", "test"))
         yield f"score{suffix}", f"{len(rows)} rows, {d.high} and {d.low}", seconds
     # both states, both qualities
