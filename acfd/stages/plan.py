@@ -101,7 +101,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
     frames = min(p.faces.frames, p.synthff.frames) if made else p.faces.frames
     side = max(p.synthff.sizes) if made else 554  # as many pixels as 640 x 480
     area = (side / 320) ** 2
-    seeds = len(p.study.seeds)
+    seeds, more = len(p.study.seeds), len(p.study.headline_seeds)
 
     def pairs(row: str, *splits: str, most: int = frames) -> int:
         """Pairs of these splits that a row is tested on, `most` of a video."""
@@ -137,14 +137,15 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
         if need > free:
             yield "", "the faces do not fit on the disk: make room, or lower faces.frames", 0
     yield "faces", what, START + seconds
-    for suffix, rows in (("2", p.table2.rows), ("", p.study.rows)):
+    groups = [("2", p.table2.rows, seeds), ("", p.study.rows, seeds)]
+    if more:
+        groups += [("_headline", p.table1.headline, more)]
+    for suffix, rows, runs in groups:
         for row in rows:
             seconds, seen = trained(row)
-            runs = len(p.seeds(row))
             what = f"{row}, {runs} seed(s), at most {seen} pairs"
             yield f"train{suffix}", what, runs * seconds
-        runs = [row for row, _ in p.runs(rows)]
-        seconds = judged(runs, lambda row: 2 * pairs(row, "val", "test"))
+        seconds = runs * judged(rows, lambda row: 2 * pairs(row, "val", "test"))
         yield f"score{suffix}", f"{len(rows)} rows, {d.high} and {d.low}", seconds
     # both states, both qualities
     seconds = judged(a.rows, lambda row: 4 * pairs(row, "test", most=a.frames))
