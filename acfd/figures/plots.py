@@ -1,5 +1,7 @@
 """Plots of tables, of learning curves and of scores that more than one notebook shows."""
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -49,9 +51,9 @@ def forest(table: pd.DataFrame) -> Figure:
 
 def by_compression(ax, table: pd.DataFrame, measure: str) -> None:
     """A measure of every row, a height a row, with its interval; a colour a compression."""
-    groups = list(table.groupby("compression", sort=False))
-    for i, (compression, part) in enumerate(groups):
-        y = np.arange(len(part)) + (i - (len(groups) - 1) / 2) * 0.28
+    groups = list(enumerate(table.groupby("compression", sort=False)))
+    for i, (compression, part) in reversed(groups):  # the high quality first
+        y = np.arange(len(part)) + ((len(groups) - 1) / 2 - i) * 0.28
         style = {"fmt": "os"[i], "color": [FORGED, REAL][i], "markersize": 6 - i}
         dots(ax, part, measure, y, label=compression, **style)
     ax.axvline(50, color=QUIET, lw=1, ls=":")
@@ -59,28 +61,30 @@ def by_compression(ax, table: pd.DataFrame, measure: str) -> None:
 
 
 def learning_curves(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Validation AUC against optimiser steps (`table.histories`), a colour a row (titles: row ->
-    title); a dagger marks what still rises. The line is the mean over seeds, the band goes from the
-    lowest to the highest. A row that was validated once has no curve."""
+    """Validation AUC against optimiser steps (`table.histories`), a panel a row (titles: row ->
+    title), the others grey behind it; a dagger marks what still rises. The line is the mean over
+    seeds, the band goes from the lowest to the highest. A row that was validated once has none."""
     gained = rising(history)
     names = {row: titles[row] + mark(gained[row]) for row in titles if np.isfinite(gained[row])}
-    history = history[history["row"].isin(names)]
-    shown = history.assign(title=history["row"].map(names), auc=100 * history["val_auc"])
-    fig, axes = subplots(1, 1, (9.5, 4.8))
-    ax = axes[0, 0]
-    if names:
-        order = list(names.values())
-        colours = {"hue": "title", "hue_order": order, "palette": figures.palette(len(order))}
-        marks = {"style": "title", "style_order": order, "dashes": False, "markers": True}
-        band = {"markersize": 6, "errorbar": ("pi", 100)}
-        sns.lineplot(shown, x="step", y="auc", ax=ax, **colours, **marks, **band)
-        sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
-    ends = history.groupby("row")["step"].max()
+    shown = history[history["row"].isin(names)].assign(auc=100 * history["val_auc"])
+    means = shown.pivot_table(index="step", columns="row", values="auc")
+    means = means.interpolate("index", limit_area="inside")
+    fig, axes = panels(max(len(names), 1), 4, (3, 2.1), sharex=True, sharey=True)
+    for ax, (row, name) in zip(axes.flat, names.items()):
+        ax.plot(means, color="#cccccc", lw=1)
+        style = {"color": REAL, "marker": "o", "markersize": 5, "errorbar": ("pi", 100)}
+        sns.lineplot(shown[shown["row"] == row], x="step", y="auc", ax=ax, **style)
+        ax.axhline(50, color=QUIET, lw=1, ls=":")
+        ax.set_title("\n".join(wrap(name, 36)), fontsize=9)
+        ax.set(xlabel="", ylabel="")
+    ends = shown.groupby("row")["step"].max()
     if ends.max() > 4 * ends.min():
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
-    ax.axhline(50, color=QUIET, lw=1, ls=":")
-    ax.set(xlabel="optimiser steps", ylabel="validation AUC, percent")
+        axes[0, 0].set_xscale("log")
+        axes[0, 0].xaxis.set_major_formatter("{x:g}")
+    for ax in axes.flat[max(len(names) - 4, 0) : len(names)]:  # below some there is no other panel
+        ax.tick_params(labelbottom=True)
+    fig.supxlabel("optimiser steps", fontsize=10)
+    fig.supylabel("validation AUC, percent", fontsize=10)
     return fig
 
 
