@@ -40,7 +40,6 @@ COMMANDS = {
         "--all": _flag("list every problem and note"),
     },
     "faces": {"--shard": {"type": _shard, "metavar": "I/N", "help": "only the I-th of N parts"}},
-    "strip": {"source": {"type": Path}, "target": {"type": Path, "help": "may be the same folder"}},
     "sources": {"file": {"type": Path}},
     "notebook": {"name": {"help": "01_videos, 02_faces, ..., 09_report"}} | ANY_RUN,
     "train": ONE_RUN,
@@ -166,13 +165,6 @@ def _faces(args):
         print("when all parts are done, `acfd faces` (or `dvc repro`) writes the index")
     else:
         recipes.faces(p, paths)
-
-
-def _strip(args):
-    """copy a folder's notebooks without outputs"""
-    from acfd.stages import notebook
-
-    notebook.strip(args.source, args.target)
 
 
 def _sources(args):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from acfd.registry import module_of
+from acfd.registry import SYSTEMS
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -306,15 +306,10 @@ class Paper(Section):
     auc: Percent | None
 
 
-def _system(name: str) -> str:
-    module_of(name)  # raises ValueError for an unknown one
-    return name
-
-
 class Row(Section):
     """One row of a table: a system, and what it changes in the sections that `set` may name."""
 
     title: str
-    system: Annotated[str, AfterValidator(_system)]
+    system: Literal[*SYSTEMS]
     paper: Paper | None
     set: dict[Literal["model", "loss", "train", "augment", "score"], dict[str, Any]]

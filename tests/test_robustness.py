@@ -1,4 +1,4 @@
-"""Scores of copies: what the network says of each stored picture, resumable level by level."""
+"""Scores of copies: what the network says of each stored picture."""
 
 import numpy as np
 import pandas as pd
@@ -63,39 +63,3 @@ def test_every_copy_gets_the_score_of_its_own_picture(params, paths):
         line = found[(found[keys] == at[keys]).all(axis=1)]
         assert len(line) == 1 and line["score"].item() == pytest.approx(expected, abs=1e-5)
         assert line["label"].item() == at["label"] and line["source"].item() == at["source"]
-
-
-def test_an_interrupted_run_goes_on_with_the_next_level(params, paths, monkeypatch):
-    whole = on_copies.score(params, "meso4", 0, paths, progress=False)
-    paths.robustness("meso4", 0).unlink()
-    judge, judged = on_copies._judge, []
-
-    def stops(system, images, *rest):
-        judged.append(len(images))
-        if len(judged) == 4:
-            raise KeyboardInterrupt
-        return judge(system, images, *rest)
-
-    monkeypatch.setattr(on_copies, "_judge", stops)
-    with pytest.raises(KeyboardInterrupt):
-        on_copies.score(params, "meso4", 0, paths, progress=False)
-    assert not paths.robustness("meso4", 0).exists()
-    (scratch,) = (paths.top / ".acfd" / "robustness").iterdir()
-    (scratch / ".abc.tmp.parquet").touch()  # as `atomic` leaves it when it is killed
-    again = on_copies.score(params, "meso4", 0, paths, progress=False)
-    assert judged == [4, 2, 4, 2, 4, 2, 4, 2], "the first level was done again"
-    pd.testing.assert_frame_equal(again, whole)
-    assert not list((paths.top / ".acfd" / "robustness").iterdir()), "scratch is left behind"
-
-
-def test_scores_of_other_copies_are_not_taken_over(params, paths, monkeypatch):
-    on_copies.score(params, "meso4", 0, paths, progress=False)
-    keys = Copies(paths.copies).keys()
-    assert keys == [f"key{n}" for n in range(6)]
-    store = Copies(paths.copies)
-    crops = [row_of(level, np.zeros((SIZE, SIZE, 3), np.uint8)) for level in LEVELS]
-    shards.write(paths.copies / store.index["shard"][0], copies.SCHEMA, crops, "another")
-    assert Copies(paths.copies).keys() != keys
-    found = on_copies.score(params, "meso4", 0, paths, progress=False)
-    black = found[found["video"] == "0"]["score"]
-    assert black.max() == black.min() and len(found["score"].unique()) > 10

