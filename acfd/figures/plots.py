@@ -102,15 +102,14 @@ METHOD = [  # column, title, which radius is drawn if any
 
 
 def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
-    """What Eq. 2, 5 and 6 ask for, over the steps: a panel each of METHOD, a colour a row. course,
-    ends: from results.method's `smoothed` and `ends`, whose radii are dashed."""
+    """What Eq. 2, 5 and 6 ask for, over the steps: a panel each of METHOD, a line a row, a colour
+    each that asks the same of |C|. course, ends: from results.method's `smoothed` and `ends`, whose
+    radii are dashed."""
     hinges = ["hinge_real", "hinge_forged"]
-    course = course.assign(**100 * course[hinges])
-    titles = course["title"].unique()
-    colours = dict(zip(titles, figures.palette(len(titles))))
-    style = {"hue": "title", "palette": colours, "errorbar": None}
-    if len(titles) > len(figures.COLOURS):  # hues alone cannot be told apart
-        style["style"] = "title"
+    asks = course["row"].map(ends.set_index("row")["asks"])
+    course = course.assign(**100 * course[hinges], asks=asks)
+    course = course.groupby(["row", "asks", "step"], sort=False).mean(numeric_only=True)
+    style = {"hue": "asks", "hue_order": sorted(asks.unique()), "units": "row", "estimator": None}
     fig, axes = subplots(3, 3, (12, 8.4))
     for ax, (column, title, radius) in zip(axes.flat, METHOD):
         sns.lineplot(course, x="step", y=column, ax=ax, lw=1.4, legend=ax is axes[0, 0], **style)

@@ -51,7 +51,7 @@ def smoothed(course: pd.DataFrame) -> pd.DataFrame:
 
 
 def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
-    """A line a row: row, title, r- and r+, WATCHED and `ratio` as means over the last tenth of the
+    """A line a row: row, title, r- and r+, asks (L_Dis and its r+, in words), WATCHED and `ratio` as means over the last tenth of the
     steps and over seeds; pair_distance_first over the first tenth, critic_first at the first step,
     since the critic wins within a few."""
     lines = []
@@ -59,6 +59,7 @@ def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
         loss = params.for_row(row).loss
         line = {"row": row, "title": title}
         line |= {"radius_real": loss.radius_real, "radius_fake": loss.radius_fake}
+        line |= {"asks": f"L_Dis, r+ = {loss.radius_fake:g}" if loss.dis > 0 else "no L_Dis"}
         share = runs["step"] / runs.groupby("seed")["step"].transform("max")
         first, last = (runs[part].mean(numeric_only=True) for part in (share <= 0.1, share > 0.9))
         line |= {name: last[name] for name in WATCHED}
