@@ -180,7 +180,7 @@ def _notebook(args):
 
     _, paths = _paths()
     given = {k: v for k in ("row", "seed") if (v := getattr(args, k)) is not None}
-    name = args.name + (f"-{args.row}-s{args.seed}" if given else "")
+    name = "-".join([args.name, "-s".join(map(str, given.values()))]).rstrip("-")
     target = paths.notebooks / f"{name}.ipynb"
     notebook.run(Path("notebooks", f"{args.name}.ipynb"), target, given)
     table = paths.tables / f"{args.name[3:]}.csv"

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Container, Iterable
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +71,7 @@ class Params(s.Section):
                 "besides table2.rows"
             )
         for where, names in {
-            "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
+            "table1.rows": [*t1.rows, *t1.compression, *t1.left_out, *chain(*t1.contrasts)],
             "attention.rows": self.attention.rows,
             "attention.factorial": self.attention.factorial,
             "robustness.rows": self.robustness.rows,

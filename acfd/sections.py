@@ -31,7 +31,7 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _each_once(self):
         for name, value in self:
-            if isinstance(value, list) and len(set(value)) < len(value):
+            if isinstance(value, list) and len(set(map(str, value))) < len(value):
                 raise ValueError(f"{name} is {value}; expected each once")
         return self
 
@@ -230,6 +230,8 @@ class Table1(Table):
     headline: Annotated[list[Name], Field(min_length=2, max_length=2)]
     compression: list[Name]  # rows of the cross-compression table
     left_out: list[Name]  # rows trained without the one method that they are tested on
+    # [a row, another one that it is compared with]: what one change does
+    contrasts: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = []
     unseen: list[AnyMethod]  # that no row is trained on, and those of study.rows are tested on
 
     @model_validator(mode="after")

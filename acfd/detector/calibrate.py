@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import compute_sample_weight
 
@@ -221,8 +222,8 @@ def on_test(frames: pd.DataFrame, temperature: float, real: dict, p: Detect) -> 
     called = rare & (probability >= p.certainty)
     return {
         "videos": len(of),
-        "auc": metrics.auc(label, probability),
-        "balanced_acc": metrics.balanced_accuracy(label, probability),
+        "auc": float(roc_auc_score(label, probability)),
+        "balanced_acc": float(balanced_accuracy_score(label, probability >= 0.5)),
         "ece": expected_error(label, probability, of["weight"]),
         "verdict_fpr": float(called[label == 0].mean()),
         "verdict_tpr": float(called[label == 1].mean()),

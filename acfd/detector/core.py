@@ -97,7 +97,7 @@ class Detector:
 
     def __init__(
         self,
-        params: Params | Path | str | None = None,
+        params: Params | None = None,
         *,
         model: Path | str | None = None,
         paths: Paths | None = None,
@@ -122,18 +122,14 @@ class Detector:
             from acfd.detector import release
 
             params, paths, row, seed = release.opened(Path(model))
-            model, settings = None, {"row": row, "seed": seed} | settings
+            model, settings = None, settings | {"row": row, "seed": seed}
         if model is not None:
             self.folder = Path(model)
             self.about = export.read(self.folder)
             self.settings = Detect(**(self.about["detect"] | settings))
             self.backend = backends.by_openvino(self.folder)
         else:
-            p = (
-                params
-                if isinstance(params, Params)
-                else params_module.load(params or "params.yaml")
-            )
+            p = params or params_module.load()
             paths = paths or Paths.of(p)
             self.settings = Detect(**(p.detect.model_dump() | settings))
             row, seed = self.settings.row, self.settings.seed

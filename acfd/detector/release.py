@@ -101,7 +101,8 @@ def _which(folder: Path) -> list:
 def validation_auc(system: System, params: Params, paths: Paths) -> float:
     """AUC over the validation videos of both compressions, those of `paths.faces`, whose crops are
     brought to the size that the system knows."""
-    from acfd.results import metrics
+    from sklearn.metrics import roc_auc_score
+
     from acfd.runs.run import subset
 
     table, size = PairTable(paths.faces), system.params.faces.size
@@ -114,7 +115,7 @@ def validation_auc(system: System, params: Params, paths: Paths) -> float:
         for quality in ("high", "low")
     )
     videos = frames.groupby(["quality", "method", "video"]).mean()
-    return metrics.auc(videos["label"].to_numpy(int), videos["logit"].to_numpy())
+    return float(roc_auc_score(videos["label"], videos["logit"]))
 
 
 def opened(folder: Path) -> tuple[Params, Paths, str, int]:
@@ -125,6 +126,6 @@ def opened(folder: Path) -> tuple[Params, Paths, str, int]:
     same_file(folder / WEIGHTS, said["weights_sha256"], RUN, otherwise)
     try:
         params = Params(**said["params"])
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DeployError(f"{folder / RUN}: of another version of acfd ({error})") from None
     return params, Released(said["preset"], folder), said["row"], said["seed"]

@@ -3,7 +3,6 @@ matplotlib Figure; `save` writes it so that the same figure always gives the sam
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -49,10 +48,9 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
-def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True) -> list[Path]:
-    """Write <figures>/<name>.png (150 dots an inch) and .svg, without dates; returns the paths.
-    vector: False for photographs, of which an SVG is only a larger PNG."""
-    written = []
+def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True):
+    """Write <figures>/<name>.png (150 dots an inch) and .svg, without dates. vector: False for
+    photographs, of which an SVG is only a larger PNG."""
     fig.draw_without_rendering()
     fig.set_layout_engine("none")  # each drawing would move the axes by another hair's breadth
     formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -60,8 +58,6 @@ def save(fig: Figure, paths: Paths, name: str, *, vector: bool = True) -> list[P
         path = paths.figures / f"{name}.{ending}"
         with atomic(path) as temporary, plt.rc_context(STYLE | {"svg.hashsalt": "acfd"}):
             fig.savefig(temporary, format=ending, dpi=150, metadata=metadata)
-        written.append(path)
-    return written
 
 
 def saved(paths: Paths, name: str, shows: str):

@@ -14,7 +14,8 @@ from acfd.faces.shards import PairTable
 from acfd.figures.attention import attention_maps
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.results.maps import faces, rows_with_maps
+from acfd.results import method
+from acfd.results.maps import faces
 
 
 def someone_is_there() -> bool:
@@ -49,9 +50,9 @@ class Explorer(widgets.VBox):
     """The widget: `Explorer(params, paths)` in a cell; `figure` is what it shows now."""
 
     def __init__(self, params: Params, paths: Paths):
-        """Raises TableError if no run of the study has maps of two branches."""
+        """The runs are those of `method.mapped`."""
         self.params, self.table = params, PairTable(paths.faces)
-        runs = rows_with_maps(params, paths)
+        runs = params.runs(method.mapped(params))
         self._faces = lru_cache(maxsize=4)(lambda run: faces(params, paths, *run))
         names = [(f"{params.rows[row].title}, seed {seed}", (row, seed)) for row, seed in runs]
         both = [params.data.low, params.data.high]

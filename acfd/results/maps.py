@@ -188,22 +188,6 @@ def by_epoch(
     return faces, {int(epoch): unpack(of.loc[faces]) for epoch, of in epochs}
 
 
-def rows_with_maps(params: Params, paths: Paths) -> list[tuple[str, int]]:
-    """(row, seed) of every run of the study whose two branches' maps are stored."""
-    kept = []
-    for row, seed in product(params.trained, params.study.seeds):
-        path = paths.maps(row, seed)
-        found = read(path, []) if path.exists() else ()
-        if "map_high_branch" in found and found["map_high_branch"].notna().any():
-            kept.append((row, seed))
-    if not kept:
-        raise TableError(
-            f"{paths.data / 'maps'}: no maps of two branches; the stage `score` makes them, where "
-            "the runs are: `dvc repro`, or bring the folder from where that was done"
-        )
-    return kept
-
-
 def averages(found: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     """Mean map over the faces of every method, real ones last: method -> of MAPS -> s x s. Boxes
     are alike, so a mean face is still a face."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import pandas as pd
+from scipy.stats import t as student
 
 from acfd.media.degrade import FAMILIES
 from acfd.results.table import ALL, CONVERGED, DAGGER, at_low, overall, row_title
@@ -35,7 +36,7 @@ def table2(table: pd.DataFrame) -> str:
 
 
 def table1(table: pd.DataFrame) -> str:
-    """Table 1 at low quality, all manipulations, in percent with intervals; what each row costs."""
+    """Table 1 at low quality, all manipulations, in percent with intervals."""
     low = overall(table)
     columns = {
         "Paper ACC / AUC": _paper,
@@ -43,7 +44,6 @@ def table1(table: pd.DataFrame) -> str:
         "Balanced ACC": "balanced_acc",
         f"AUC, {low['compression'].iloc[0]}": "auc",
         f"AUC, difference to {reference(low)}": _gap("diff_auc"),
-        "Training": lambda line: duration(line["train_seconds"]),
         "Parameters": lambda line: _count(line["parameters"]),
     }
     return by_line(low, columns)
@@ -79,6 +79,17 @@ def left_out(table: pd.DataFrame) -> str:
         "Difference": _gap("diff_auc"),
     }
     return by_line(table, columns)
+
+
+def contrasts(table: pd.DataFrame) -> str:
+    """Differences in AUC of pairs of rows at low quality, a column a manipulation, in percent with
+    intervals."""
+    names = table["title"] + " − " + table["other_title"]
+    lines = [
+        [name, *(difference(line, "diff_auc") for _, line in of.iterrows())]
+        for name, of in table.groupby(names, sort=False)
+    ]
+    return grid(["Rows", *table["method"].unique()], lines)
 
 
 def unseen(table: pd.DataFrame) -> str:
@@ -163,15 +174,14 @@ def not_converged(table: pd.DataFrame) -> str:
         return ""
     return (
         f"\n\n{DAGGER.strip()} not converged: over the last quarter of its steps its validation "
-        f"AUC still rose by more than {100 * CONVERGED:g} point; longer training would lift it."
+        f"AUC still rose by more than {100 * CONVERGED:g} point; longer training may lift it."
     )
 
 
 def table1_caption(table: pd.DataFrame) -> str:
     """What stands below Table 1."""
     low = overall(table)
-    machines = dict.fromkeys(name for said in low["machine"] for name in said.split(" and "))
-    said = caption(low, {"machine": " and ".join(machines), "seconds": low["all_seconds"].sum()})
+    said = caption(low)
     said += f" Saying “forged” always has an ACC of {100 * low['always_forged'].iloc[0]:.0f} %."
     for _, line in low[low["headline"].notna()].iterrows():
         name = line["headline"]
@@ -183,10 +193,10 @@ def table1_caption(table: pd.DataFrame) -> str:
     return said
 
 
-def caption(table: pd.DataFrame, study: dict) -> str:
-    """What stands below a table: how its intervals were made, and how long the training took.
-    study: seconds and machine, as metrics/study.json has them."""
+def caption(table: pd.DataFrame) -> str:
+    """What stands below a table: how its intervals were made, and how long the training took."""
     line = table.iloc[0]
+    machines = dict.fromkeys(name for said in table["machine"] for name in said.split(" and "))
     covers = f"{seeds(table)}; the intervals cover people"
     covers += " and seeds" if " " in line["seeds"] else " only"
     if (table["seeds"] != line["seeds"]).any():
@@ -197,7 +207,15 @@ def caption(table: pd.DataFrame, study: dict) -> str:
         f"{line['compression']}); {covers}.{HOLM}: a difference with p < "
         f"{1 - line['confidence']:.2g} after Holm's correction for the rows of its column."
     )
-    return f"{said} Training took {duration(study['seconds'])} in all on {study['machine']}."
+    few, others = table["seeds"].str.split().str.len().min(), table["diff_auc_p"].notna().sum()
+    if 1 < few < 6 and others:
+        least = student.isf((1 - line["confidence"]) / 2 / others, few - 1)
+        said += (
+            f" With {few} seeds the largest of {others} differences has to be {least:.0f} standard "
+            "errors large for that: no star does not say that there is no difference."
+        )
+    took = duration(table["all_seconds"].sum())
+    return f"{said} Training took {took} in all on {' and '.join(machines)}."
 
 
 def seeds(table: pd.DataFrame) -> str:

@@ -28,6 +28,11 @@ def rows(params: Params) -> list[str]:
     return [row for row in bent if row not in others]
 
 
+def mapped(params: Params) -> list[str]:
+    """Those of `rows` that have attention maps."""
+    return [row for row in rows(params) if params.for_row(row).model.attention]
+
+
 def course(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
     """What was watched of these rows by step: columns row, title (with a dagger if not converged),
     seed, step, `ratio` (distance of a face's two qualities by that to other faces) and WATCHED, NaN
@@ -51,9 +56,9 @@ def smoothed(course: pd.DataFrame) -> pd.DataFrame:
 
 
 def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
-    """A line a row: row, title, r- and r+, asks (L_Dis and its r+, in words), WATCHED and `ratio` as means over the last tenth of the
-    steps and over seeds; pair_distance_first over the first tenth, critic_first at the first step,
-    since the critic wins within a few."""
+    """A line a row: row, title, r- and r+, asks (L_Dis and its r+, in words); WATCHED and `ratio`
+    as means over the last tenth of the steps and over seeds; pair_distance_first over the first
+    tenth, critic_first at the first step, since the critic wins within a few."""
     lines = []
     for (row, title), runs in course.groupby(["row", "title"], sort=False):
         loss = params.for_row(row).loss
@@ -70,47 +75,18 @@ def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def sentences(params: Params, course: pd.DataFrame) -> dict[str, str]:
-    """What each panel of plots.method shows, in numbers of `ends`: column -> a sentence."""
-    table = ends(params, course)
-    metric = table["row"].map(lambda row: params.for_row(row).loss.dis > 0)
-    groups = {word: table[of] for word, of in (("with", metric), ("without", ~metric)) if of.any()}
-
-    def beside(name: str, times: int = 1) -> str:
-        return ", ".join(f"{span(times * of[name])} {word} L_Dis" for word, of in groups.items())
-
-    said = {}
-    for kind, sign, radius in (("real", "r-", "radius_real"), ("forged", "r+", "radius_fake")):
-        said[f"norm_{kind}"] = (
-            f"|C| of {kind} faces ends at {beside(f'norm_{kind}')}; {sign} is "
-            f"{span(table[radius])}."
+def reached(ends: pd.DataFrame) -> str:
+    """What L_Dis and L_AT reach, of `ends`."""
+    said = []
+    for asks, of in ends.groupby("asks", sort=False):
+        met = " and ".join(span(100 * of[f"hinge_{kind}"]) for kind in ("real", "forged"))
+        said.append(
+            f"with {asks} |C| is {span(of['norm_real'])} on real faces and "
+            f"{span(of['norm_forged'])} on forged ones, inside r- and outside r+ are {met} percent "
+            f"of them, and a face's two qualities lie {span(of['ratio'])} times as far apart as "
+            "different faces"
         )
-        met = beside(f"hinge_{kind}", 100)
-        said[f"hinge_{kind}"] = f"Hinges of {kind} faces that are met in the end, percent: {met}."
-    what, grew = next(iter(groups.items()))
-    said["ratio"] = (
-        "The distance of a face's two qualities, by that to other faces, ends at "
-        f"{beside('ratio')}; in itself, {what} L_Dis, it begins at "
-        f"{span(grew['pair_distance_first'])} and ends at {span(grew['pair_distance'])}."
-    )
-    mapped = table[table["attention_inside"].notna()]
-    for name, where in (("inside", "the forged region"), ("outside", "the rest of forged faces")):
-        said[f"attention_{name}"] = f"M on {where} ends at {span(mapped[f'attention_{name}'])}."
-    alive = mapped[mapped["attention_inside"] >= 0.05]
-    times = alive["attention_inside"] / alive["attention_real"]
-    said["attention_real"] = (
-        f"M on real faces ends at {span(mapped['attention_real'])}; M on the forged region is "
-        f"{span(times)} times that, where it has not vanished."
-    )
-    judged = table[table["critic"].notna()]
-    said["critic"] = "No row here has an order critic."
-    if len(judged):
-        said["critic"] = (
-            f"The critic's loss begins at {span(judged['critic_first'])} and ends at "
-            f"{span(judged['critic'])}; nine tenths of that way are done by step "
-            f"{_won(course, judged)}."
-        )
-    return said
+    return f"At the end of training, over rows: {'; '.join(said)}."
 
 
 def collapse(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:
@@ -151,13 +127,15 @@ def cell(params: Params, row: str) -> str:
 
 
 def collapse_said(table: pd.DataFrame) -> str:
-    """How many runs of `collapse` collapsed, by each factor's levels."""
+    """Which maps are left (`collapse`), by each factor's levels."""
     if not len(table):
         return "No rows: `attention.factorial` is empty in this preset."
     levels = [level for factor in FACTORS for level in table.groupby(factor, sort=False)]
-    parts = [f"{level} {of['collapsed'].sum()} of {of['runs'].sum()}" for level, of in levels]
-    every = f"{table['collapsed'].sum()} of {table['runs'].sum()}"
-    return f"Collapsed: {every} runs. By what they have: {'; '.join(parts)}."
+    parts = [f"{level} {span(of['deployed'])}" for level, of in levels]
+    return (
+        f"M_L on forged cells at the end, mean over {table['runs'].iloc[0]} seeds, by what the "
+        f"{len(table)} rows have: {'; '.join(parts)}."
+    )
 
 
 def span(values: pd.Series) -> str:
@@ -166,15 +144,3 @@ def span(values: pd.Series) -> str:
     if not len(values) or not np.isfinite(values).any():
         return "–"
     return " to ".join(dict.fromkeys(words))
-
-
-def _won(course: pd.DataFrame, judged: pd.DataFrame) -> str:
-    """The first steps at which the critics' smoothed losses have nine tenths of their way behind
-    them, as a range over rows."""
-    found, of_all = [], smoothed(course)
-    for _, line in judged.iterrows():
-        goal = line["critic_first"] + 0.9 * (line["critic"] - line["critic_first"])
-        down = np.sign(line["critic"] - line["critic_first"])
-        run = of_all[of_all["row"] == line["row"]].groupby("step")["critic"].mean()
-        found.append(run.index[(down * (run - goal) >= 0).to_numpy().argmax()])
-    return span(pd.Series(found))

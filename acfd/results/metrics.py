@@ -39,17 +39,6 @@ class Interval:
         return {name: self.value, f"{name}_lo": self.low, f"{name}_hi": self.high}
 
 
-def balanced_accuracy(label, score) -> float:
-    """Mean of the shares of real and of forged samples that are on the right side of 0.5. label: n
-    of 0 (real) or 1 (forged); score: n, higher is more forged. MetricError for a single class."""
-    return float(_accuracies(*_alone(label, score), 0.5)[1][0])
-
-
-def auc(label, score) -> float:
-    """Area under the ROC curve: P(forged scores above real), ties count half."""
-    return float(_auc(*_alone(label, score))[0])
-
-
 def choose_threshold(val: pd.DataFrame) -> float:
     """The threshold with the best balanced accuracy on validation samples (label, score), midway
     between neighbouring scores; of equally good ones the nearest to 0.5."""
@@ -177,11 +166,6 @@ def _checked(label, score) -> tuple[np.ndarray, np.ndarray]:
     if label.all() or not label.any():
         raise MetricError(f"{label.sum()} of {label.size} samples are forged; both are needed")
     return label, score
-
-
-def _alone(label, score) -> tuple:
-    """Arguments of the metrics below for samples that are all one unit, taken as it is."""
-    return label, score, np.zeros(len(label), int), np.ones((1, 1))
 
 
 def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:

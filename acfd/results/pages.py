@@ -1,7 +1,6 @@
 """Every table of a preset as Markdown, and the pages that carry them between markers, which
 `acfd readme` writes."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pandas as pd
 from acfd.results import markdown
 from acfd.results.curves import ALL
 from acfd.results.method import collapse_said
-from acfd.results.table import TableError, read_table, row_title
+from acfd.results.table import TableError, overall, read_table, row_title
 
 PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # those whose results may be in git
-TABLES = ("table1", "compression", "left_out", "unseen", "table2")
+TABLES = ("table1", "compression", "left_out", "unseen", "contrasts", "table2")
 TABLES += ("attention_real", "robustness_areas", "collapse")
 # Rows that tell what of the paper's configuration costs what
 CAUSES = {"cao_reach": "with radii that features reach", "cao_no_dis": "without L_Dis"}
@@ -50,17 +49,14 @@ def of_preset(results: Path) -> dict[str, str]:
     found = {name: read_table(path) for name, path in files.items() if path.exists()}
     found = {name: table for name, table in found.items() if len(table)}
 
-    def table2(table: pd.DataFrame) -> str:
-        study = json.loads((results / "metrics/study.json").read_text())
-        return f"{markdown.table2(table)}\n\n{markdown.caption(table, study)}"
-
     blocks = {  # name -> the tables that it takes, and what makes it of them
         "table1": (["table1"], lambda t: f"{markdown.table1(t)}\n\n{markdown.table1_caption(t)}"),
         "methods": (["table1"], markdown.methods),
         "compression": (["compression"], markdown.compression),
         "left-out": (["left_out"], markdown.left_out),
         "unseen": (["unseen"], markdown.unseen),
-        "table2": (["table2"], table2),
+        "table2": (["table2"], lambda t: f"{markdown.table2(t)}\n\n{markdown.caption(overall(t))}"),
+        "contrasts": (["contrasts"], markdown.contrasts),
         "findings": (["table1", "compression", "table2", "attention_real"], findings),
         "robustness": (["robustness_areas"], markdown.robustness),
         "collapse": (["collapse"], collapse_said),
@@ -87,7 +83,7 @@ def findings(
     ]
     if "cao" in first.index:
         cao = first.loc["cao"]
-        parts = [f"The paper's losses, the map kept alive (“{row_title(cao)}”), reach {_auc(cao)}"]
+        parts = [f"The paper's losses (“{row_title(cao)}”) reach {_auc(cao)}"]
         for row, what in CAUSES.items():
             if row in first.index:
                 parts.append(f"{what} {_auc(first.loc[row])}")
@@ -96,13 +92,14 @@ def findings(
     lost = [f"“{row_title(x)}” {markdown.percent(x, 'drop_auc')}" for _, x in plain.iterrows()]
     said.append(f"From {drops['high'].iloc[0]} to {low} AUC falls: {'; '.join(lost)}.")
     steps = losses.drop_duplicates("row").iloc[1:]
-    sure = steps[steps["diff_above_auc_lo"] * steps["diff_above_auc_hi"] > 0]
+    holds = steps["diff_above_auc_p_holm"] < 1 - steps["confidence"]
     names = [
-        f"“{row_title(x)}” {markdown.difference(x, 'diff_above_auc')}" for _, x in sure.iterrows()
+        f"“{row_title(x)}” {markdown.difference(x, 'diff_above_auc')}"
+        for _, x in steps.sort_values("diff_above_auc_p").head(2).iterrows()
     ]
     said.append(
-        f"Of the {len(steps)} steps of Table 2 (Deepfakes) these change AUC by more than their "
-        f"interval: {'; '.join(names) or 'none'}."
+        f"Of the {len(steps)} steps of Table 2 {holds.sum() or 'none'} stands Holm's correction; "
+        f"the surest are {' and '.join(names)}."
     )
     for _, line in maps[(maps["row"] == ours["row"]) & (maps["compression"] == low)].iterrows():
         times = markdown.interval(line, "ratio", ".1f")

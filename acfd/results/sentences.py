@@ -104,15 +104,6 @@ def unseen(apart: pd.DataFrame) -> str:
     )
 
 
-def cost(table: pd.DataFrame) -> str:
-    said = [
-        f"“{row_title(line)}” judges {line['images_per_second']:.0f} faces a second at an AUC of "
-        f"{percent(line, 'auc')}"
-        for line in (_ends(overall(table), column)[1] for column in ("images_per_second", "auc"))
-    ]
-    return f"The fastest and the best: {'; '.join(dict.fromkeys(said))}."
-
-
 def areas_under_roc(table: pd.DataFrame) -> str:
     said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(overall(table), "auc")]
     return (
@@ -144,7 +135,8 @@ def fits(faces: pd.DataFrame, setting: Table) -> str:
         f"{method} {ratio(of['tp'], of[['tp', 'fp', 'fn']].sum(axis=1), of, setting)}"
         for method, of in faces[(faces["label"] == 1) & faces["iou"].notna()].groupby("method")
     )
-    return f"IoU of the c40 map with the mask, cells pooled: {said or 'no mask is known'}."
+    at = faces["compression"].iloc[0]
+    return f"IoU of the {at} map with the mask, cells pooled: {said or 'no mask is known'}."
 
 
 def cases(faces: pd.DataFrame, setting: Table) -> str:

@@ -25,7 +25,7 @@ DIFFERENCES = ["balanced_acc", "auc"]
 SHOWN = ["auc", "auc_lo", "auc_hi", "balanced_acc", "eer"]  # by `dvc metrics show`
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
-TEXT += ["ours", "seen_row", "seen_title", "machine", "headline"]
+TEXT += ["ours", "other", "other_title", "seen_row", "seen_title", "machine", "headline"]
 DAGGER = " †"  # behind the title of a row that is not converged
 CONVERGED = 0.01  # the most that validation AUC may still rise over the last quarter of the steps
 
@@ -127,7 +127,14 @@ def _run(scores: pd.DataFrame) -> str:
 
 def load_run_info(paths: Paths, row: str, seed: int) -> dict:
     """What the stage `score` says of a run: collapsed, kept_epoch, epochs, seconds, ..."""
-    return json.loads(paths.summary(row, seed).read_text())
+    path = paths.summary(row, seed)
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"{path}: missing or broken ({error}); the stage `score` makes it: run `dvc repro`, or "
+            "take git's"
+        ) from None
 
 
 def tested(scores: pd.DataFrame) -> pd.DataFrame:
@@ -211,12 +218,16 @@ def correct(lines: list[dict], *names: str, spare: dict | None = None) -> list[d
 
 
 def first_columns(params: Params, paths: Paths, row: str, compression: str, draws: Draws) -> dict:
-    """What a line of a table begins with; `collapsed` counts seeds whose map collapsed."""
+    """What a line of a table begins with: `parameters` of the deployed network, on which machines
+    and in how many seconds all seeds were trained, how many of their maps `collapsed`."""
     seeds = params.seeds(row)
     line = {"row": row, "title": params.rows[row].title, "compression": compression}
     line |= {"seeds": " ".join(map(str, seeds)), "units": draws.units, "frames": len(draws.unit)}
     line |= {"rising": rising(histories(params, paths, [row]))[row]}
-    return line | {"collapsed": sum(load_run_info(paths, row, s)["collapsed"] for s in seeds)}
+    runs = [load_run_info(paths, row, seed) for seed in seeds]
+    line |= {"parameters": runs[0]["deployed_parameters"], "machine": machines(runs)}
+    line |= {"all_seconds": sum(run["seconds"] for run in runs)}
+    return line | {"collapsed": sum(run["collapsed"] for run in runs)}
 
 
 def read_runs(file, runs: Iterable[tuple[str, int]], columns: Iterable[str]) -> pd.DataFrame:

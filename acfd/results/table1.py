@@ -9,11 +9,6 @@ from acfd.paths import Paths
 from acfd.results import table as tables
 from acfd.results.table import ALL, DIFFERENCES, MEASURES, REAL, Draws
 
-COSTS = {  # column of the table -> key of metrics/runs/<run>.json
-    "parameters": "deployed_parameters",
-    "train_seconds": "seconds",
-    "images_per_second": "images_per_second",
-}
 EMPTY = {"row": []}  # a table without lines
 
 
@@ -26,9 +21,7 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     params.table1.ours (empty in those rows themselves), each with diff_m_p and diff_m_p_holm,
     corrected over the rows of a compression and method; but not the one comparison that
     params.table1.headline names beforehand, in AUC, at low quality, over all manipulations, where
-    `headline` is the name of its column. `always_forged` is the accuracy of saying "forged"
-    always; train_seconds and images_per_second are means over the seeds that the machine trained
-    which trained most of the table; all_seconds is what all seeds took.
+    `headline` is the name of its column. `always_forged` is the accuracy of saying "forged" always.
     """
     setting, methods = params.table1, params.methods
     lines = []
@@ -49,7 +42,7 @@ def _lines(params, paths, compression: str, method: str, part: dict) -> list[dic
     others = {"diff": setting.reference, "diff_ours": setting.ours}
     row_named, other_named = setting.headline
     named = next(f"{name}_auc" for name, other in others.items() if other == other_named)
-    lines, of_rows = [], costs(params, paths)
+    lines = []
     for row in setting.rows:
         line = tables.first_columns(params, paths, row, compression, draws)
         line |= {"method": method, "trained_on": trained_on(params, row)}
@@ -57,13 +50,36 @@ def _lines(params, paths, compression: str, method: str, part: dict) -> list[dic
         line |= tables.measured(draws, replicates, row, MEASURES, others)
         paper = tables.paper_columns(params, row)
         line |= paper if first else dict.fromkeys(paper, np.nan)
-        line |= of_rows[row] | {"ours": setting.ours}
+        line |= {"ours": setting.ours}
         line |= {"headline": named if first and row == row_named else None}
         lines.append(line | tables.last_columns(setting, left_out=line.pop("left_out")))
     spare = next((line for line in lines if line["headline"]), None)
     for name in (f"{d}_{m}" for d in others for m in DIFFERENCES):
         tables.correct(lines, name, spare=spare if name == named else None)
     return lines
+
+
+def contrasts(params: Params, paths: Paths) -> pd.DataFrame:
+    """What one change to a system does: a line a (pair of params.table1.contrasts, method), the
+    first row's AUC at low quality less the other's (diff_auc), paired; Holm's correction is over
+    the pairs, method by method. Without pairs the table is empty."""
+    setting, methods = params.table1, params.methods
+    if not setting.contrasts:
+        return pd.DataFrame(EMPTY)
+    rows = dict.fromkeys(row for pair in setting.contrasts for row in pair)
+    part = tables.load_rows(params, paths, rows, methods)[params.data.low]
+    draws, lines = Draws(tables.tested(part[next(iter(rows))]), setting), []
+    for method in (ALL, *methods):
+        only = None if method == ALL else method
+        found = {row: draws.measure(part[row], only)["auc"] for row in rows}
+        of_method = []
+        for row, other in setting.contrasts:
+            line = tables.first_columns(params, paths, row, params.data.low, draws)
+            line |= {"other": other, "other_title": params.rows[other].title, "method": method}
+            line |= draws.compared("diff_auc", found[row], found[other])
+            of_method.append(line | tables.last_columns(setting))
+        lines += tables.correct(of_method, "diff_auc")
+    return pd.DataFrame(lines)
 
 
 def compression(params: Params, paths: Paths) -> pd.DataFrame:
@@ -160,28 +176,14 @@ def _seen(params: Params, row: str, method: str) -> str | None:
 
 
 def trained_on(params: Params, row: str) -> str:
-    """The compressions that a row sees in training, such as "c23 + c40"; two_branch sees pairs."""
-    qualities = params.for_row(row).train.qualities
-    if params.rows[row].system == "two_branch":
-        qualities = ["high", "low"]
-    return " + ".join(getattr(params.data, q) for q in ("high", "low") if q in qualities)
-
-
-def costs(params: Params, paths: Paths) -> dict[str, dict[str, float | str]]:
-    """Row -> COSTS, the mean over its seeds that the machine trained which trained most of the
-    table (all of its seeds, if it trained none); all_seconds, of all seeds; and the machines."""
-    infos = {
-        row: [tables.load_run_info(paths, row, seed) for seed in params.seeds(row)]
-        for row in params.table1.rows
-    }
-    machines = [run["machine"] for runs in infos.values() for run in runs]
-    most, found = max(machines, key=machines.count), {}
-    for row, runs in infos.items():
-        alike = [run for run in runs if run["machine"] == most] or runs
-        means = {name: float(np.mean([run[key] for run in alike])) for name, key in COSTS.items()}
-        found[row] = means | {"all_seconds": sum(run["seconds"] for run in runs)}
-        found[row] |= {"machine": tables.machines(runs)}
-    return found
+    """The compressions that the deployed network sees in training, such as "c23 + c40"; of two
+    branches that is E_L, and E_H, which sees the other one, stands in brackets."""
+    p = params.for_row(row)
+    if params.rows[row].system == "two_branch" and p.model.branches != "shared":
+        return f"{p.data.low} (E_H: {p.data.high})"
+    both = params.rows[row].system == "two_branch"
+    qualities = [q for q in ("high", "low") if both or q in p.train.qualities]
+    return " + ".join(getattr(p.data, q) for q in qualities)
 
 
 def shown(table: pd.DataFrame, drops: pd.DataFrame) -> pd.DataFrame:

@@ -39,11 +39,3 @@ def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[d
         line |= table.paper_columns(params, row)
         lines.append(line | table.last_columns(setting, left_out=line.pop("left_out")))
     return table.correct(lines, *(f"{d}_{m}" for d in others for m in DIFFERENCES))
-
-
-def study_facts(params: Params, paths: Paths) -> dict:
-    """What stands below the README's table: what trained Table 2, and in how many seconds."""
-    runs = [(row, seed) for row in params.table2.rows for seed in params.study.seeds]
-    infos = [table.load_run_info(paths, *run) for run in runs]
-    seconds = round(sum(info["seconds"] for info in infos))
-    return {"preset": params.preset, "machine": table.machines(infos), "seconds": seconds}
