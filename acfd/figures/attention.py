@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acfd.figures import FORGED, HEAT, MASKED, QUIET, REAL, bare, legend_below, panels, subplots
-from acfd.figures.plots import real_and_forged
 from acfd.results.maps import spaced
 
 
@@ -81,17 +80,23 @@ def real_beside_forged(table: pd.DataFrame, names: dict[tuple[str, str], str]) -
 
 
 def norms(stored: pd.DataFrame, radii: tuple[float, float], names: dict[str, str]) -> Figure:
-    """|C| of real and forged faces, a row a branch, a column a state, with r- and r+. stored: one
-    run's lines of scores.features.store; names: "high", "low" -> words."""
+    """|C| of real faces and of each manipulation's, a row a branch, a column a state, with r- and
+    r+. stored: one run's lines of scores.features.store; names: "high", "low" -> words."""
     states = stored["state"].unique()
     fig, axes = subplots(len(names), len(states), (9.5, 4.9), sharex=True)
     top = max(stored["norm"].max(), *radii) * 1.05
     for line, (quality, name) in zip(axes, names.items()):
         for ax, state in zip(line, states):
             part = stored[(stored["quality"] == quality) & (stored["state"] == state)]
-            real_and_forged(ax, part, "norm", np.linspace(0, top, 56))
-            for radius, sign, colour in zip(radii, ("$r^-$", "$r^+$"), (REAL, FORGED)):
-                ax.axvline(radius, color=colour, lw=1.4, ls="--", label=sign)
+            bins = np.linspace(0, top, 56)
+            for (label, method), of in part.groupby(["label", "method"]):
+                style = {"histtype": "step", "lw": 1.4, "label": method}
+                if not label:
+                    style |= {"histtype": "stepfilled", "color": REAL, "alpha": 0.45}
+                    style |= {"label": "real"}
+                ax.hist(of["norm"], bins, weights=np.full(len(of), 100 / len(of)), **style)
+            for radius, sign, dash in zip(radii, ("$r^-$", "$r^+$"), ("--", ":")):
+                ax.axvline(radius, color="black", lw=1.4, ls=dash, label=sign)
             ax.set(title=f"{name}, {state} training", xlim=(0, top))
     for ax in axes[-1]:
         ax.set_xlabel("norm of the feature, |C|")

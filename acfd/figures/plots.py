@@ -152,18 +152,22 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return fig
 
 
-def collapse(steps: pd.DataFrame) -> Figure:
-    """Mean attention inside and outside the mask by training step, a panel a configuration. steps:
-    columns run (the panel's title), step, inside, outside."""
-    runs = list(steps.groupby("run", sort=False))
-    fig, axes = panels(len(runs), 4, (3.4, 2.6), (0, 0.3), sharey=True)
-    for ax, (title, run) in zip(axes.flat, runs):
-        ax.plot(run["step"], run["inside"], color=FORGED, label="inside the mask")
-        ax.plot(run["step"], run["outside"], color=REAL, ls="--", label="outside")
+def collapse(steps: pd.DataFrame, checks: pd.DataFrame) -> Figure:
+    """Mean attention inside and outside the mask by training step, a panel a configuration: lines
+    are M_H in training, dots M_L of validation faces, which is deployed; of all seeds. steps,
+    checks: from maps.course."""
+    runs = steps["run"].unique()
+    fig, axes = panels(len(runs), 4, (3.4, 2.6), (0, 0.7), sharey=True)
+    for ax, title in zip(axes.flat, runs):
+        for where, colour, dash in (("inside", FORGED, "-"), ("outside", REAL, "--")):
+            for _, run in steps[steps["run"] == title].groupby("seed"):
+                name = f"$M_H$ {where} the mask, training batches"
+                ax.plot(run["step"], run[where], color=colour, ls=dash, lw=1.2, label=name)
+            part, name = checks[checks["run"] == title], f"$M_L$ {where}, validation"
+            ax.plot(part["step"], part[where], "o", color=colour, ms=5, label=name)
         ax.set_title(title, fontsize=9)
         ax.set(xlabel="step", ylim=(-0.03, 1.03))
-    fig.supylabel("mean of $M_H$, training batches", fontsize=10)
-    axes[0, 0].legend(loc="upper right")
+    legend_below(fig)
     return fig
 
 
@@ -193,15 +197,17 @@ def score_histograms(samples: pd.DataFrame) -> Figure:
 
 
 def roc(samples: pd.DataFrame) -> Figure:
-    """ROC curves, a line a title. samples: columns title, label, score; both classes needed."""
-    fig, axes = subplots(1, 1, (4.8, 4.8))
-    ax = axes[0, 0]
+    """ROC curves up to a false positive rate of 30 percent, a line a title: the mean true positive
+    rate over seeds. samples: columns title, seed, label, score; both classes needed."""
+    fig, axes = subplots(1, 1, (6, 5))
+    ax, at = axes[0, 0], np.linspace(0, 1, 401)
     groups = samples.groupby("title", sort=False)
     for colour, (title, group) in zip(figures.palette(groups.ngroups), groups):
-        fpr, tpr, _ = roc_curve(group["label"], group["score"])
-        ax.plot(100 * fpr, 100 * tpr, color=colour, label=title)
+        curves = [roc_curve(run["label"], run["score"])[:2] for _, run in group.groupby("seed")]
+        mean = np.mean([np.interp(at, fpr, tpr) for fpr, tpr in curves], axis=0)
+        ax.plot(100 * at, 100 * mean, color=colour, label=title)
     ax.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=":")
-    ax.set(xlabel="real taken for forged, percent", ylabel="forged found, percent", aspect="equal")
-    ax.set(xlim=(-2, 102), ylim=(-2, 102))
+    ax.set(xlabel="false positive rate, percent", ylabel="true positive rate, percent")
+    ax.set(xlim=(0, 30), ylim=(0, 101))
     ax.legend(loc="lower right")
     return fig

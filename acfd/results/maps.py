@@ -1,7 +1,6 @@
 """Attention maps of stored test faces: what both branches made of a frame, and how well it fits."""
 
 from collections.abc import Iterable
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from acfd.params import Params
 from acfd.paths import Paths
 from acfd.results import metrics
 from acfd.results.method import cell
-from acfd.results.table import Draws, TableError, read, read_runs
+from acfd.results.table import Draws, TableError, histories, read, read_runs
 
 SAMPLE = ["split", "method", "video", "frame"]
 MAPS = ["mask", "high_branch", "low_branch"]
@@ -161,15 +160,16 @@ def cases(table: PairTable, picked: pd.DataFrame) -> dict[str, dict]:
     return lines
 
 
-def course(params: Params, paths: Paths, rows: list[str], seed: int) -> pd.DataFrame:
-    """Mean attention of these rows' training batches by step, as plots.collapse takes it: run
-    (the row's title; of attention.factorial what its parameters say), step, inside, outside (of
-    the high-quality branch)."""
-    steps = read_runs(paths.steps, product(rows, [seed]), ["step", "attention_inside"])
-    steps = steps.rename(columns={"attention_inside": "inside", "attention_outside": "outside"})
+def course(params: Params, paths: Paths, rows: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean attention of these rows' runs, as plots.collapse takes it: M_H by step in training
+    batches, and M_L of validation faces by validation. Columns run (the row's title; of
+    attention.factorial what its parameters say), seed, step, inside, outside."""
     factorial = params.attention.factorial
     titles = {r: cell(params, r) if r in factorial else params.rows[r].title for r in rows}
-    return steps.assign(run=steps["row"].map(titles))[["run", "step", "inside", "outside"]]
+    names = {"attention_inside": "inside", "attention_outside": "outside"}
+    both = read_runs(paths.steps, params.runs(rows), names), histories(params, paths, rows)
+    both = [of.rename(columns=names).assign(run=of["row"].map(titles)) for of in both]
+    return tuple(of[["run", "seed", "step", "inside", "outside"]] for of in both)
 
 
 def by_epoch(

@@ -107,7 +107,7 @@ def unseen(apart: pd.DataFrame) -> str:
 def areas_under_roc(table: pd.DataFrame) -> str:
     said = [f"{percent(x, 'auc')} (“{row_title(x)}”)" for x in _ends(overall(table), "auc")]
     return (
-        "A curve pools its row's seeds; in their mean the area below it goes from "
+        "A curve is the mean over its row's seeds; the whole area below it goes from "
         f"{' to '.join(said)}."
     )
 
@@ -166,13 +166,14 @@ def pooled_fit(real: pd.DataFrame, rows: dict[str, str], compression: str) -> st
     return f"Over all forged test faces the IoU of M_L with the mask is {' and '.join(said)}."
 
 
-def parted(course: pd.DataFrame) -> str:
-    """course: from maps.course."""
+def parted(checks: pd.DataFrame) -> str:
+    """checks: from maps.course."""
+    last = checks.groupby(["run", "seed"], sort=False).last()
     said = "; ".join(
-        f"“{run}” {_last_tenth(of['inside'])} and {_last_tenth(of['outside'])}"
-        for run, of in course.groupby("run", sort=False)
+        f"“{run}” {span(of['inside'])} and {span(of['outside'])}"
+        for run, of in last.groupby("run", sort=False)
     )
-    return f"M_H on forged cells and elsewhere, mean of the last tenth of the steps: {said}."
+    return f"M_L on forged cells of validation faces and elsewhere in the end, over seeds: {said}."
 
 
 def grown(maps: list[np.ndarray], masks: np.ndarray) -> str:
@@ -203,6 +204,9 @@ def norms(stored: pd.DataFrame, title: str, radii: tuple[float, float], setting:
             f"{kind} faces {ratio(low['norm'] * of, of, low, setting, form='.1f')}, "
             f"{100 * met[of].mean():.0f} percent of them where {sign} = {radii[label]:g} asks"
         )
+    inside = 100 * (low["norm"] <= radii[0])[low["label"] == 1].groupby(low["method"]).mean()
+    shares = ", ".join(f"{share:.0f} percent of {name}" for name, share in inside.items())
+    said.append(f"inside r- lie {shares}")
     return f"Mean |C| of “{title}”, low-quality branch, after training: {'; '.join(said)}."
 
 
