@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from acfd.media.degrade import FAMILIES
-from acfd.results.table import ALL, CONVERGED, DAGGER, at_low, overall, row_title
+from acfd.results.table import ALL, CONVERGED, DAGGER, TIED, at_low, overall, row_title
 
 HOLM = " *"  # behind a difference that stands the correction for being one of several
 # What was published of FaceForensics++: AUC of an Xception in percent, by (its row here, trained
@@ -188,9 +188,22 @@ def table1_caption(table: pd.DataFrame) -> str:
         other = title_of(low, line["reference" if name == "diff_auc" else "ours"])
         said += (
             f" Named beforehand: “{line['title']}” against “{other}”, AUC "
-            f"{percent(line, name)}, p = {line[f'{name}_p']:.3f}, not corrected."
+            f"{percent(line, name)}, p = {line[f'{name}_p']:.3f}, not corrected; by seed "
+            f"{line['by_seed']}."
         )
     return said
+
+
+def tied(*tables: pd.DataFrame) -> str:
+    """Which rows of Tables 1 and 2 give most real faces one and the same score."""
+    low = pd.concat([overall(table) for table in tables], ignore_index=True)
+    most = low[low["tied"] > 0.5]
+    names = [f"“{row_title(line)}” {100 * line['tied']:.0f} percent" for _, line in most.iterrows()]
+    return (
+        f"Real test faces with one and the same score (to {TIED:g}, mean over seeds): "
+        f"{', '.join(names) or 'less than half in every row'}; of all other rows at most "
+        f"{100 * low['tied'].drop(most.index).max():.0f}."
+    )
 
 
 def caption(table: pd.DataFrame) -> str:

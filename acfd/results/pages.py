@@ -15,8 +15,6 @@ PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # those whose results may be in git
 TABLES = ("table1", "compression", "left_out", "unseen", "contrasts", "table2")
 TABLES += ("attention_real", "robustness_areas", "collapse")
-# Rows that tell what of the paper's configuration costs what
-CAUSES = {"cao_reach": "with radii that features reach", "cao_no_dis": "without L_Dis"}
 
 
 def rewrite(top: Path) -> dict[Path, str]:
@@ -57,7 +55,8 @@ def of_preset(results: Path) -> dict[str, str]:
         "unseen": (["unseen"], markdown.unseen),
         "table2": (["table2"], lambda t: f"{markdown.table2(t)}\n\n{markdown.caption(overall(t))}"),
         "contrasts": (["contrasts"], markdown.contrasts),
-        "findings": (["table1", "compression", "table2", "attention_real"], findings),
+        "tied": (["table1", "table2"], markdown.tied),
+        "findings": (["table1", "contrasts", "compression", "table2", "attention_real"], findings),
         "robustness": (["robustness_areas"], markdown.robustness),
         "collapse": (["collapse"], collapse_said),
     }
@@ -69,7 +68,11 @@ def of_preset(results: Path) -> dict[str, str]:
 
 
 def findings(
-    table: pd.DataFrame, drops: pd.DataFrame, losses: pd.DataFrame, maps: pd.DataFrame
+    table: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    drops: pd.DataFrame,
+    losses: pd.DataFrame,
+    maps: pd.DataFrame,
 ) -> str:
     """Five sentences at low quality, a Markdown list: ours, the paper's losses, what compression
     costs (`drops`), each loss (Table 2), the maps (`maps`: attention_real)."""
@@ -83,10 +86,12 @@ def findings(
     ]
     if "cao" in first.index:
         cao = first.loc["cao"]
-        parts = [f"The paper's losses (“{row_title(cao)}”) reach {_auc(cao)}"]
-        for row, what in CAUSES.items():
-            if row in first.index:
-                parts.append(f"{what} {_auc(first.loc[row])}")
+        auc, gap = markdown.percent(cao, "auc"), markdown.difference(cao, "diff_auc")
+        parts = [f"The paper's losses (“{row_title(cao)}”) reach {auc}, {gap} against it"]
+        of = contrasts[(contrasts["row"] == "cao") & (contrasts["method"] == ALL)]
+        for _, line in of.iterrows():
+            gap = markdown.difference(line, "diff_auc")
+            parts.append(f"against “{line['other_title']}” {gap}")
         said.append(f"{'; '.join(parts)}.")
     plain = drops[drops["row"].str.startswith("xception") | (drops["row"] == ours["row"])]
     lost = [f"“{row_title(x)}” {markdown.percent(x, 'drop_auc')}" for _, x in plain.iterrows()]
@@ -109,7 +114,3 @@ def findings(
             "one seed)."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
-
-
-def _auc(line: pd.Series) -> str:
-    return f"{markdown.percent(line, 'auc')}: {markdown.difference(line, 'diff_auc')}"

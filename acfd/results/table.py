@@ -25,8 +25,9 @@ DIFFERENCES = ["balanced_acc", "auc"]
 SHOWN = ["auc", "auc_lo", "auc_hi", "balanced_acc", "eer"]  # by `dvc metrics show`
 # Columns of text; a seed or a row may look like a number
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
-TEXT += ["ours", "other", "other_title", "seen_row", "seen_title", "machine", "headline"]
+TEXT += ["by_seed", "ours", "other", "other_title", "seen_row", "seen_title", "machine", "headline"]
 DAGGER = " †"  # behind the title of a row that is not converged
+TIED = 0.002  # scores that differ by less are called one
 CONVERGED = 0.01  # the most that validation AUC may still rise over the last quarter of the steps
 
 
@@ -141,6 +142,18 @@ def tested(scores: pd.DataFrame) -> pd.DataFrame:
     """The test samples of the first run of some rows and seeds."""
     row, seed = scores[["row", "seed"]].iloc[0]
     return scores[(scores["row"] == row) & (scores["seed"] == seed) & (scores["split"] == "test")]
+
+
+def tied(scores: pd.DataFrame) -> float:
+    """The largest share of real test samples whose scores are equal to TIED, mean over seeds: a
+    network that says one thing of most cannot tell any of them from a forgery that gets the same
+    score."""
+    real, shares = scores[(scores["split"] == "test") & (scores["label"] == 0)], []
+    for _, run in real.groupby("seed"):
+        score = np.sort(run["score"])
+        alike = np.searchsorted(score, score + TIED, "right") - np.arange(len(score))
+        shares.append(alike.max() / len(score))
+    return float(np.mean(shares))
 
 
 def at_low(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,8 @@ def table1(params: Params, paths: Paths) -> pd.DataFrame:
     params.table1.ours (empty in those rows themselves), each with diff_m_p and diff_m_p_holm,
     corrected over the rows of a compression and method; but not the one comparison that
     params.table1.headline names beforehand, in AUC, at low quality, over all manipulations, where
-    `headline` is the name of its column. `always_forged` is the accuracy of saying "forged" always.
+    `headline` is the name of its column and `by_seed` its values. `tied`: of `table.tied`.
+    `always_forged` is the accuracy of saying "forged" always.
     """
     setting, methods = params.table1, params.methods
     lines = []
@@ -47,11 +48,16 @@ def _lines(params, paths, compression: str, method: str, part: dict) -> list[dic
         line = tables.first_columns(params, paths, row, compression, draws)
         line |= {"method": method, "trained_on": trained_on(params, row)}
         line |= {"frames": len(label), "always_forged": float(label.mean())}
+        line |= {"tied": tables.tied(part[row])}
         line |= tables.measured(draws, replicates, row, MEASURES, others)
         paper = tables.paper_columns(params, row)
         line |= paper if first else dict.fromkeys(paper, np.nan)
         line |= {"ours": setting.ours}
-        line |= {"headline": named if first and row == row_named else None}
+        line |= {"headline": None, "by_seed": None}
+        if first and row == row_named:
+            mine, other = (replicates[r]["auc"][:, 0] for r in setting.headline)
+            gaps = [f"{100 * gap:+.1f}" for gap in mine - other]
+            line |= {"headline": named, "by_seed": ", ".join(gaps)}
         lines.append(line | tables.last_columns(setting, left_out=line.pop("left_out")))
     spare = next((line for line in lines if line["headline"]), None)
     for name in (f"{d}_{m}" for d in others for m in DIFFERENCES):

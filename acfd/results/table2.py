@@ -36,6 +36,6 @@ def _lines(params: Params, paths: Paths, compression: str, part: dict) -> list[d
         line = table.first_columns(params, paths, row, compression, draws)
         others = {"diff": setting.reference, "diff_above": above}
         line |= table.measured(draws, replicates, row, MEASURES, others)
-        line |= table.paper_columns(params, row)
+        line |= table.paper_columns(params, row) | {"tied": table.tied(part[row])}
         lines.append(line | table.last_columns(setting, left_out=line.pop("left_out")))
     return table.correct(lines, *(f"{d}_{m}" for d in others for m in DIFFERENCES))
