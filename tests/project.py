@@ -12,6 +12,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import nbformat
 
 TOP = Path(__file__).parents[1]
 _exported = tempfile.TemporaryDirectory(prefix="acfd-state-")
@@ -51,3 +54,12 @@ def run(folder: Path, *command: str) -> str:
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
     return done.stdout + done.stderr
+
+
+def run_cells(name: str) -> dict[str, Any]:
+    """Run a notebook's code here, in this process: the names that it leaves."""
+    known = {}
+    for cell in nbformat.read(TOP / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, known)
+    return known

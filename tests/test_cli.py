@@ -2,19 +2,16 @@
 
 import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from project import STATE
+from project import STATE, TOP
 from ruamel.yaml import YAML
 
 from acfd import cli, params
 from acfd.faces.extract import extract
 from acfd.results import pages
 from acfd.stages import plan
-
-TOP = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("preset", ["full", "ffpp"])

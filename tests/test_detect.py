@@ -13,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 from conftest import moving, remux
+from project import TOP
 from ruamel.yaml import YAML
 from trained import write_calibration, write_run
 
@@ -24,7 +25,6 @@ from acfd.media.video import probe, read_frames, write_video
 from acfd.params import ParamsError
 from acfd.paths import Paths
 
-TOP = Path(__file__).parents[1]
 SCHEMA = json.loads((TOP / "docs" / "detect.schema.json").read_text())
 
 

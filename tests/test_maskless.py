@@ -1,13 +1,12 @@
 """A set whose forgeries have no masks, from scores to tables and notebooks."""
 
 import shutil
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_faces
+from project import run_cells
 
 from acfd.faces.shards import encode_png, write_index
 from acfd.params import Params
@@ -17,7 +16,6 @@ from acfd.runs import run
 from acfd.scores import features, score
 from acfd.videos.ffpp import Clip
 
-TOP = Path(__file__).parents[1]
 ROWS = ["xception", "ours"]
 
 
@@ -95,10 +93,7 @@ def test_notebooks_go_on_without_masks(
     write_params(params)
     shutil.copy(tmp_path / "params.yaml", paths.top)
     monkeypatch.chdir(paths.top)
-    known = {}
-    for cell in nbformat.read(TOP / "notebooks" / f"{name}.ipynb", as_version=4).cells:
-        if cell.cell_type == "code":
-            exec(cell.source, known)
+    run_cells(name)
     figures = paths.figures / name[3:]
     drawn = "averages" if name == "06_attention" else name[3:]
     assert (figures / f"{drawn}.png").is_file()

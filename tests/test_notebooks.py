@@ -6,13 +6,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from project import TOP, run_cells
 from trained import assert_same, result, study_at
 
 from acfd.runs import run
 from acfd.stages import notebook
 from acfd.stages.notebook import NotebookError
 
-TOP = Path(__file__).parents[1]
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
 
 
@@ -100,9 +100,7 @@ def test_training_shows_its_method_and_stays_the_same_to_the_bit(
     paths = study_at(tmp_path, toy_faces.folder, small_params.preset)
     write_params(small_params)
     monkeypatch.chdir(tmp_path)
-    known = {}
-    for cell in code(nbformat.read(TOP / "notebooks" / "03_train.ipynb", as_version=4)):
-        exec(cell.source, known)  # its parameters are this row and seed
+    known = run_cells("03_train")  # its parameters are this row and seed
     assert_same(result(paths.run(row, 0)), expected)
     assert not paths.figures.exists()
     # what is shown of the first batch is what the first step has; a critic learns before L_Gan

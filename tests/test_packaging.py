@@ -7,10 +7,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from project import STATE
+from project import STATE, TOP
 from ruamel.yaml import YAML
-
-TOP = Path(__file__).parents[1]
 
 
 def pins(name: str) -> dict[str, str]:

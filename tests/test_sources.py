@@ -5,12 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from project import STATE
+from project import STATE, TOP
 
 from acfd import params, sources
 from acfd.params import Params
 
-TOP = Path(__file__).parents[1]
 METHOD = {"method.backbone", "method.losses", "method.model", "method.system", "method.two_branch"}
 RUNS = {"runs.run", "runs.pairs", "runs.loop", "runs.train", "runs.distributed"}
 

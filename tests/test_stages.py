@@ -1,14 +1,13 @@
 """dvc.yaml depends on what determines its stages' results: code by imports, data by recipes."""
 
 import re
-from pathlib import Path
 
 import pytest
+from project import TOP
 from ruamel.yaml import YAML
 
 from acfd import paths, sources
 
-TOP = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load((TOP / "dvc.yaml").read_text())["stages"]
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
-from project import STATE
+from project import STATE, TOP
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -34,7 +34,6 @@ from acfd.videos.synthff import BuildError, build, few, people, varieties
 from acfd.videos.synthff.build import cast
 from acfd.videos.synthff.people import BASE, load_person
 
-TOP = Path(__file__).parents[1]
 METHODS = list(varieties.COLUMNS)
 COMPRESSIONS = ("raw", "c23", "c40")
 VARIETIES = ("narrow", "wide")

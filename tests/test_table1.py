@@ -2,13 +2,11 @@
 measure must be can be counted, and every resample says the same."""
 
 import json
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from project import STATE
+from project import STATE, run_cells
 from trained import people
 
 from acfd import params
@@ -16,7 +14,6 @@ from acfd.paths import Paths
 from acfd.results import markdown, sentences, table1
 from acfd.results.table import TableError, overall
 
-TOP = Path(__file__).parents[1]
 PERFECT = {"original": (0.1, 0.2), "Deepfakes": (0.8, 0.9), "FaceSwap": (0.8, 0.9)}
 # Scores of a pair's two real videos and of its two forgeries of each method, by row and quality.
 SCORES = {
@@ -269,10 +266,7 @@ def test_the_notebook_makes_everything_and_its_claims_hold(
 ):
     write_params(study(**setting))
     monkeypatch.chdir(paths.top)
-    known = {}
-    for cell in nbformat.read(TOP / "notebooks" / "04_table1.ipynb", as_version=4).cells:
-        if cell.cell_type == "code":
-            exec(cell.source, known)
+    run_cells("04_table1")
     drawn = {"curves", "table1", "methods", "cost"}
     drawn |= set() if setting else {"compression", "left_out"}
     assert {f.stem for f in (paths.figures / "table1").iterdir()} == drawn
