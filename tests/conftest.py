@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -109,6 +110,11 @@ def remux(source: Path, target: Path, **options: str) -> None:
                 written.mux(packet)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes, by its path in the folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def inner_face(width: int, height: int, shift: int = 0) -> np.ndarray:
     """The mask of a forgery in `moving`: H x W uint8, an ellipse over the middle, 0 or 255."""
     mask = np.zeros((height, width), np.uint8)
@@ -168,6 +174,17 @@ def make_tree(portraits) -> Callable[..., Tree]:
     return partial(build_tree, portraits)
 
 
+@pytest.fixture
+def mine(sound, tmp_path) -> Tree:
+    """A copy of a test file's sound tree to do harm to."""
+    return Tree(shutil.copytree(sound.root, tmp_path / "videos"))
+
+
+def by_name(tree: Tree) -> dict[str, Clip]:
+    """Its clips by "<method>/<video>"."""
+    return {str(clip): clip for clip in tree.clips(["Deepfakes"])}
+
+
 @pytest.fixture(scope="session")
 def make_params() -> Callable[..., Params]:
     """make_params(faces={"size": 48}, compute={"jobs": 2}, ...): params.yaml, made small."""
@@ -214,13 +231,11 @@ def write_params(tmp_path) -> Callable[[Params], Path]:
     return write
 
 
-def write_faces(
-    folder: Path, made: Iterable[tuple[Clip, list[dict]]], said: Mapping | None = None
-) -> PairTable:
+def write_faces(folder: Path, made: Iterable[tuple[Clip, list[dict]]]) -> PairTable:
     """A faces folder of these clips and their rows."""
     index = []
     for clip, rows in made:
-        write_shard(folder / shard_name(clip), clip, rows, "made", said or {})
+        write_shard(folder / shard_name(clip), clip, rows, "made", {})
         about = shards.about(clip) | {"shard": shard_name(clip)}
         index += [about | {"frame": row["frame"], "row": n} for n, row in enumerate(rows)]
     shards.write_index(folder, pd.DataFrame(index)[list(INDEX_COLUMNS)])

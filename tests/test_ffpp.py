@@ -2,7 +2,7 @@ import pytest
 from conftest import PAIRS
 
 from acfd import videos
-from acfd.videos.ffpp import REAL, Clip, Tree, TreeError, draw_splits, mask_there, write_splits
+from acfd.videos.ffpp import REAL, Clip, Tree, TreeError, draw_splits, write_splits
 
 TWO = ("Deepfakes", "FaceSwap")
 SOME = Clip(REAL, "000", "000", "", "train")
@@ -125,14 +125,3 @@ def test_what_is_no_pair_is_not_drawn(tmp_path):
     write_forged(tmp_path, ["003_007"], "FaceSwap")
     with pytest.raises(TreeError, match=r"003_007.mp4: video 003 is in the pairs 000_003 and 003_"):
         Tree(tmp_path, seed=0).splits()
-
-
-@pytest.mark.parametrize("method", ["FaceShifter", "Deepfakes"])
-def test_a_mask_is_there_if_its_file_is(tree, tmp_path, method):
-    clip = Clip(method, "000_001", "000", "001", "train")
-    assert mask_there(tree, clip) is None
-    folder = tmp_path / "manipulated_sequences" / method / "masks" / "videos"
-    folder.mkdir(parents=True)
-    assert mask_there(tree, clip) is None
-    (folder / "000_001.mp4").touch()
-    assert mask_there(tree, clip) == folder / "000_001.mp4"

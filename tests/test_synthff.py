@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
+from conftest import contents
 from project import STATE, TOP
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -67,10 +68,6 @@ def small(
 def make(params: Params, root: Path) -> Tree:
     build(params, root, progress=False, scratch=root.parent / "scratch")
     return Tree(root)
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="session")
