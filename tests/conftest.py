@@ -11,7 +11,6 @@ from pathlib import Path
 
 import av
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,13 +18,11 @@ from joblib import Parallel, delayed
 from project import STATE
 from ruamel.yaml import YAML
 
-from acfd import figures
 from acfd import params as params_module
 from acfd.faces import shards
 from acfd.faces.shards import INDEX_COLUMNS, PairTable, encode_png, shard_name, write_shard
 from acfd.media.video import write_video
 from acfd.params import Params
-from acfd.paths import Paths
 from acfd.videos.ffpp import REAL, Clip, Tree, write_splits
 from acfd.videos.synthff.build import cast
 from acfd.videos.synthff.people import Generator, make_pair
@@ -218,17 +215,12 @@ def small_params(make_params) -> Params:
     )
 
 
-@pytest.fixture
-def write_params(tmp_path) -> Callable[[Params], Path]:
-    """Write parameters as a params.yaml; returns its path."""
-
-    def write(p: Params) -> Path:
-        path = tmp_path / "params.yaml"
-        with path.open("w") as f:
-            YAML().dump(p.model_dump(mode="json"), f)
-        return path
-
-    return write
+def write_params(p: Params, folder: Path) -> Path:
+    """Write parameters as the params.yaml of a folder; returns its path."""
+    path = folder / "params.yaml"
+    with path.open("w") as f:
+        YAML().dump(p.model_dump(mode="json"), f)
+    return path
 
 
 def write_faces(folder: Path, made: Iterable[tuple[Clip, list[dict]]]) -> PairTable:
@@ -271,36 +263,3 @@ def _toy_pair(label: int, frame: int, rng: np.random.Generator) -> dict:
     return {"frame": frame, "box": [0.0, 0.0, 64.0, 64.0], "landmarks": marks} | {
         name: encode_png(picture) for name, picture in pictures.items()
     }
-
-
-@pytest.fixture
-def write_history() -> Callable[..., None]:
-    """write_history(paths, row, seed, [0.5, 0.6]): a run's validation AUC after every 10 steps."""
-
-    def write(paths: Paths, row: str, seed: int, auc: Sequence[float] = (0.6, 0.7, 0.7, 0.7)):
-        epochs = range(1, len(auc) + 1)
-        said = {"epoch": epochs, "step": [10.0 * e for e in epochs], "val_auc": auc}
-        paths.history(row, seed).parent.mkdir(parents=True, exist_ok=True)
-        said |= {"val_loss": 0.5, "seconds": 1.0, "attention_inside": 0.6}
-        pd.DataFrame(said).to_csv(paths.history(row, seed), index=False)
-
-    return write
-
-
-@pytest.fixture
-def saves_alike(tmp_path) -> Callable:
-    """A check: what `make` draws is closed, and drawn and saved again it has the same bytes."""
-
-    def check(make: Callable):
-        paths, saved = Paths("t", tmp_path), []
-        for name in ("first", "again"):
-            fig = make()
-            assert not plt.get_fignums()  # else a notebook would show it twice
-            saved.append([p.read_bytes() for p in figures.save(fig, paths, name)])
-        (png, svg), again = saved
-        assert [png, svg] == again
-        assert png.startswith(b"\x89PNG") and b"<svg" in svg and b"dc:date" not in svg
-        left = sorted(p.name for p in (tmp_path / "results" / "t" / "figures").iterdir())
-        assert left == ["again.png", "again.svg", "first.png", "first.svg"]
-
-    return check

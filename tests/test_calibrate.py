@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import moving
 from scipy.special import expit
-from trained import changed, write_about, write_scores
+from trained import changed, study_at, write_about, write_scores
 
 from acfd import videos
 from acfd.detector import calibrate
@@ -15,7 +15,6 @@ from acfd.detector.calibrate import best_temperature, expected_error, losses
 from acfd.detector.files import DeployError
 from acfd.detector.media import look
 from acfd.media.video import write_video
-from acfd.paths import Paths
 from acfd.results.metrics import MetricError
 
 ROW = "cls_c40"
@@ -134,9 +133,7 @@ def test_every_temperature_is_of_other_people():
 @pytest.fixture(scope="module")
 def study(small_params, toy_faces, make_tree, tmp_path_factory):
     """(params, paths) of a scored run whose log-odds are three times too large."""
-    paths = Paths("toy", tmp_path_factory.mktemp("study"))
-    paths.data.mkdir(parents=True)
-    paths.faces.symlink_to(toy_faces.folder)
+    paths = study_at(tmp_path_factory.mktemp("study"), toy_faces.folder)
     make_tree(paths.videos, frames=2)
     p = changed(small_params, detect={"row": ROW}, data={"root": str(paths.videos)})
     write_about(p, paths, ROW)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from trained import people
+from trained import people, write_history
 
 from acfd.media.degrade import FAMILIES
 from acfd.paths import Paths
@@ -35,7 +35,7 @@ def scores(row: str, seed: int, pairs: int = 8) -> pd.DataFrame:
 
 
 @pytest.fixture
-def paths(tmp_path, write_history) -> Paths:
+def paths(tmp_path) -> Paths:
     found = Paths("pocket", tmp_path)
     found.robustness("ours_one", 0).parent.mkdir(parents=True)
     for row in ROWS:

@@ -12,10 +12,9 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from conftest import moving, remux
+from conftest import moving, remux, write_params
 from project import TOP
-from ruamel.yaml import YAML
-from trained import write_calibration, write_run
+from trained import changed, detect_study, write_calibration, write_run
 
 from acfd import cli
 from acfd.detector import core
@@ -23,33 +22,20 @@ from acfd.detector.core import COLUMNS, Detection, Detector, ahead
 from acfd.detector.report import Report
 from acfd.media.video import probe, read_frames, write_video
 from acfd.params import ParamsError
-from acfd.paths import Paths
 
 SCHEMA = json.loads((TOP / "docs" / "detect.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def study(make_params, tmp_path_factory):
+def study(make_params, toy_faces, tmp_path_factory):
     """(params, paths): runs that call everything forged (cls_at, meso4) or nothing (meso4, seed 1);
     params.yaml in the folder."""
-    p = make_params(
-        faces={"size": 64},
-        model={"weights": "wheel"},
-        detect={
-            "row": "cls_at", "backend": "torch", "frames": 6, "batch": 4, "detect_size": 320,
-            "find_every": 0.0, "min_face": 24,
-        },
-    )  # fmt: skip
+    said = {"backend": "torch", "frames": 6, "min_frames": 4, "find_every": 0.0, "min_face": 24}
     top = tmp_path_factory.mktemp("study")
-    paths = Paths(p.preset, top)
-    write_run(p, paths, "cls_at", bias=8.0)
+    p, paths = detect_study(make_params, toy_faces.folder, top, bias=8.0, **said)
     write_run(p, paths, "meso4", bias=8.0)
     write_run(p, paths, "meso4", seed=1, bias=-8.0)
-    write_calibration(paths, "cls_at")
-    raw = p.model_dump(mode="json")
-    raw["study"]["seeds"] = [0, 1]
-    with (top / "params.yaml").open("w") as f:
-        YAML().dump(raw, f)
+    write_params(changed(p, study={"seeds": [0, 1]}), top)
     return p, paths
 
 

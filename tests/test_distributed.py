@@ -17,6 +17,7 @@ import pytest
 import torch
 import trained
 import two_processes
+from conftest import write_params
 from torch import nn
 from trained import assert_same, changed, study_at
 
@@ -58,15 +59,11 @@ def small_net():
 @pytest.fixture(scope="module")
 def make_study(small_params, toy_faces, tmp_path_factory):
     """make_study(devices=2) -> (params, its file, paths): a folder with the toy faces."""
-    from ruamel.yaml import YAML
 
     def make(**compute):
         p = changed(small_params, train=TRAIN, score={"batch": 3}, compute=compute | STEPS)
         paths = study_at(tmp_path_factory.mktemp("study"), toy_faces.folder)
-        file = paths.top / "params.yaml"
-        with file.open("w") as f:
-            YAML().dump(p.model_dump(mode="json"), f)
-        return p, file, paths
+        return p, write_params(p, paths.top), paths
 
     return make
 
@@ -137,10 +134,6 @@ def test_gradients_are_those_of_the_whole_batch(one, two, processes, accumulate)
             assert a["record"][name] == pytest.approx(b["record"][name], rel=1e-4, abs=1e-5)
 
 
-def runs_params(paths) -> Params:
-    return Params(**json.loads((paths.run(ROW, 0) / "run.json").read_text())["params"])
-
-
 def test_validation_and_early_stop_are_the_same(one, two):
     history, steps, _, said = result(two)
     expected, expected_steps, _, expected_said = result(one)
@@ -183,7 +176,7 @@ def test_a_killed_process_ends_the_job_and_it_resumes(two, make_study):
 def test_the_stage_takes_over_what_several_processes_trained(small_net, two, monkeypatch):
     """The stage runs in one process; it must find the finished run, not train again."""
     before = result(two)
-    p = changed(runs_params(two), compute={"devices": 1})
+    p = changed(Params(**before[3]["params"]), compute={"devices": 1})
     for part in ("step", "validate"):  # either would be an error
         monkeypatch.setattr(Loop, part, None)
     run.run(p, ROW, 0, two, progress=False)

@@ -12,7 +12,7 @@ import onnxruntime
 import openvino
 import pytest
 import torch
-from ruamel.yaml import YAML
+from conftest import write_params
 from safetensors.torch import load_model
 from scipy.special import expit
 from torch import nn
@@ -227,8 +227,7 @@ def test_the_other_systems_are_judged_alike(system, study, tmp_path):
 def test_the_command_writes_an_export(study, monkeypatch, capsys):
     p, paths = study
     write_about(p, paths, "cls_both")  # a folder without weights is no run
-    with (paths.top / "params.yaml").open("w") as f:
-        YAML().dump(p.model_dump(mode="json"), f)
+    write_params(p, paths.top)
     monkeypatch.chdir(paths.top)
     assert cli.main(["export", "--row", "meso4", "--out", "out"]) == 0
     written = capsys.readouterr().out.split()

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import by_name, contents, write_clip
+from conftest import by_name, contents, write_clip, write_params
 
 from acfd import cli
 from acfd.faces.crops import choose_frames
@@ -225,8 +225,8 @@ def test_an_extraction_with_other_params_on_the_same_folder_is_found_out(
     assert not (tmp_path / "faces" / "index.parquet").exists()
 
 
-def test_the_command_takes_a_part(sound, make_params, write_params, tmp_path, monkeypatch, capsys):
-    write_params(make_params(data={"root": str(sound.root)}))
+def test_the_command_takes_a_part(sound, make_params, tmp_path, monkeypatch, capsys):
+    write_params(make_params(data={"root": str(sound.root)}), tmp_path)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["faces", "--shard", "1/6"]) == 0
     assert "part 1 of 6: 8 pairs" in capsys.readouterr().out

@@ -5,6 +5,7 @@ import re
 
 import lookalike
 import pytest
+from conftest import write_params
 from lookalike import METHODS
 
 from acfd import cli
@@ -47,9 +48,9 @@ def test_the_check_finds_every_fault_and_nothing_else(made, decode, jobs):
 
 
 def test_acfd_check_says_what_is_wrong_and_what_brings_it(
-    made, params, write_params, tmp_path, monkeypatch, capsys
+    made, params, tmp_path, monkeypatch, capsys
 ):
-    write_params(params)
+    write_params(params, tmp_path)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["check"]) == 1
     said = capsys.readouterr().out

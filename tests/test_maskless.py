@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_faces
+from conftest import write_faces, write_params
 from project import run_cells
 
 from acfd.faces.shards import encode_png, write_index
@@ -87,11 +87,8 @@ def test_a_test_split_alone_is_scored(params, paths, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["04_table1", "05_table2", "06_attention"])
-def test_notebooks_go_on_without_masks(
-    params, paths, write_params, tmp_path, monkeypatch, name, capsys
-):
-    write_params(params)
-    shutil.copy(tmp_path / "params.yaml", paths.top)
+def test_notebooks_go_on_without_masks(params, paths, monkeypatch, name, capsys):
+    write_params(params, paths.top)
     monkeypatch.chdir(paths.top)
     run_cells(name)
     figures = paths.figures / name[3:]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from trained import write_history
 
 from acfd.paths import Paths
 from acfd.results import maps, method
@@ -21,7 +22,7 @@ def params(make_params):
 
 
 @pytest.fixture
-def paths(tmp_path, write_history) -> Paths:
+def paths(tmp_path) -> Paths:
     """100 steps: |C| falls by 0.1 a step, the critic wins at step 30, M goes out."""
     paths, step = Paths("pocket", tmp_path), np.arange(1, 101)
     paths.steps("cls_at", 0).parent.mkdir(parents=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import write_params
 from nbclient import NotebookClient
 from project import TOP, run_cells
 from trained import assert_same, result, study_at
@@ -92,13 +93,13 @@ def test_what_cannot_run_or_fails_says_where_and_leaves_no_result(written, tmp_p
 
 
 def test_training_shows_its_method_and_stays_the_same_to_the_bit(
-    small_params, toy_faces, write_params, tmp_path, monkeypatch
+    small_params, toy_faces, tmp_path, monkeypatch
 ):
     row = "cls_at_dis_gan"
     alone = study_at(tmp_path / "alone", toy_faces.folder)
     expected = result(run.run(small_params, row, 0, alone, progress=False))
     paths = study_at(tmp_path, toy_faces.folder, small_params.preset)
-    write_params(small_params)
+    write_params(small_params, tmp_path)
     monkeypatch.chdir(tmp_path)
     known = run_cells("03_train")  # its parameters are this row and seed
     assert_same(result(paths.run(row, 0)), expected)

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import write_params
 from project import STATE, run_cells
-from trained import people
+from trained import people, put_scores, write_history
 
 from acfd import params
 from acfd.paths import Paths
@@ -61,11 +62,6 @@ def scores(row: str, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(made).sample(frac=1, random_state=1)
 
 
-def write(paths: Paths, table: pd.DataFrame, row: str, seed: int = 0):
-    paths.scores(row, seed).parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(paths.scores(row, seed))
-
-
 def write_info(paths: Paths, row: str, seed: int = 0, **info):
     path = paths.summary(row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +72,15 @@ def write_info(paths: Paths, row: str, seed: int = 0, **info):
 
 def change(paths: Paths, rows, how):
     for row in rows:
-        write(paths, how(pd.read_parquet(paths.scores(row, 0))), row)
+        put_scores(paths, how(pd.read_parquet(paths.scores(row, 0))), row)
 
 
 @pytest.fixture
-def paths(tmp_path, write_history) -> Paths:
+def paths(tmp_path) -> Paths:
     p = Paths("pocket", tmp_path)
     for row in (*ROWS, "xception_c23", "left_xception"):
         for seed in (0, 1):
-            write(p, scores(row, seed), row, seed)
+            put_scores(p, scores(row, seed), row, seed)
             write_info(p, row, seed)
             write_history(p, row, seed)
     return p
@@ -126,7 +122,7 @@ def test_differences_are_to_the_reference_and_to_ours(paths):
     assert np.isnan(every.loc["ours", "diff_ours_auc"])
 
 
-def test_a_row_that_still_rises_has_a_dagger(paths, write_history):
+def test_a_row_that_still_rises_has_a_dagger(paths):
     """The gain over the last quarter of the steps, straight between validations, mean of seeds."""
     write_history(paths, "ours", 0, [0.5, 0.6, 0.7])  # at 22.5 of 30 steps: 0.625
     write_history(paths, "ours", 1, [0.5, 0.7, 0.7])
@@ -216,7 +212,7 @@ def test_a_manipulation_left_out(paths):
 def test_further_seeds_of_the_rows_that_are_compared_first(paths):
     for row in ("meso4", "xception"):
         given = scores(row, 1)
-        write(paths, given.assign(score=1 - given["score"]), row, 1)
+        put_scores(paths, given.assign(score=1 - given["score"]), row, 1)
     p = study(headline_seeds=[1])
     few = overall(table1.table1(study(), paths)).set_index("row")
     table = overall(table1.table1(p, paths))
@@ -261,10 +257,8 @@ def test_a_manipulation_that_was_not_scored_is_named(paths):
 
 
 @pytest.mark.parametrize("setting", [{}, {"compression": [], "left_out": []}])
-def test_the_notebook_makes_everything_and_its_claims_hold(
-    paths, write_params, monkeypatch, setting
-):
-    write_params(study(**setting))
+def test_the_notebook_makes_everything_and_its_claims_hold(paths, monkeypatch, setting):
+    write_params(study(**setting), paths.top)
     monkeypatch.chdir(paths.top)
     run_cells("04_table1")
     drawn = {"curves", "table1", "methods", "cost"}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from project import STATE
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from trained import changed, people
+from trained import changed, people, put_scores, write_history
 
 from acfd import params
 from acfd.detector import calibrate
@@ -50,11 +50,11 @@ def scores(row, seed, gap, pairs=6, frames=3):
 
 
 @pytest.fixture
-def paths(tmp_path, write_history):
+def paths(tmp_path):
     p = Paths("pocket", tmp_path)
     for row, gap in zip(ROWS, (0.8, 1.5, 0.0)):
         for seed in SEEDS:
-            write(p, scores(row, seed, gap), row, seed)
+            put_scores(p, scores(row, seed, gap), row, seed)
             write_history(p, row, seed)
             info = p.summary(row, seed)
             info.parent.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,8 @@ def paths(tmp_path, write_history):
     return p
 
 
-def write(paths, table, row, seed):
-    paths.scores(row, seed).parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(paths.scores(row, seed))
-
-
 def change(paths, row, seed, how):
-    write(paths, how(pd.read_parquet(paths.scores(row, seed))), row, seed)
+    put_scores(paths, how(pd.read_parquet(paths.scores(row, seed))), row, seed)
 
 
 def test_table2_numbers(paths):
