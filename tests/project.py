@@ -26,13 +26,8 @@ def copy(folder: Path) -> Path:
     """The project's files, code as it is and the rest as in STATE, in a new repository, at the
     smoke preset. Without dvc.lock, which says nothing of this preset: DVC reads and writes all of
     it at every stage, seconds a time."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-        cwd=TOP,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+    listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    for name in subprocess.check_output(listed, cwd=TOP, text=True).rstrip("\0").split("\0"):
         if (TOP / name).is_file() and not name.startswith(("results/", "dvc.lock")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(TOP / name, folder / name)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import write_faces
+from conftest import contents, write_faces
 
 from acfd.faces import crops
 from acfd.faces.shards import PairTable, ShardError, encode_png
@@ -64,10 +64,6 @@ def crop(store: Copies, video: str, family: str, level: float) -> np.ndarray:
     return store[at.index[0]].transpose(1, 2, 0)
 
 
-def files(paths: Paths) -> dict:
-    return {p.name: p.read_bytes() for p in sorted(paths.copies.rglob("*")) if p.is_file()}
-
-
 def test_every_person_real_and_forged_at_every_level(params, study):
     store = make(params(), study)
     levels = [("none", 0.0), ("h264", 40.0), ("jpeg", 50.0), ("scale", 0.5), ("noise", 10.0)]
@@ -81,19 +77,6 @@ def test_every_person_real_and_forged_at_every_level(params, study):
     assert store[0].shape == (3, 32, 32) and store.note == {"made_of": "raw", "left_out": {}}
     store = make(params(frames=2, forgeries=0, levels={"blur": [2.0]}), study)
     assert len(store) == (4 + 4 * 2) * 2 * 2 and set(store.index["frame"]) == {1, 3}
-
-
-def test_a_face_is_cut_as_the_extraction_cuts_it(params, study):
-    store = make(params(), study)
-    frame = dict(read_frames(study[0].root / "original_sequences/youtube/raw/videos/000.mp4"))[3]
-    assert set(store.index["frame"]) == {3}
-    np.testing.assert_array_equal(
-        crop(store, "000", "none", 0.0), crops.resize(frame[4:52, 12:60], 32)
-    )
-    for side in (20, 32, 50):
-        box = [3.0, 5.0, 3.0 + side, 5.0 + side]
-        expected = crops.resize(frame[5 : 5 + side, 3 : 3 + side], 32)
-        np.testing.assert_array_equal(copies.cut(frame, box, 72, 32), expected)
 
 
 def test_crf_40_of_the_whole_clip_is_c40(params, study):
@@ -123,7 +106,7 @@ def test_the_box_follows_a_frame_that_was_made_smaller():
 
 def test_only_what_is_new_is_made(params, study, monkeypatch):
     make(params(), study)
-    calls = []
+    calls, folder = [], study[1].copies
     was = degrade.degrade
 
     def counted(frames, family, level, **said):
@@ -131,19 +114,19 @@ def test_only_what_is_new_is_made(params, study, monkeypatch):
         return was(frames, family, level, **said)
 
     monkeypatch.setattr(degrade, "degrade", counted)
-    before = files(study[1])
+    before = contents(folder)
     make(params(), study)
-    assert not calls and files(study[1]) == before
+    assert not calls and contents(folder) == before
     more = SOME | {"jpeg": [50, 30]}
     make(params(levels=more), study)
     assert calls == [("jpeg", 30.0)] * 8
-    resumed = files(study[1])
-    for path in study[1].copies.rglob("*.arrow"):
+    resumed = contents(folder)
+    for path in folder.rglob("*.arrow"):
         path.unlink()
     make(params(levels=more), study)
-    assert files(study[1]) == resumed, "what is made in two goes differs from what is made in one"
+    assert contents(folder) == resumed, "what is made in two goes differs from what is made in one"
     make(params(), study)
-    assert files(study[1]) == before
+    assert contents(folder) == before
 
 
 def test_another_video_is_degraded_anew_and_a_stale_shard_goes(params, study):

@@ -11,22 +11,13 @@ from project import STATE, TOP
 from ruamel.yaml import YAML
 
 
-def pins(name: str) -> dict[str, str]:
-    lines = (TOP / name).read_text().splitlines()
-    found = [re.match(r"([A-Za-z0-9._-]+)==(\S+)", line) for line in lines]
-    return {canonicalize_name(m[1]): m[2] for m in found if m}
-
-
-def wanted() -> list[Requirement]:
-    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    return [
-        Requirement(r) for r in project["dependencies"] + project["optional-dependencies"]["dev"]
-    ]
-
-
 def test_lock_pins_what_pyproject_asks_for():
-    locked = pins("requirements.lock")
-    for r in wanted():
+    lines = (TOP / "requirements.lock").read_text().splitlines()
+    pins = [re.match(r"([A-Za-z0-9._-]+)==(\S+)", line) for line in lines]
+    locked = {canonicalize_name(m[1]): m[2] for m in pins if m}
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    for wanted in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        r = Requirement(wanted)
         name = canonicalize_name(r.name)
         assert name in locked, f"{name} is in pyproject.toml, not in the lock: run `make lock`"
         assert r.specifier.contains(locked[name]), f"{name} {locked[name]} is not {r.specifier}"

@@ -36,7 +36,6 @@ def edit(tmp_path):
         ("data.root", "a\0b", "data.root"),
         ("train.lrr", 0.1, "train.lrr: unknown key"),
         ("train.average", 0.99, "train.average: is gone"),
-        ("loss.metric_reduction", "sum", "loss.metric_reduction: is gone"),
         ("loss.dis", -0.1, "loss.dis"),
         ("loss.radius_real", 80.0, "radius_real 80.0 must be below radius_fake 75.0"),
         ("train.epochs", 2.5, "train.epochs"),

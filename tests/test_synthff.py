@@ -41,27 +41,14 @@ VARIETIES = ("narrow", "wide")
 LAST = ("004", "005")  # the last pair of `small`
 
 
-def small(
-    seed=5,
-    train=2,
-    val=2,
-    test=2,
-    size=128,
-    frames=3,
-    jobs=2,
-    methods=METHODS,
-    variety="narrow",
-) -> Params:
+def small(methods=METHODS, jobs=2, train=2, val=2, test=2, **synthff) -> Params:
+    """params.yaml with so few people, of 128 px, three frames each; synthff: other values."""
     p = load(STATE / "params.yaml")
     ids = p.synthff.identities.model_copy(update={"train": train, "val": val, "test": test})
-    said = {"seed": seed, "identities": ids, "size": size, "frames": frames}
-    said |= {"variety": variety}
+    said = {"seed": 5, "identities": ids, "size": 128, "frames": 3, "variety": "narrow"} | synthff
+    sections = {"synthff": said, "compute": {"jobs": jobs}, "data": {"methods": list(methods)}}
     return p.model_copy(
-        update={
-            "synthff": p.synthff.model_copy(update=said),
-            "compute": p.compute.model_copy(update={"jobs": jobs}),
-            "data": p.data.model_copy(update={"methods": list(methods)}),
-        }
+        update={name: getattr(p, name).model_copy(update=of) for name, of in sections.items()}
     )
 
 

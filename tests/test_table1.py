@@ -250,12 +250,6 @@ def test_forgeries_that_no_row_was_trained_on(paths):
     assert "; seed 0." in sentences.unseen(wide)
 
 
-def test_a_manipulation_that_was_not_scored_is_named(paths):
-    change(paths, ROWS, lambda s: s[s["method"] != "FaceSwap"])
-    with pytest.raises(TableError, match=r"meso4-s0: nothing of FaceSwap in test"):
-        table1.table1(study(), paths)
-
-
 @pytest.mark.parametrize("setting", [{}, {"compression": [], "left_out": []}])
 def test_the_notebook_makes_everything_and_its_claims_hold(paths, monkeypatch, setting):
     write_params(study(**setting), paths.top)
