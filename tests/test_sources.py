@@ -10,7 +10,8 @@ from project import STATE, TOP
 from acfd import params, sources
 from acfd.params import Params
 
-METHOD = {"method.backbone", "method.losses", "method.model", "method.system", "method.two_branch"}
+METHOD = {"media.wheels", "method.backbone", "method.losses", "method.model", "method.system"}
+METHOD |= {"method.two_branch"}
 RUNS = {"runs.run", "runs.pairs", "runs.loop", "runs.train", "runs.distributed"}
 
 
