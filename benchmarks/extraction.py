@@ -200,7 +200,7 @@ def main():
         p = with_values(
             params.load(HERE.parent / "params.yaml"),
             data={"source": "synthff", "root": str(folder / "few")},
-            synthff={"identities": {"train": 2, "val": 2, "test": 2}, "size": 160, "frames": 8},
+            synthff={"identities": {"train": 2, "val": 2, "test": 4}, "size": 160, "frames": 8},
             faces={"frames": 4, "size": 96, "detect_size": 160},
             compute={"jobs": 2, "backend": "joblib"},
         )

@@ -1,6 +1,6 @@
 """Speed and memory on this machine: training against the plain passes it contains, extraction.
 
-make bench      or: python benchmarks/speed.py [--size 96] [--batch 32] [--rounds 5]
+make bench      or: python benchmarks/speed.py [--size 112] [--batch 32] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from acfd.faces import extract
 from acfd.faces.shards import PairTable
 from acfd.params import Params
 from acfd.runs import pairs
+from acfd.runs.distributed import make_fabric
+from acfd.runs.loop import Loop
 from acfd.runs.run import make_system
-from acfd.runs.train import Loop, make_fabric
 from acfd.videos import synthff
 
 HERE = Path(__file__).parent
 
 
 def small(p: Params, size: int, batch: int, jobs: int, root: Path) -> Params:
-    """The study's parameters with a data set of 8 people at `root`."""
+    """The study's parameters with a data set of 10 people at `root`."""
     raw = p.model_dump()
     raw["data"]["root"] = str(root)
-    raw["synthff"]["identities"] = {"train": 4, "val": 2, "test": 2}
+    raw["synthff"]["identities"] = {"train": 4, "val": 2, "test": 4}
     raw["faces"]["size"] = size
     raw["train"]["batch"] = batch
     raw["compute"]["jobs"] = jobs
@@ -47,7 +48,7 @@ def training(p: Params, table: PairTable, rounds: int) -> dict:
     p = p.for_row("cls_at_dis_gan")
     device = torch.device("cpu")
     labels = table.index["label"].to_numpy()
-    batches = pairs.BalancedBatches(labels, batch, batch * (2 * rounds + 4), 0)
+    batches = pairs.BalancedBatches(labels, batch, 2 * rounds + 4, 0)
     loader = iter(pairs.loader(pairs.Pairs(table, p.augment, 0), batches, p.compute.workers))
     two = make_system(p, "cls_at_dis_gan", 0)
     loop = Loop(two, p, make_fabric(p.compute), Path())
@@ -138,7 +139,7 @@ def cpu_seconds() -> float:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
@@ -150,7 +151,7 @@ def main():
         synthff.build(p, folder / "videos", scratch=folder / "scratch")
         built = time.perf_counter() - began
         said = {"extraction": extraction(p, folder)}
-        said["synthff_seconds_a_person"] = round(built / 8, 2)
+        said["synthff_seconds_a_person"] = round(built / 10, 2)
         said["training"] = training(p, PairTable(folder / "faces2"), args.rounds)
         said["peak_memory_mib"] = {
             kind: peak_memory(kind, args.size, args.batch)

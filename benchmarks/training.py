@@ -169,7 +169,7 @@ def loaded(p: Params, table: PairTable, device: torch.device, steps: int) -> Ite
 
 def _loader(p: Params, table: PairTable, steps: int, workers: int) -> DataLoader:
     labels = table.index["label"].to_numpy()
-    batches = BalancedBatches(labels, p.train.batch, p.train.batch * steps, 0)
+    batches = BalancedBatches(labels, p.train.batch, steps, 0)
     pin = torch.cuda.is_available()
     return loader(Pairs(table, p.augment, 0), batches, workers, pin)
 
