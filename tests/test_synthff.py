@@ -32,7 +32,7 @@ from acfd.params import Params, load
 from acfd.videos.check import survey
 from acfd.videos.ffpp import REAL, Clip, Tree
 from acfd.videos.synthff import BuildError, build, few, people, varieties
-from acfd.videos.synthff.build import cast
+from acfd.videos.synthff.build import _prepare, cast
 from acfd.videos.synthff.people import BASE, load_person
 
 METHODS = list(varieties.COLUMNS)
@@ -298,6 +298,32 @@ def test_a_strangers_tree_is_left_alone_and_a_method_that_it_lacks_named(tmp_pat
     assert video.read_bytes() == b"somebody's"
     with pytest.raises(BuildError, match=r"FaceShifter.*Deepfakes"):
         make(small(methods=["Deepfakes", "FaceShifter"]), tmp_path / "videos")
+
+
+def test_wherever_a_build_is_killed_the_next_one_takes_its_tree_over(tmp_path):
+    """Killed before each of the lines that tell SynthFF's own tree from a stranger's."""
+    for done in range(1, 100):
+        root, lines = tmp_path / str(done), iter(range(done))
+        (root / "original_sequences").mkdir(parents=True)
+        (root / "synthff.json").write_text("other parameters")
+
+        def kill(frame, event, _, lines=lines):
+            if event == "line" and next(lines, None) is None:
+                raise KeyboardInterrupt
+            return kill if frame.f_code is _prepare.__code__ else None
+
+        tracing = sys.gettrace()
+        sys.settrace(kill)
+        try:
+            _prepare(root, "these parameters")
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(tracing)
+        _prepare(root, "these parameters")
+        assert not (root / "original_sequences").exists()
+    assert 5 < done < 99
 
 
 def test_the_method_wide_is_of_any_wide_family_in_every_variety():

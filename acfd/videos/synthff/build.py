@@ -80,17 +80,16 @@ def cast(p: SynthFF, scratch: Path = SCRATCH) -> tuple[Path, int]:
 
 def _prepare(root: Path, said: str) -> None:
     """Leave at `root` only what was made by the same recipe and parameters: with this stamp."""
-    stamp = root / STAMP
+    stamp, going = root / STAMP, root / f"{STAMP}.old"
     ours = [root / name for name in ("original_sequences", "manipulated_sequences", "splits")]
     if stamp.exists():
         if stamp.read_text() == said:
             return
-        stamp.unlink()  # last time's videos first lose their name, then go
-        (root / f"{STAMP}.old").touch()
-    if (root / f"{STAMP}.old").exists():
+        stamp.replace(going)  # in one step: a kill must not leave videos that nobody made
+    if going.exists():
         for path in ours:
             shutil.rmtree(path, ignore_errors=True)
-        (root / f"{STAMP}.old").unlink()
+        going.unlink()
     elif found := [str(path) for path in ours[:2] if path.exists()]:
         raise BuildError(
             f"{', '.join(found)} exists, but {stamp} does not: SynthFF did not make it and will "
