@@ -276,6 +276,10 @@ def test_a_table(tmp_path):
         (["path,label"], r"it names no files"),
         (["path,label,split", "a.mp4,0,test", "b.mp4,1,"], r"some none, as b.mp4"),
         (
+            ["path,label,split", "a.mp4,0,train", "b.mp4,1,val"],
+            r"of train and val, and none",
+        ),
+        (
             ["path,label,split,target", "a.mp4,0,train,ann", "b.mp4,1,test,ann"],
             r"ann is in two splits, train \(a.mp4\) and test \(b.mp4\)",
         ),

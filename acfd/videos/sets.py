@@ -77,7 +77,7 @@ class FileSet:
         """Every clip: by split, first the real ones, in the order of their names; a set has one
         method, which is taken. One that names no validation or test videos is divided: people who
         are joined by a forgery stay together. Raises TreeError for two files of one name, for too
-        few people to divide, and for a person in two splits."""
+        few people to divide, for a person in two splits, and if nothing is left to test on."""
         found = self.listed()
         if self.test_only:
             found = [replace(clip, split="test") for clip in found]
@@ -93,6 +93,12 @@ class FileSet:
         elif splits == {"train", "test"}:
             val = SHARES["val"]
             found = test + divide(rest, {"train": 1 - val, "val": val}, self.seed)
+        if "test" not in {clip.split for clip in found}:
+            raise TreeError(
+                f"{self.root}: its files are of {' and '.join(sorted(splits))}, and none is of "
+                "test; name some of test, take all splits away to have the set divided, or set "
+                "data.splits to test to score all of it"
+            )
         return sorted(found, key=lambda c: (SPLITS.index(c.split), c.label, c.video))
 
     def _check(self, clips: list[FileClip]) -> None:
