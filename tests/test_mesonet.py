@@ -175,6 +175,14 @@ def test_a_row_starts_from_the_file_that_it_names(small_params, tmp_path):
         make_system(p, "meso4", 0)
 
 
+def test_an_xceptions_file_is_none_of_a_mesonets(small_params):
+    raw = small_params.model_dump()
+    raw["model"]["weights"] = "xception.safetensors"
+    states = (make_system(of, "meso4", 0).net.state_dict() for of in (small_params, Params(**raw)))
+    auto, named = states
+    assert all(torch.equal(auto[k], v) for k, v in named.items())
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -96,9 +96,10 @@ class MesoSystem(ClassifierSystem):
 
     @classmethod
     def network(cls, params, weights, seed):
-        """weights: as of an Xception (auto, wheel, timm): random; or a file: the authors'."""
+        """weights: the authors', if it is a path that ends in .h5; random for any other, which is
+        of the rows' Xceptions."""
         branch = cls.build(params.model.input or params.faces.size, seed)
-        if weights not in (None, "auto", "wheel", "timm"):
+        if weights and weights.endswith(".h5"):
             load_keras(branch, Path(weights))
         return OneBranch(branch)
 
