@@ -170,7 +170,7 @@ def _write(folder: Path, system: System, history: History, index, p: Params, row
         "stopped": history.stopped,
         "collapsed": history.collapsed,
         "train_seconds": sum(e["seconds"] for e in history.epochs),
-        "machine": machine(),
+        "machine": machine(next(system.net.parameters()).device),
         "versions": {"acfd": acfd.__version__, "torch": torch.__version__},
         "params": p.model_dump(mode="json"),
     }
@@ -232,9 +232,9 @@ def load_run(folder: Path, params: Params) -> tuple[System, dict]:
     return system, said
 
 
-def machine() -> str:
-    """This machine in words: what trains, on how many cores or which GPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def machine(device: torch.device) -> str:
+    """In words what trained on `device`: the GPU, or how many cores of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{torch.get_num_threads()} CPU cores ({platform.machine()}, {capability})"
