@@ -61,7 +61,9 @@ def test_drawn_and_saved_twice_has_the_same_bytes(tmp_path, name):
     for drawn in ("first", "again"):
         fig = MADE[name]()
         assert not plt.get_fignums()  # else a notebook would show it twice
-        saved.append([p.read_bytes() for p in figures.save(fig, paths, drawn)])
+        figures.save(fig, paths, drawn)
+        files = [paths.figures / f"{drawn}.{ending}" for ending in ("png", "svg")]
+        saved.append([path.read_bytes() for path in files])
     (png, svg), again = saved
     assert [png, svg] == again
     assert png.startswith(b"\x89PNG") and b"<svg" in svg and b"dc:date" not in svg

@@ -47,8 +47,8 @@ def test_ends_are_means_over_the_last_tenth(params, paths):
     assert line["ratio"] == 0.75 and line["pair_distance_first"] == 8
     assert line[["critic_first", "critic"]].tolist() == [9, -7]
     assert np.isnan(table.loc["cls_at", "critic"])
-    said = method.sentences(params, method.course(params, paths, ROWS))
-    assert "at 9 and ends at -7; nine tenths of that way are done by step 34." in said["critic"]
+    said = method.reached(table.reset_index())
+    assert "with L_Dis, r+ = 75 |C| is 10.4 on real faces and 14 on forged ones" in said
 
 
 def test_what_collapsed_is_said_by_factor(params, paths):
@@ -57,10 +57,10 @@ def test_what_collapsed_is_said_by_factor(params, paths):
     path.write_text(json.dumps({"collapsed": True}))
     table = method.collapse(params, paths, params.attention.factorial)
     assert table["title"].tolist() == ["L1, product, rate x1, M_H moves"]
-    course = maps.course(params, paths, ["cls_at", "factorial_moves"], 0)
+    course, checks = maps.course(params, paths, ["cls_at", "factorial_moves"])
     titles = [params.rows["cls_at"].title, *table["title"]]
     assert course["run"].unique().tolist() == titles and len(course) == 200
     assert (course["inside"] == 0.6).all() and (course["outside"] == 0.1).all()
-    said = method.collapse_said(table)
-    assert "1 of 1 runs" in said and "M_H moves 1 of 1" in said
+    assert checks["run"].unique().tolist() == titles
+    assert table["collapsed"].tolist() == table["runs"].tolist() == [1]
     assert list(method.collapse(params, paths, [])) == list(table)

@@ -46,10 +46,7 @@ def test_agrees_with_scikit_learn(seed, rounded):
     area = reference.roc_auc_score(label, score)
     found = measured(s)
     assert found["acc"] == pytest.approx(reference.accuracy_score(label, said))
-    assert [found["balanced_acc"], m.balanced_accuracy(label, score)] == pytest.approx(
-        [balanced] * 2
-    )
-    assert [found["auc"], m.auc(label, score)] == pytest.approx([area] * 2)
+    assert [found["balanced_acc"], found["auc"]] == pytest.approx([balanced, area])
     if rounded is None:  # with ties the ROC's vertical steps make the reference ambiguous
         assert found["eer"] == pytest.approx(equal_error_rate(label, score), abs=1e-9)
 
@@ -67,11 +64,10 @@ def test_pixels_are_pooled_over_forged_faces_only():
     assert found["pbca_empty"] == 11 / 20
 
 
-@pytest.mark.parametrize("metric", [m.balanced_accuracy, m.auc])
 @pytest.mark.parametrize("label", [[], [1, 1]])
-def test_a_single_class_is_an_error(metric, label):
+def test_a_single_class_is_an_error(label):
     with pytest.raises(m.MetricError, match=f"{len(label)} of {len(label)} samples are forged"):
-        metric(label, [0.5] * len(label))
+        m.choose_threshold(few(label, [0.5] * len(label)))
 
 
 def test_units_are_pairs_of_people():

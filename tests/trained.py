@@ -67,7 +67,7 @@ def write_history(paths: Paths, row: str, seed: int, auc: Sequence[float] = (0.6
     """A run's validation AUC after every 10 steps."""
     epochs = range(1, len(auc) + 1)
     said = {"epoch": epochs, "step": [10.0 * e for e in epochs], "val_auc": auc}
-    said |= {"val_loss": 0.5, "seconds": 1.0, "attention_inside": 0.6}
+    said |= {"val_loss": 0.5, "seconds": 1.0, "attention_inside": 0.6, "attention_outside": 0.1}
     paths.history(row, seed).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(said).to_csv(paths.history(row, seed), index=False)
 
