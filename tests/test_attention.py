@@ -143,7 +143,7 @@ def test_a_run_without_maps_is_left_out_or_named(params, paths):
     with pytest.raises(TableError, match=r"cls_c40-s0\.parquet: no maps .* \(xception\)"):
         faces(params, paths, "cls_c40", 0)
     paths.maps("cls_at", 0).unlink()
-    with pytest.raises(TableError, match="cls_at-s0.parquet: no such file; the stage `score`"):
+    with pytest.raises(TableError, match=r"cls_at-s0\.parquet: no such file; the stage `score`"):
         explore.Explorer(params, paths)
 
 
