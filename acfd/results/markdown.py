@@ -200,7 +200,7 @@ def tied(*tables: pd.DataFrame) -> str:
     most = low[low["tied"] > 0.5]
     names = [f"“{row_title(line)}” {100 * line['tied']:.0f} percent" for _, line in most.iterrows()]
     return (
-        f"Real test faces with one and the same score (to {TIED:g}, mean over seeds): "
+        f"Real test faces with the same log-odds (to {TIED:g}, mean over seeds): "
         f"{', '.join(names) or 'less than half in every row'}; of all other rows at most "
         f"{100 * low['tied'].drop(most.index).max():.0f}."
     )

@@ -92,7 +92,8 @@ def findings(
         for _, line in of.iterrows():
             gap = markdown.difference(line, "diff_auc")
             parts.append(f"against “{line['other_title']}” {gap}")
-        said.append(f"{'; '.join(parts)}.")
+        alike = f"Of {100 * cao['tied']:.0f} percent of the real faces it says the same."
+        said.append(f"{'; '.join(parts)}. {alike}")
     plain = drops[drops["row"].str.startswith("xception") | (drops["row"] == ours["row"])]
     lost = [f"“{row_title(x)}” {markdown.percent(x, 'drop_auc')}" for _, x in plain.iterrows()]
     said.append(f"From {drops['high'].iloc[0]} to {low} AUC falls: {'; '.join(lost)}.")

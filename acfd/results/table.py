@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from acfd.params import Params
 from acfd.paths import Paths, atomic, digest_of, read_frame
@@ -27,7 +28,7 @@ SHOWN = ["auc", "auc_lo", "auc_hi", "balanced_acc", "eer"]  # by `dvc metrics sh
 TEXT = ["row", "title", "compression", "seeds", "reference", "method", "trained_on", "high", "low"]
 TEXT += ["by_seed", "ours", "other", "other_title", "seen_row", "seen_title", "machine", "headline"]
 DAGGER = " †"  # behind the title of a row that is not converged
-TIED = 0.002  # scores that differ by less are called one
+TIED = 0.01  # log-odds that differ by less are called one
 CONVERGED = 0.01  # the most that validation AUC may still rise over the last quarter of the steps
 
 
@@ -145,14 +146,14 @@ def tested(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def tied(scores: pd.DataFrame) -> float:
-    """The largest share of real test samples whose scores are equal to TIED, mean over seeds: a
-    network that says one thing of most cannot tell any of them from a forgery that gets the same
-    score."""
+    """The largest share of real test samples whose log-odds are equal to TIED, mean over seeds: a
+    network that says one thing of most cannot tell any of them from a forgery of which it says the
+    same."""
     real, shares = scores[(scores["split"] == "test") & (scores["label"] == 0)], []
     for _, run in real.groupby("seed"):
-        score = np.sort(run["score"])
-        alike = np.searchsorted(score, score + TIED, "right") - np.arange(len(score))
-        shares.append(alike.max() / len(score))
+        odds = np.sort(logit(run["score"].astype(float)))
+        alike = np.searchsorted(odds, odds + TIED, "right") - np.arange(len(odds))
+        shares.append(alike.max() / len(odds))
     return float(np.mean(shares))
 
 
