@@ -144,14 +144,13 @@ def _harm(made: LookAlike) -> None:
     tree.video_path(clip("original/071"), "c40").unlink()
     harmed("original/071", "missing", "no c40", "c40/videos/071.mp4: no such video file")
 
-    short = "the file is cut short"
     cut(tree.video_path(clip("FaceSwap/054_071"), "c23"), 0.5)
-    harmed("FaceSwap/054_071", "damaged", short, "c23/videos/054_071.mp4: not a readable video")
+    harmed("FaceSwap/054_071", "damaged", "c23/videos/054_071.mp4: not a readable video")
 
     path = tree.video_path(clip("Face2Face/054_071"), "c40")
     header_first(path)
     cut(path, 0.9)
-    harmed("Face2Face/054_071", "damaged", short, "the video is cut short or damaged")
+    harmed("Face2Face/054_071", "damaged", "the video is cut short or damaged")
 
     path = tree.mask_path(clip("Deepfakes/000_003"))
     masks = [m for _, m in read_frames(path)]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import by_name, remux
+from conftest import by_name
 
-from acfd.media.video import header, probe, write_video
+from acfd.media.video import write_video
 from acfd.videos.check import CheckError, report, stored, survey
 from acfd.videos.ffpp import REAL, Tree, TreeError, write_splits
 
@@ -78,17 +78,6 @@ def test_forgeries_without_a_mask_are_counted_and_sound(mine):
     assert "Deepfakes: 1 of 6 forged videos have no mask" in said
     assert f"{mine.root} -d Deepfakes -t masks" in said
     assert found.folders.set_index("what").loc["mask", ["expected", "there"]].tolist() == [6, 5]
-
-
-# One file
-
-
-def test_a_header_says_what_reading_through_would(mine, tmp_path):
-    path = mine.video_path(by_name(mine)["original/000"], "c23")
-    assert header(path) == probe(path)
-    remux(path, tmp_path / "a.mkv")
-    found = header(tmp_path / "a.mkv")
-    assert (found.frames, found.width, found.promised) == (6, 65, 0)  # no number is promised
 
 
 # The root, and the command

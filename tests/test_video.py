@@ -1,9 +1,12 @@
+import struct
+
 import av
 import cv2
 import numpy as np
 import pytest
 from conftest import contents, remux
 
+from acfd.detector.media import look
 from acfd.media.video import LOSSLESS, VideoError, probe, read_frames, write_video
 
 
@@ -37,8 +40,10 @@ def test_lossless_gives_the_very_pixels_back_at_an_odd_size(tmp_path, colour):
 
 def test_probe_says_what_was_written(good):
     info = probe(good)
-    assert (info.frames, info.promised, info.width, info.height) == (12, 12, 65, 49)
+    assert (info.frames, info.width, info.height) == (12, 65, 49)
     assert (info.fps, info.codec, info.pix_fmt, info.path) == (25.0, "h264", "yuv444p", good)
+    remux(good, good.with_suffix(".mkv"))  # whose header promises no number
+    assert probe(good.with_suffix(".mkv")).frames == 12
     assert b"Lavf" not in good.read_bytes()  # another release of the muxer would write another
     write_video(good, clip(), 30000 / 1001, crf=23)
     assert probe(good).fps == pytest.approx(30000 / 1001)
@@ -93,10 +98,29 @@ def test_cut_between_two_packets_gives_no_frame_under_a_wrong_number(tmp_path, g
     assert len(ends) == 12
     for n, end in enumerate(ends[:-1]):
         cut.write_bytes(whole.read_bytes()[:end])
-        assert probe(cut).frames == n + 1
+        with pytest.raises(VideoError, match=rf"cut.mp4: .* cut short .* {n + 1} frames of 12"):
+            probe(cut)
         with pytest.raises(VideoError, match=r"cut.mp4: \d+ frames could be decoded"):
             for i, picture in read_frames(cut):
                 assert number(picture) == i
+
+
+@pytest.mark.parametrize(("first", "last"), [(5, 12), (0, 7), (5, 9), (9, 12)])
+@pytest.mark.parametrize("group", [12, 4])  # frames from key to key
+def test_a_video_trimmed_by_its_edit_list_is_whole(tmp_path, group, first, last):
+    """As phones trim: packets stay, and the list (ISO/IEC 14496-12, 8.6.6) says what to show."""
+    path = tmp_path / "trimmed.mp4"
+    write_video(path, clip(), 25.0, crf=10, options={"g": str(group)})
+    with av.open(str(path)) as container:
+        tick = container.streams.video[0].time_base
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12  # duration in ms, and the first moment in ticks
+    (start,) = struct.unpack_from(">i", data, at + 4)
+    struct.pack_into(">Ii", data, at, 40 * (last - first), start + round(first / 25 / tick))
+    path.write_bytes(data)
+    assert probe(path).frames == last - first
+    assert [number(frame) for _, frame in read_frames(path)] == list(range(first, last))
+    assert look(path).frames == last - first and not look(path).damage
 
 
 def test_damage_inside_is_an_error_and_not_a_concealed_frame(tmp_path, good):

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from pydantic import ConfigDict
 
 from acfd.detector.report import MediaReport
-from acfd.media.video import IMAGES, PIXELS, VIDEOS, open_container, too_large, turned
+from acfd.media.video import IMAGES, PIXELS, VIDEOS, open_container, promised, too_large, turned
 
 _HDR = {16, 18}  # transfer curves PQ and HLG (ITU-T H.273)
 _LARGE = 1_500_000  # pixels of a frame above which decoding takes several threads
@@ -116,8 +116,8 @@ def _look_video(path: Path) -> Media:
         if first is None:
             raise MediaError(f"{path}: not one frame can be decoded ({why}); download it again")
         n = len(packets)
-        if n < stream.frames:
-            damage = damage or f"{n} frames of {stream.frames} are there"
+        if n < (expected := promised(stream)):
+            damage = damage or f"{n} frames of {expected} are there"
         height, width = upright(first, stream).shape[:2]
         codec, unit = stream.codec_context.name, float(stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or 25)

@@ -113,12 +113,6 @@ def _choose(paths: dict[str, Path], faces: Faces, result: ClipResult) -> list[in
     """The frames to take, out of those that all videos of the clip have."""
     with result.timing.stage("decode"):
         infos = {name: probe(path) for name, path in paths.items()}
-    for info in infos.values():
-        if info.frames < info.promised:
-            raise ClipError(
-                f"{info.path}: the video is cut short or damaged: {info.frames} frames of "
-                f"{info.promised} can be read; download or make it again"
-            )
     counts = {name: info.frames for name, info in infos.items()}
     common = min(counts.values())
     if max(counts.values()) > common:

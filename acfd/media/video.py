@@ -26,7 +26,6 @@ VIDEOS = frozenset(
     )
 )
 
-_MP4 = (".mp4", ".m4v", ".mov", ".3gp")  # whose boxes say how long the file must be
 # FFmpeg knows many more, among them lists of other files, which it would open.
 _DEMUXERS = (
     "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,gif,mxf,h264,hevc,av1,obu,ivf,dv,mjpeg,webp,"
@@ -49,7 +48,7 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file holds. `frames` is counted by reading it through, `promised` by its header."""
+    """What a file holds; `frames` is counted by reading it through."""
 
     path: Path
     frames: int
@@ -58,7 +57,6 @@ class VideoInfo:
     fps: float
     codec: str
     pix_fmt: str
-    promised: int = 0  # 0: the header does not say
 
 
 def open_container(path: Path) -> av.container.InputContainer:
@@ -111,58 +109,31 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
 
 def probe(path: Path | str) -> VideoInfo:
     """Read a file's packets through, without decoding them. Raises VideoError if it is missing,
-    empty or no video. Of one that is cut short, `frames` counts what is there."""
+    empty, no video, without a frame, or cut short: has fewer than its header promises."""
     path = Path(path)
     with _open(path) as (container, stream):
-        count = 0
+        count, expected = 0, max(promised(stream), 1)
         with suppress(av.FFmpegError):  # what follows cannot be read; the frames before it count
             for packet in container.demux(stream):
                 count += packet.size > 0 and not (packet.is_corrupt or packet.is_discard)
-        return _described(path, stream, count)
-
-
-def header(path: Path) -> VideoInfo:
-    """What an MP4 file promises, at the cost of its first bytes: `frames` is what its header says.
-    Any other file is read through. Raises VideoError if it is missing, empty, no video, without a
-    frame, or cut short."""
-    if path.suffix.lower() in _MP4:
-        with suppress(av.FFmpegError, OSError, IndexError):  # probe finds the words for it
-            _check_whole(path)
-            with open_container(path) as container:
-                stream = container.streams.video[0]
-                if stream.frames:
-                    return _described(path, stream, stream.frames)
-    info = probe(path)
-    if info.frames < max(info.promised, 1):
-        raise _short(path, info.frames, f"frames of {max(info.promised, 1)}")
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        of = stream.codec_context
+        info = VideoInfo(path, count, of.width, of.height, rate, of.name, of.pix_fmt)
+    if count < expected:
+        raise VideoError(
+            f"{path}: the video is cut short or damaged: {count} frames of {expected} can be read; "
+            "download or make it again"
+        )
     return info
 
 
-def _check_whole(path: Path) -> None:
-    """Follow the boxes of an MP4 file (ISO/IEC 14496-12, 4.2) from size to size, to its end: a
-    download that was cut off behind a header at the start opens well."""
-    size, at = path.stat().st_size, 0
-    with path.open("rb") as file:
-        while at < size:
-            file.seek(at)
-            head = file.read(16)
-            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
-            if length < 8 or (at == 0 and head[4:8] != b"ftyp"):
-                return  # 0: up to the end; else no box, or no MP4: what it is, the decoder says
-            at += length
-    if at > size:
-        raise _short(path, size, f"bytes of {at}")
-
-
-def _short(path: Path, found: int, of: str) -> VideoError:
-    return VideoError(f"{path}: the file is cut short: {found} {of}; download or make it again")
-
-
-def _described(path: Path, stream: av.VideoStream, frames: int) -> VideoInfo:
-    """What a video's stream says of itself."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    of = stream.codec_context
-    return VideoInfo(path, frames, of.width, of.height, rate, of.name, of.pix_fmt, stream.frames)
+def promised(stream: av.VideoStream) -> int:
+    """Frames that a stream will give by its header; 0: it does not say. An MP4 that was trimmed
+    without coding it again holds more: by its edit list, packets before the key frame in front of
+    the cut are passed over, and those up to the cut are decoded but not shown."""
+    if stream.frames and "mp4" in stream.container.format.name.split(","):
+        return sum(not entry.is_discard for entry in stream.index_entries)
+    return stream.frames
 
 
 def read_frames(
@@ -177,7 +148,7 @@ def read_frames(
     if wanted == set():
         return
     with _open(path) as (container, stream):
-        expected = stream.frames if wanted is None else max(wanted) + 1
+        expected = promised(stream) if wanted is None else max(wanted) + 1
         count, why = 0, ""
         try:
             for frame in _decoded(container, stream):
@@ -212,15 +183,15 @@ def _decoded(
     stream.thread_count = 1
     # a decoder that conceals damage would hand over invented pixels
     stream.codec_context.options = {"err_detect": "explode"}
-    seen = 0
+    seen, expected = 0, promised(stream)
     try:
         for packet in container.demux(stream):
             # Where packets are missing, the decoder is not flushed: it would give up a frame that
             # belongs behind the missing ones, under a wrong number.
-            if packet.is_corrupt or (packet.size == 0 and seen < stream.frames):
+            if packet.is_corrupt or (packet.size == 0 and seen < expected):
                 what = "a packet is incomplete" if packet.size else "packets are missing"
                 raise _DamageError(what)
-            seen += packet.size > 0
+            seen += packet.size > 0 and not packet.is_discard
             for frame in packet.decode():
                 if frame.is_corrupt:
                     raise _DamageError("a frame is damaged")

@@ -1,6 +1,6 @@
 """What is there of a data set, and what is wrong with it, before hours of work. Of every file it is
-seen that it is there and whole, and what its header promises; a sample of the clips is decoded, or
-all if asked for, which takes about as long as the extraction."""
+seen that it is there and whole, by reading it through; a sample of the clips is decoded, or all if
+asked for, which takes about as long as the extraction."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from acfd import videos
-from acfd.media.video import VideoError, VideoInfo, header, read_frames
+from acfd.media.video import VideoError, VideoInfo, probe, read_frames
 from acfd.params import Params
 from acfd.videos import FileClip, FileSet
 from acfd.videos.ffpp import Clip, Tree, TreeError, download, mask_there
@@ -207,7 +207,7 @@ def _look(paths: dict[str, Path], decode: bool) -> dict[str, VideoInfo | VideoEr
     found = {}
     for what, path in paths.items():
         try:
-            found[what] = info = header(path) if path.is_file() else None
+            found[what] = info = probe(path) if path.is_file() else None
             if info and decode:
                 deque(read_frames(path, [info.frames - 1]), maxlen=0)
         except VideoError as error:

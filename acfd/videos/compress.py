@@ -51,8 +51,6 @@ def make(source: Path, target: Path, quality: str) -> None:
     frames are not of one size, and OSError if the disk is full."""
     kind, n = _read(quality)
     info = probe(source)
-    if not info.frames:
-        raise VideoError(f"{source}: it holds no frames; download or make it again")
     if max(info.width, info.height) > _SIDE:
         size = f"{info.width}x{info.height}"
         raise VideoError(f"{source}: {size}; H.264 has at most {_SIDE} a side: scale it down")
