@@ -47,6 +47,8 @@ def test_probe_says_what_was_written(good):
     assert b"Lavf" not in good.read_bytes()  # another release of the muxer would write another
     write_video(good, clip(), 30000 / 1001, crf=23)
     assert probe(good).fps == pytest.approx(30000 / 1001)
+    write_video(good, clip(2), 1e-4, crf=23)  # a slide show
+    assert probe(good).fps == pytest.approx(1 / 1001) and len(list(read_frames(good))) == 2
 
 
 def test_same_frames_same_bytes_whatever_lies_in_memory_beside_them(tmp_path):

@@ -224,7 +224,8 @@ def write_video(
         temporary.open("wb") as file,
         av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container,
     ):
-        rate = Fraction(fps).limit_denominator(1001)
+        slowest = Fraction(1, 1001)  # what is slower would be rounded to none
+        rate = max(Fraction(fps).limit_denominator(1001), slowest)
         for n, frame in enumerate(frames):
             if size is None:
                 size = frame.shape[:2]
