@@ -16,9 +16,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Quality = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # may be the name of a folder
-Method = Literal[
-    "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", "DeepFakeDetection"
-]
+# of FaceForensics++; why not DeepFakeDetection, docs/faceforensics.md says
+Method = Literal["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"]
 # what acfd.videos calls the forgeries of its other sets, and the sets
 OTHER = {"celebdf": "CelebDF", "dfdc": "DFDC", "folder": "Forged"}
 ANY = "Wide"  # of SynthFF: each forgery is of another family (acfd.videos.synthff.varieties)

@@ -39,8 +39,6 @@ def test_a_pair_is_two_real_clips_and_two_forged_ones_a_method(tree):
     ]
     assert (train[3].target, train[3].source) == ("001", "000")
     assert [c.split for c in clips] == ["train"] * 6 + ["val"] * 6 + ["test"] * 6
-    with pytest.raises(TreeError, match=r"names DeepFakeDetection, .*There are: Deepfakes, .*Shif"):
-        tree.clips(["Deepfakes", "DeepFakeDetection"])
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,6 @@ from acfd.sections import Method
 REAL = "original"
 METHODS: tuple[str, ...] = get_args(Method)
 MASKLESS = ("FaceShifter",)  # the download script refuses `-t masks` for it
-# Its 28 actors forge each other in all directions, under names of their own (01_02__SCENE__KEY).
-# No official split keeps them apart; however they are dealt, most videos join people of two splits,
-# and the test people that are left join to one unit, of which no interval can be given.
-UNUSABLE = ("DeepFakeDetection",)
-USABLE = tuple(method for method in METHODS if method not in UNUSABLE)
 SHARES = {"train": 0.72, "val": 0.14, "test": 0.14}  # of the official split, 1000 real videos
 SPLITS = tuple(SHARES)
 # ids become file names, so nothing that could lead out of a folder may pass
@@ -139,7 +134,7 @@ class Tree:
         """The pairs of ids (a, b), a < b, of all forged videos that are there, sorted. Raises
         TreeError if an id is in two pairs, which no video of FaceForensics++ is."""
         found: dict[str, tuple[str, str]] = {}
-        files = (self._folder(method).glob("*/videos/*.mp4") for method in USABLE)
+        files = (self._folder(method).glob("*/videos/*.mp4") for method in METHODS)
         for path in sorted(chain.from_iterable(files)):
             match = _PAIR.fullmatch(path.stem)
             pair = tuple(sorted(match.groups())) if match else ()
@@ -154,13 +149,7 @@ class Tree:
 
     def clips(self, methods: Iterable[str]) -> list[Clip]:
         """Every clip that the splits name: by split, first the real ones, then method by method."""
-        methods = list(methods)
-        if barred := [m for m in methods if m in UNUSABLE]:
-            raise TreeError(
-                f"data.methods names {', '.join(barred)}, whose actors forge each other in all "
-                f"directions: no split keeps them apart. There are: {', '.join(USABLE)}"
-            )
-        clips = []
+        methods, clips = list(methods), []
         for split, pairs in self.splits().items():
             clips += [Clip(REAL, one, one, "", split) for pair in pairs for one in pair]
             both = [turn for a, b in pairs for turn in ((a, b), (b, a))]
