@@ -5,13 +5,11 @@ and machines may work on one folder, and a run that was stopped goes on where it
 import re
 import sys
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 
 import av
 import cv2
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -22,7 +20,7 @@ from acfd.faces.parallel import one_thread, spread
 from acfd.media import centerface
 from acfd.media.timing import Timing
 from acfd.media.video import IMAGES, VideoError
-from acfd.params import SHRUNK, Params, digest
+from acfd.params import Params, digest
 from acfd.paths import atomic, digest_of
 from acfd.sections import Faces
 from acfd.videos import FileSet
@@ -98,8 +96,6 @@ def extract(
             left_out.to_csv(path, index=False, lineterminator="\n", errors="backslashreplace")
         _check(ordered, out)
         shards.write_index(out, index)
-        if note := shrunk(out, index, params.faces.size):
-            warnings.warn(note, stacklevel=2)
     timing.memory = max(timing.memory, peak_memory())
     timing.wall = time.perf_counter() - start
     return index, left_out, timing
@@ -112,21 +108,6 @@ def unmasked(index: pd.DataFrame) -> str:
     of = index[index["label"] == 1].groupby("method", sort=False)
     said = [f"{m} {v[~v['masked']]['video'].nunique()} of {v['video'].nunique()}" for m, v in of]
     return f"forged videos without a mask, whose largest face was followed: {', '.join(said)}"
-
-
-def shrunk(out: Path, index: pd.DataFrame, size: int) -> str:
-    """What to say if crops are resized so far that it erases what compression would have; "" if
-    not. It looks at a few hundred rows of the index."""
-    table = shards.PairTable(out)
-    some = np.linspace(0, len(index) - 1, min(len(index), 300)).astype(int)
-    sides = np.array([table.box(int(i))[2] - table.box(int(i))[0] for i in some])
-    share = float((sides * SHRUNK > size).mean())
-    said = (
-        f"{share:.0%} of the crops are shrunk by more than a quarter (their median side in the "
-        f"video is {np.median(sides):.0f} pixels, faces.size is {size}): compression and what it "
-        f"leaves of a forgery are resized away; raise faces.size, the paper has 299"
-    )
-    return said if share > 0.05 else ""
 
 
 def extract_clip(
