@@ -72,10 +72,10 @@ def compression(drops: pd.DataFrame) -> str:
 def left_out(table: pd.DataFrame) -> str:
     """AUC on manipulations that a row never saw, beside that of the row that did."""
     columns = {
-        "Never saw": "method",
+        "Left out": "method",
         "Tested at": "compression",
         "AUC": "auc",
-        "AUC of the row that saw it": "seen_auc",
+        "AUC, trained on it": "seen_auc",
         "Difference": _gap("diff_auc"),
     }
     return by_line(table, columns)

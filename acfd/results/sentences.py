@@ -89,7 +89,7 @@ def compression(drops: pd.DataFrame) -> str:
 def left_out(unseen: pd.DataFrame) -> str:
     said = [
         f"“{row_title(line)}” {percent(line, 'auc')} on {line['method']} "
-        f"({difference(line, 'diff_auc')} against the row that saw it)"
+        f"({difference(line, 'diff_auc')} to the row trained on it)"
         for _, line in at_low(unseen).iterrows()
     ]
     return f"AUC at {unseen['compression'].iloc[0]} without having seen it: {'; '.join(said)}."

@@ -1,7 +1,6 @@
 """Scores: what one trained run says of every face of the chosen splits, at both qualities."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
     loader = pairs.loader(data, batches, params.compute.workers)
     shown = progress and rank == 0
     bar = tqdm(loader, desc=f"score {row} s{seed}", unit="batch", disable=not shown, leave=False)
-    parts, rates = [], []
+    parts = []
     for item in bar:
         at = item["row"].numpy()
         about = table.index.loc[at, FROM_INDEX].reset_index(drop=True)
@@ -58,7 +57,6 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
         one = []
         for quality, compression in (("high", p.data.high), ("low", p.data.low)):
             found = _judge(system, batch, quality, table.masked[at], fabric)
-            rates.append(found.pop("rate"))
             one.append(about.assign(compression=compression, **found))
         parts.append(one)
     parts = [part for one in distributed.gather(parts, fabric) for part in one]
@@ -75,8 +73,6 @@ def score(params: Params, row: str, seed: int, paths: Paths, *, progress: bool =
         empty = pd.DataFrame(columns=[*FROM_INDEX, "compression", "side"])
         (maps if kept else empty).to_parquet(f, index=False)
     summary = {k: said[k] for k in SUMMARY} | {"seconds": round(said["train_seconds"], 1)}
-    # of process 0: of its fastest batch, since the first is slow and the last one small
-    summary["images_per_second"] = round(max(rates), 1)
     for what in (paths.scores, paths.history, paths.steps):
         summary[what.__name__] = digest_of(what(row, seed))
     with atomic(paths.summary(row, seed)) as f:
@@ -105,21 +101,15 @@ def _keep_course(paths: Paths, row: str, seed: int):
 
 @torch.inference_mode()
 def _judge(system, batch: dict, quality: str, masked: np.ndarray, fabric) -> dict:
-    """Columns of the score file for one batch at one quality, and MAPS if there are any; rate: how
-    many images a second the deployed network judged. masked: of each face, is its mask known,
-    since PBCA and IoU are of these."""
-    began = time.perf_counter()
+    """Columns of the score file for one batch at one quality, and MAPS if there are any. masked: of
+    each face, is its mask known, since PBCA and IoU are of these."""
     with fabric.autocast():
         out = system.deployed(batch[quality])
-    score = out.score.float().cpu().numpy().astype(np.float32)  # waits for a GPU
-    rate = len(score) / (time.perf_counter() - began)
-    with fabric.autocast():
         twin = getattr(system.net, "high", None) if quality == "high" else None
         seen = twin is not None and twin.attention is not None
         high = torch.sigmoid(twin.attention(twin.head(batch["high"]))) if seen else None
     found = {
-        "rate": rate,
-        "score": score,
+        "score": out.score.float().cpu().numpy().astype(np.float32),
         "norm": torch.linalg.vector_norm(out.feature.float(), dim=1).cpu().numpy(),
     }
     found |= dict.fromkeys(COUNTS, np.int32(0))
