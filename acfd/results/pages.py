@@ -82,19 +82,19 @@ def findings(
     best = f"“{row_title(reference)}” has {markdown.percent(reference, 'auc')}"
     said = [
         f"**At {low}, “{row_title(ours)}” reaches an AUC of {markdown.percent(ours, 'auc')}**; "
-        f"{best}, a difference of {markdown.difference(ours, 'diff_auc')}."
+        f"{best}: {markdown.difference(ours, 'diff_auc')}."
     ]
     if "cao" in first.index:
         cao = first.loc["cao"]
         auc, gap = markdown.percent(cao, "auc"), markdown.difference(cao, "diff_auc")
-        parts = [f"The paper's losses (“{row_title(cao)}”) reach {auc}, {gap} against it"]
+        parts = [f"The paper's losses (“{row_title(cao)}”) reach {auc}: {gap} to the reference"]
         of = contrasts[(contrasts["row"] == "cao") & (contrasts["method"] == ALL)]
         for _, line in of.iterrows():
-            gap = markdown.difference(line, "diff_auc")
-            parts.append(f"against “{line['other_title']}” {gap}")
-        alike = f"Of {100 * cao['tied']:.0f} percent of the real faces it says the same."
-        said.append(f"{'; '.join(parts)}. {alike}")
-    plain = drops[drops["row"].str.startswith("xception") | (drops["row"] == ours["row"])]
+            gap, name = markdown.difference(line, "diff_auc"), line["other_title"]
+            parts.append(f"{gap} to it {name.removeprefix(cao['title'] + ', ')}")
+        alike = f"{100 * cao['tied']:.0f} percent of real faces get one and the same score"
+        said.append(f"{'; '.join([*parts, alike])}.")
+    plain = drops[drops["row"].isin(["xception_c23", reference["row"], ours["row"]])]
     lost = [f"“{row_title(x)}” {markdown.percent(x, 'drop_auc')}" for _, x in plain.iterrows()]
     said.append(f"From {drops['high'].iloc[0]} to {low} AUC falls: {'; '.join(lost)}.")
     steps = losses.drop_duplicates("row").iloc[1:]
@@ -111,7 +111,7 @@ def findings(
         times = markdown.interval(line, "ratio", ".1f")
         said.append(
             f"The attention map of ours is {times} times as bright on forged regions as on real "
-            f"faces, and overlaps these regions by {markdown.percent(line, 'iou')} percent (IoU; "
-            "one seed)."
+            f"faces; its IoU with these regions is {markdown.percent(line, 'iou')} percent (one "
+            "seed)."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
