@@ -50,6 +50,7 @@ def write(params: Params, paths: Paths) -> dict[str, Any]:
     found = of_scores(params, paths, row, seed)
     with atomic(paths.metrics / "calibration.json") as f:
         f.write_text(json.dumps(found, indent=1) + "\n")
+    figures.use_style()
     figure = reliability(read_scores(paths.scores(row, seed), []), found)
     figures.save(figure, paths, "calibration/reliability")
     return found
