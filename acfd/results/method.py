@@ -131,7 +131,7 @@ def collapse_said(table: pd.DataFrame) -> str:
     if not len(table):
         return "No rows: `attention.factorial` is empty in this preset."
     levels = [level for factor in FACTORS for level in table.groupby(factor, sort=False)]
-    parts = [f"{level} {span(of['deployed'])}" for level, of in levels]
+    parts = [f"{level} {span(of['deployed'].round(2))}" for level, of in levels]
     return (
         f"M_L on forged cells at the end, mean over {table['runs'].iloc[0]} seeds, by what the "
         f"{len(table)} rows have: {'; '.join(parts)}."
