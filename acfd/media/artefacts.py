@@ -47,6 +47,7 @@ def _degraded(image: np.ndarray, rng: np.random.Generator, name: str, *values) -
         case "smooth", strength:
             return cv2.bilateralFilter(image, 5, strength, 2.0)
         case "jpeg", quality:
+            # Red counts as blue here: OpenCV takes BGR. Left so, or every SynthFF would be another.
             packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
             return cv2.imdecode(packed, cv2.IMREAD_COLOR)
         case "noise", sigma, grain:
