@@ -71,7 +71,8 @@ class Params(s.Section):
                 "besides table2.rows"
             )
         for where, names in {
-            "table1.rows": [*t1.rows, *t1.compression, *t1.left_out, *chain(*t1.contrasts)],
+            "table1.rows": [*t1.rows, *t1.compression, *t1.left_out],
+            "table1.contrasts": chain(*t1.contrasts),
             "attention.rows": self.attention.rows,
             "attention.factorial": self.attention.factorial,
             "robustness.rows": self.robustness.rows,

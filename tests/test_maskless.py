@@ -27,7 +27,7 @@ def params(small_params) -> Params:
     raw["train"] |= {"steps": 1, "epoch_steps": 1, "val_pairs": 4}
     raw["study"] |= {"rows": ["steg"], "seeds": [0]}  # Table 2 trains the others
     small = {"bootstrap": 20}
-    raw["table1"] |= {"rows": ROWS, "compression": ROWS, "left_out": []} | small
+    raw["table1"] |= {"rows": ROWS, "compression": ROWS, "left_out": [], "contrasts": []} | small
     raw["table1"] |= {"reference": "xception", "ours": "ours", "headline": ["ours", "xception"]}
     raw["table2"] |= {"rows": ROWS, "reference": "xception"} | small
     raw["robustness"] |= {"rows": ROWS, "reference": "xception"}
