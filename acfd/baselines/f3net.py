@@ -11,8 +11,8 @@ diagonals of equal u + v, the order in which JPEG reads coefficients. LFS takes 
 grey levels (0 to 255), and log10 of 1 + the summed amplitudes: a flat window is 0, not minus
 infinity. Its windows are laid so that the map has the size that the first convolution, of stride 2,
 gives the other stream (149 x 149 at 299 px, as published); its own first convolution has stride 1.
-The paper draws the MixBlock and prints no formula. Adam and a learning rate as every other row
-here, not the paper's SGD with a cosine schedule."""
+The paper draws the MixBlock and prints no formula. Optimiser and schedule are those of
+every other row here, not the paper's SGD."""
 
 import math
 from itertools import pairwise

@@ -91,7 +91,7 @@ def findings(
         of = contrasts[(contrasts["row"] == "cao") & (contrasts["method"] == ALL)]
         for _, line in of.iterrows():
             gap, name = markdown.difference(line, "diff_auc"), line["other_title"]
-            parts.append(f"{gap} to it {name.removeprefix(cao['title'] + ', ')}")
+            parts.append(f"{gap} to the same {name.removeprefix(cao['title'] + ', ')}")
         alike = f"{100 * cao['tied']:.0f} percent of real faces get one and the same score"
         said.append(f"{'; '.join([*parts, alike])}.")
     plain = drops[drops["row"].isin(["xception_c23", reference["row"], ours["row"]])]
@@ -104,8 +104,8 @@ def findings(
         for _, x in steps.sort_values("diff_above_auc_p").head(2).iterrows()
     ]
     said.append(
-        f"Of the {len(steps)} steps of Table 2 {holds.sum() or 'none'} stands Holm's correction; "
-        f"the surest are {' and '.join(names)}."
+        f"Of Table 2's {len(steps)} steps, row to row, {holds.sum() or 'none'} stand"
+        f"{'' if holds.sum() > 1 else 's'} Holm's correction; lowest p: {' and '.join(names)}."
     )
     for _, line in maps[(maps["row"] == ours["row"]) & (maps["compression"] == low)].iterrows():
         times = markdown.interval(line, "ratio", ".1f")
