@@ -28,12 +28,9 @@ FOLDERS = {
     "YouTube-real": ("1", r".+", "00170.mp4"),
     "Celeb-synthesis": ("0", r"(id\d+)_(id\d+)_\d+", "id0_id1_0000.mp4"),
 }
-LIST = "List_of_testing_videos.txt"
-METADATA = "metadata.json"
 PARTS = 10  # so many parts of DFDC can be dealt to splits whole
-FORGED = "Forged"
-LABELS = {"real": REAL, "fake": FORGED}
-_SAID = LABELS | {"0": REAL, "1": FORGED, "original": REAL, "forged": FORGED}
+LABELS = {"real": REAL, "fake": "Forged"}
+_SAID = LABELS | {"0": REAL, "1": "Forged", "original": REAL, "forged": "Forged"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,10 @@ class FileSet:
         return []
 
     def clips(self, methods: Iterable[str]) -> list[FileClip]:
-        """Every clip: by split, first the real ones, in the order of their names; a set has one
-        method, which is taken. One that names no validation or test videos is divided: people who
-        are joined by a forgery stay together. Raises TreeError for two files of one name, for too
-        few people to divide, for a person in two splits, and if nothing is left to test on."""
+        """Every clip: by split, first the real ones, by name; a set has one method, which is taken.
+        One that names no validation or test videos is divided: people joined by a forgery stay
+        together. Raises TreeError for two files of one name, too few people to divide, a person in
+        two splits, and a set with nothing to test on."""
         found = self.listed()
         if self.test_only:
             found = [replace(clip, split="test") for clip in found]
@@ -93,17 +90,15 @@ class FileSet:
         elif splits == {"train", "test"}:
             val = SHARES["val"]
             found = test + divide(rest, {"train": 1 - val, "val": val}, self.seed)
-        if "test" not in {clip.split for clip in found}:
+        elif "test" not in splits:
             raise TreeError(
-                f"{self.root}: its files are of {' and '.join(sorted(splits))}, and none is of "
-                "test; name some of test, take all splits away to have the set divided, or set "
-                "data.splits to test to score all of it"
+                f"{self.root}: none of its files is of test; name some, take all splits away to "
+                "have the set divided, or set data.splits to test to score all of it"
             )
         return sorted(found, key=lambda c: (SPLITS.index(c.split), c.label, c.video))
 
     def _check(self, clips: list[FileClip]) -> None:
-        named: dict[str, FileClip] = {}
-        seen: dict[str, FileClip] = {}
+        named, seen = {}, {}
         for clip in clips:
             if (other := named.setdefault(str(clip), clip)).file != clip.file:
                 raise TreeError(f"{clip.file}: the same name as {other.file}; rename one of them")
@@ -116,8 +111,7 @@ class FileSet:
                     )
 
     def video_path(self, clip: FileClip, quality: str) -> Path:
-        """The file of this quality, or the one that it is made of. An image may have another
-        ending there."""
+        """The file of this quality, or what it is made of; an image may have another ending."""
         folder = self.folder / quality
         if quality == self.base or not folder.is_dir():
             return self.stored / clip.file
@@ -217,7 +211,7 @@ class CelebDF(FileSet):
         return [self._clip(file) for file in files]
 
     def _official(self) -> Iterator[str]:
-        path = self.folder / LIST
+        path = self.folder / "List_of_testing_videos.txt"
         try:
             lines = path.read_text().splitlines()
         except FileNotFoundError:
@@ -251,12 +245,12 @@ class DFDC(FileSet):
     method = "DFDC"
 
     def listed(self) -> list[FileClip]:
-        depths = (METADATA, f"*/{METADATA}", f"*/*/{METADATA}")
-        found = [path for depth in depths for path in sorted(self.stored.glob(depth))]
+        above = ("", "*/", "*/*/")
+        found = [path for at in above for path in sorted(self.stored.glob(f"{at}metadata.json"))]
         if clips := [clip for path in found for clip in self._part(path, len(found) >= PARTS)]:
             return clips
         raise TreeError(
-            f"{self.stored}: no {METADATA} in it or in its folders that names a video; set "
+            f"{self.stored}: no metadata.json in it or in its folders that names a video; set "
             "data.root to the folder that holds the parts of DFDC"
         )
 
@@ -285,7 +279,7 @@ class Folder(FileSet):
     real and so on. Files of one name in real/ and fake/ count as one person: a forgery is often
     named as its original."""
 
-    method = FORGED
+    method = LABELS["fake"]
 
     def listed(self) -> list[FileClip]:
         found = [of for of in self._files() if _known(of["file"])]
@@ -320,7 +314,7 @@ class Table(FileSet):
     label (real or fake, 0 or 1); if known split (train, val, test), target (who is seen) and source
     (whose face went in)."""
 
-    method = FORGED
+    method = LABELS["fake"]
 
     def listed(self) -> list[FileClip]:
         path = Path(self.root)
