@@ -277,7 +277,7 @@ def test_a_table(tmp_path):
         (["path,label,split", "a.mp4,0,test", "b.mp4,1,"], r"some none, as b.mp4"),
         (
             ["path,label,split", "a.mp4,0,train", "b.mp4,1,val"],
-            r"of train and val, and none",
+            r"none of its files is of test",
         ),
         (
             ["path,label,split,target", "a.mp4,0,train,ann", "b.mp4,1,test,ann"],
