@@ -199,7 +199,7 @@ def score_histograms(samples: pd.DataFrame) -> Figure:
 def roc(samples: pd.DataFrame) -> Figure:
     """ROC curves up to a false positive rate of 30 percent, a line a title: the mean true positive
     rate over seeds. samples: columns title, seed, label, score; both classes needed."""
-    fig, axes = subplots(1, 1, (6, 5))
+    fig, axes = subplots(1, 1, (6, 5.6))
     ax, at = axes[0, 0], np.linspace(0, 1, 401)
     groups = samples.groupby("title", sort=False)
     for colour, (title, group) in zip(figures.palette(groups.ngroups), groups):
@@ -209,5 +209,5 @@ def roc(samples: pd.DataFrame) -> Figure:
     ax.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=":")
     ax.set(xlabel="false positive rate, percent", ylabel="true positive rate, percent")
     ax.set(xlim=(0, 30), ylim=(0, 101))
-    ax.legend(loc="lower right")
+    legend_below(fig, 2)
     return fig
