@@ -17,8 +17,8 @@ from typing import Any
 import nbformat
 
 TOP = Path(__file__).parents[1]
-_exported = tempfile.TemporaryDirectory(prefix="acfd-state-")
-STATE = Path(_exported.name)
+exported = tempfile.TemporaryDirectory(prefix="acfd-state-")
+STATE = Path(exported.name)
 subprocess.run(["git", "checkout-index", "-aq", f"--prefix={STATE}/"], cwd=TOP, check=True)
 
 
