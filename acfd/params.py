@@ -83,12 +83,21 @@ class Params(s.Section):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
-        if twice := {*self.study.seeds} & {*self.study.headline_seeds}:
-            raise ValueError(f"study.headline_seeds has {sorted(twice)}, which study.seeds has too")
-        if self.study.headline_seeds and (early := [r for r in t1.headline if r in t2.rows]):
+        before, further = [*self.study.seeds], self.further_seeds
+        for what, (rows, seeds) in further.items():
+            if twice := {*before} & {*seeds}:
+                raise ValueError(f"study.{what}_seeds has {sorted(twice)}, which is there already")
+            if seeds and (early := [r for r in rows if r in t2.rows]):
+                raise ValueError(
+                    f"table1.{what} names {', '.join(early)} of table2.rows, which have no further "
+                    f"seeds: name rows of study.rows, or empty study.{what}_seeds"
+                )
+            before += seeds
+        # differences are of the seeds that come first in both rows
+        if all(s for _, s in further.values()) and {*t1.headline} - {*t1.compression}:
             raise ValueError(
-                f"table1.headline names {', '.join(early)} of table2.rows, which have no further "
-                "seeds: compare rows of study.rows, or empty study.headline_seeds"
+                f"table1.headline is {t1.headline}; with study.compression_seeds both rows have to "
+                "stand in table1.compression"
             )
         if self.detect.seed not in self.study.seeds:
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
@@ -122,10 +131,19 @@ class Params(s.Section):
         """Every row that is trained: those of Table 2, which come first, and the others."""
         return [*self.table2.rows, *self.study.rows]
 
+    @property
+    def further_seeds(self) -> dict[str, tuple[list[str], list[int]]]:
+        """Key of table1 -> the rows that it names, and the seeds that they have besides."""
+        table, study = self.table1, self.study
+        return {
+            "compression": (table.compression, study.compression_seeds),
+            "headline": (table.headline, study.headline_seeds),
+        }
+
     def seeds(self, row: str) -> list[int]:
-        """The seeds that a row is trained with, more of those that table1.headline compares."""
-        more = self.study.headline_seeds if row in self.table1.headline else []
-        return [*self.study.seeds, *more]
+        """The seeds that a row is trained with."""
+        further = (seeds for rows, seeds in self.further_seeds.values() if row in rows)
+        return [*self.study.seeds, *chain(*further)]
 
     def runs(self, rows: Iterable[str]) -> list[tuple[str, int]]:
         """(row, seed) of all that is trained of these rows."""

@@ -60,7 +60,7 @@ def edit(tmp_path):
         ("attention.factorial", ["left_ours"], "attention.factorial: left_ours, not trained"),
         ("rows.cls_at.set.train", {"methods": ["FaceShifter"]}, "not in data.methods"),
         ("rows.cls_at.system", "vgg", "system: Input should be 'xception', 'two_branch'"),
-        ("study.headline_seeds", [0], "study.headline_seeds has [0], which study.seeds has too"),
+        ("study.headline_seeds", [0], "study.headline_seeds has [0], which is there already"),
         ("study.seeds", [0, 0], "study: seeds is [0, 0]; expected each once"),
         ("preset", "../etc", "preset"),
         ("rows.ours.paper", {"acc": float("nan"), "auc": 90.0}, "rows.ours.paper.acc"),

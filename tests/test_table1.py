@@ -34,13 +34,14 @@ SCORES = {
 ROWS = ["meso4", "xception", "ours"]
 
 
-def study(seeds=(0,), headline_seeds=(), **setting) -> params.Params:
+def study(seeds=(0,), compression_seeds=(), headline_seeds=(), **setting) -> params.Params:
     """params.yaml with two manipulations and the rows above."""
     p = params.load(STATE / "params.yaml").model_dump(mode="json")
     p["train"]["methods"] = ["Deepfakes", "FaceSwap"]
     p["data"]["methods"] = [*p["train"]["methods"], *setting.get("unseen", [])]
     p["rows"]["left_xception"]["set"]["train"]["methods"] = ["Deepfakes"]
     p["study"] |= {"seeds": list(seeds), "headline_seeds": list(headline_seeds)}
+    p["study"] |= {"compression_seeds": list(compression_seeds)}
     p["study"]["rows"] += [r for r in (*ROWS, "left_xception") if r not in p["study"]["rows"]]
     p["table1"] |= {"rows": ROWS, "reference": "xception", "ours": "ours", "bootstrap": 50}
     p["table1"] |= {"compression": ["xception_c23", "xception", "ours"]}
@@ -237,6 +238,20 @@ def test_further_seeds_of_the_rows_that_are_compared_first(paths):
     assert table["by_seed"].dropna().tolist() == ["+25.0, -25.0"]
     said = markdown.caption(table)
     assert "; seed 0 (“" in said and "”: 0, 1); " in said and "both rows have" in said
+
+
+def test_further_seeds_of_the_rows_that_are_told_by_compression(paths):
+    for row in ("xception_c23", "xception", "ours"):
+        given = scores(row, 1)
+        put_scores(paths, given.assign(score=1 - given["score"]), row, 1)
+    p = study(compression_seeds=[1])
+    assert set(table1.compression(p, paths)["seeds"]) == {"0 1"}
+    table = overall(table1.table1(p, paths)).set_index("row")
+    assert table["seeds"].to_dict() == {"meso4": "0", "xception": "0 1", "ours": "0 1"}
+    assert table.loc["meso4", "diff_auc"] == 0.25  # of one seed
+    assert table.loc["ours", "diff_auc"] == 0  # of two
+    with pytest.raises(ValueError, match="both rows have to stand in"):
+        study(compression_seeds=[1], headline_seeds=[2])
 
 
 def test_forgeries_that_no_row_was_trained_on(paths):

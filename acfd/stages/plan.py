@@ -101,7 +101,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
     frames = min(p.faces.frames, p.synthff.frames) if made else p.faces.frames
     side = max(p.synthff.sizes) if made else 554  # as many pixels as 640 x 480
     area = (side / 320) ** 2
-    seeds, more = len(p.study.seeds), len(p.study.headline_seeds)
+    seeds = len(p.study.seeds)
 
     def pairs(row: str, *splits: str, most: int = frames) -> int:
         """Pairs of these splits that a row is tested on, `most` of a video."""
@@ -138,8 +138,7 @@ def _stages(p: Params, each: float) -> Iterator[tuple[str, str, float]]:
             yield "", "the faces do not fit on the disk: make room, or lower faces.frames", 0
     yield "faces", what, START + seconds
     groups = [("2", p.table2.rows, seeds), ("", p.study.rows, seeds)]
-    if more:
-        groups += [("_headline", p.table1.headline, more)]
+    groups += [(f"_{what}", rows, len(s)) for what, (rows, s) in p.further_seeds.items() if s]
     for suffix, rows, runs in groups:
         for row in rows:
             seconds, seen = trained(row)
