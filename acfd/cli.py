@@ -56,6 +56,11 @@ COMMANDS = {
         "--no-overlay": _flag("write no pictures and videos"),
         "--frames": {"type": _count, "help": "frames a video, 0: all of them"},
         "--model": {"type": Path, "help": "a folder that `acfd export` or `acfd release` wrote"},
+        "--real": {
+            "type": Path,
+            "help": "folder of reports that this command wrote of files known to be real: what "
+            "scores as high as they do is not called forged",
+        },
         "--backend": {"choices": ("auto", "openvino", "torch")},
         "--card": _flag("print the model card"),
     },

@@ -200,6 +200,29 @@ def test_exit_codes_and_a_line_of_json_a_file(command, clips, tmp_path):
     assert code == 2 and "acfd export" in err
 
 
+def test_what_your_own_real_files_reach_is_not_called_forged(command, clips, tmp_path):
+    one, own = clips / "one.mp4", tmp_path / "own"
+    assert command(one, "--out", own, "--no-overlay")[0] == 1
+    code, out, _ = command("--json", one, "--real", own)
+    said = json.loads(out)
+    assert code == 0 and said["verdict"] == "inconclusive" and "of your own" in said["why"]
+    assert said["faces"][0]["real_as_high"] == 1
+    path = own / "one.mp4.json"
+    report = json.loads(path.read_text())
+    report["faces"][0]["log_odds"] -= 1.0
+    path.write_text(json.dumps(report))
+    code, out, _ = command("--json", one, "--real", own)
+    assert code == 1 and json.loads(out)["faces"][0]["real_as_high"] == 0.5  # 1 / (1 + 1)
+    code, _, err = command("--json", one, "--real", own, seed="1")
+    assert code == 2 and "one.mp4.json: of another network (meso4-s0); judge them again" in err
+    path.write_text("{}")
+    code, _, err = command("--json", one, "--real", own)
+    assert code == 2 and "one.mp4.json: not a report of this version" in err
+    path.unlink()
+    code, _, err = command("--json", one, "--real", own)
+    assert code == 2 and "own: no report of a judged face" in err
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

@@ -42,7 +42,7 @@ def _run(args: argparse.Namespace) -> int:
         raise MediaError(f"--out {args.out}: it is a file; name a folder, or one that is not there")
     keys = ("row", "seed", "frames", "backend")
     given = {k: v for k, v in vars(args).items() if k in keys and v is not None}
-    detector = Detector(model=args.model, **given)
+    detector = Detector(model=args.model, real=args.real, **given)
     if args.card:
         print(json.dumps(detector.about["card"], indent=1, ensure_ascii=False))
     out = args.out or (None if args.json else Path("detections"))

@@ -101,9 +101,11 @@ class Detector:
         *,
         model: Path | str | None = None,
         paths: Paths | None = None,
+        real: Path | str | None = None,
         **settings: Any,
     ):
-        """settings: keys of the section `detect`, in place of what it says."""
+        """real: a folder of reports of files that are known to be real (`verdict.with_own`);
+        settings: keys of the section `detect`, in place of what it says."""
         try:
             self._load(params, model, paths, settings)
         except ValidationError as error:
@@ -114,6 +116,9 @@ class Detector:
                 f"{where}: broken, or of another version ({type(error).__name__}: {error}); "
                 f"{'export' if model is not None else 'train'} it again"
             ) from error
+        if real is not None and self.calibration:
+            known = self.calibration, Path(real), self.model.weights_sha256, self.settings
+            self.calibration = verdict.with_own(*known)
 
     def _load(self, params, model, paths, settings: dict[str, Any]) -> None:
         if params is None and model is None and not {"row", "seed"} & settings.keys():

@@ -48,7 +48,9 @@ class FaceReport(Record):
     )
     log_odds: float | None = Field(None, description="mean over frames, as the network gives them")
     real_as_high: Probability | None = Field(
-        None, description="share of real validation videos (or frames) that score as high"
+        None,
+        description="share of real validation videos (or frames), or of your own, that score as "
+        "high, whichever is larger",
     )
     frames: int = Field(ge=0, description="frames in which it was judged")
     first: float = Field(description="seconds from the start")

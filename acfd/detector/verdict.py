@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, ndtri
 
 from acfd.detector.faces import Seen
+from acfd.detector.files import DeployError
 from acfd.detector.media import Frames, Media
 from acfd.detector.report import FaceReport, Flag, FramesReport, ModelReport, Report
 from acfd.sections import Detect
@@ -20,6 +21,7 @@ _AS_IT_IS = {"calibrated": False, "temperature": 1.0, "low": 1.0, "high": 1.0}
 # of a run that was not scored
 UNKNOWN: dict = {what: _AS_IT_IS for what in ("frames", "videos")}
 UNKNOWN |= {"scatter": 0.0, "ranges": {}, "real": {"frames": {}, "videos": {}}}
+OWN = "own"  # beside the compressions, where a calibration has the scores of real samples
 _OUTSIDE = {"hdr", "compression", "small_face", "smooth", "sharp"}
 # what is measured: its name, the flag below the range, and the one above it
 _BEYOND = {
@@ -72,6 +74,29 @@ def as_high(odds: float, real: dict[str, list[float]], p: Detect) -> tuple[float
     return max(rates, default=1.0), rare
 
 
+def with_own(known: dict[str, Any], folder: Path, weights: str, p: Detect) -> dict[str, Any]:
+    """A calibration with files of the user's own that are known to be real: their scores, from the
+    reports that `acfd detect` wrote of them into a folder, stand beside those of real validation
+    samples, so that `as_high` asks them too. weights: SHA-256 of the network's. Raises DeployError
+    for a file that is no report or of another network, and for a folder without a judged face."""
+    real = {kind: dict(of) for kind, of in known["real"].items()}
+    again = f"judge them again: `acfd detect FILES -o {folder}`"
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            report = Report.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            raise DeployError(f"{path}: not a report of this version ({why}); {again}") from None
+        if report.model.weights_sha256 != weights:
+            raise DeployError(f"{path}: of another network ({report.model.run}); {again}")
+        for face in report.faces:
+            if face.log_odds is not None:
+                real[_of(face.frames, p)].setdefault(OWN, []).append(face.log_odds)
+    if not any(OWN in of for of in real.values()):
+        raise DeployError(f"{folder}: no report of a judged face; {again}")
+    return known | {"real": real}
+
+
 def decide(
     logits: np.ndarray, flags: list[Flag], media: Media, known: dict[str, Any], p: Detect
 ) -> dict[str, Any]:
@@ -96,8 +121,8 @@ def decide(
     elif weak < found["probability"] < strong:
         why = f"a probability between {weak:.2f} and {strong:.2f} is too weak for a verdict"
     elif found["probability"] > 0.5 and not rare:
-        why = f"{found['real_as_high']:.0%} of real validation {of} score as high at one of the "
-        why += f"compressions; a verdict allows {p.false_alarms:.0%}"
+        why = f"{found['real_as_high']:.0%} of real {of}, of validation at one of the compressions "
+        why += f"or of your own, score as high; a verdict allows {p.false_alarms:.0%}"
     elif found["probability"] > 0.5:
         said, why = "forged", f"like the forgeries that the model was trained on; {span}"
     else:
