@@ -237,7 +237,7 @@ def seeds(table: pd.DataFrame) -> str:
     few, *more = sorted(of.index, key=len)
     said = f"seed{'s' * (' ' in few)} {few.replace(' ', ', ')}"
     for named in more:
-        rows = " and ".join(f"“{title}”" for title in of[named])
+        rows = ", ".join(f"“{title}”" for title in of[named])
         said += f" ({rows}: {named.replace(' ', ', ')})"
     return said
 
