@@ -86,7 +86,7 @@ def plan(p: Params, each: float | None = None) -> str:
     paths, stages = Paths.of(p), list(_stages(p, each or step(p)))
     total = sum(seconds for _, _, seconds in stages)
     stages.append(("in all", "on this machine; early stopping may save some", total))
-    lines = [f"  {stage:<15}{what:<55}{s / 60:>7.1f} min" for stage, what, s in stages]
+    lines = [f"  {stage:<18}{what:<55}{s / 60:>7.1f} min" for stage, what, s in stages]
     first = f"preset {p.preset}: tables in {paths.results}/, intermediate files in {paths.data}/"
     last = "What is there already and up to date is not made again; interrupted, it goes on."
     return "\n".join([first, *lines, last])
