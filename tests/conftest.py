@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import Parallel, delayed
-from project import STATE, exported
+from project import STATE
 from ruamel.yaml import YAML
 
 from acfd import params as params_module
@@ -37,10 +37,6 @@ def pytest_collection_modifyitems(items):
     """The files that take longest first: two run at a time, and a long one would end alone."""
     order = [f"test_{name}.py" for name in LONGEST.split()]
     items.sort(key=lambda item: [*order, item.path.name].index(item.path.name))
-
-
-def pytest_unconfigure():
-    exported.cleanup()  # a worker ends without what Python does at exit
 
 
 @pytest.fixture(scope="session")

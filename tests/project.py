@@ -17,9 +17,12 @@ from typing import Any
 import nbformat
 
 TOP = Path(__file__).parents[1]
-exported = tempfile.TemporaryDirectory(prefix="acfd-state-")
-STATE = Path(exported.name)
-subprocess.run(["git", "checkout-index", "-aq", f"--prefix={STATE}/"], cwd=TOP, check=True)
+if "ACFD_TEST_STATE" not in os.environ:  # else a worker's, or a process of a test's
+    _exported = tempfile.TemporaryDirectory(prefix="acfd-state-")
+    os.environ["ACFD_TEST_STATE"] = _exported.name
+    export = ["git", "checkout-index", "-aq", f"--prefix={_exported.name}/"]
+    subprocess.run(export, cwd=TOP, check=True)
+STATE = Path(os.environ["ACFD_TEST_STATE"])
 
 
 def copy(folder: Path) -> Path:
