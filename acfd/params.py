@@ -83,22 +83,16 @@ class Params(s.Section):
             for name in {table.reference, getattr(table, "ours", table.reference)}:
                 if name not in table.rows:
                     raise ValueError(f"{where} compares with {name}, which is not in {where}.rows")
-        before, further = [*self.study.seeds], self.further_seeds
-        for what, (rows, seeds) in further.items():
+        before = [*self.study.seeds]
+        for what, (rows, seeds) in self.further_seeds.items():
             if twice := {*before} & {*seeds}:
                 raise ValueError(f"study.{what}_seeds has {sorted(twice)}, which is there already")
             if seeds and (early := [r for r in rows if r in t2.rows]):
                 raise ValueError(
-                    f"table1.{what} names {', '.join(early)} of table2.rows, which have no further "
-                    f"seeds: name rows of study.rows, or empty study.{what}_seeds"
+                    f"study.{what}_seeds is for {', '.join(early)} too, of table2.rows, which have "
+                    "no further seeds: empty it, or name rows of study.rows"
                 )
             before += seeds
-        # differences are of the seeds that come first in both rows
-        if all(s for _, s in further.values()) and {*t1.headline} - {*t1.compression}:
-            raise ValueError(
-                f"table1.headline is {t1.headline}; with study.compression_seeds both rows have to "
-                "stand in table1.compression"
-            )
         if self.detect.seed not in self.study.seeds:
             raise ValueError(f"detect.seed {self.detect.seed} is not trained: not in study.seeds")
         frame = max(self.synthff.sizes)
@@ -133,10 +127,10 @@ class Params(s.Section):
 
     @property
     def further_seeds(self) -> dict[str, tuple[list[str], list[int]]]:
-        """Key of table1 -> the rows that it names, and the seeds that they have besides."""
+        """What study.<it>_seeds is for -> its rows, and the seeds that they have besides."""
         table, study = self.table1, self.study
         return {
-            "compression": (table.compression, study.compression_seeds),
+            "table1": (table.rows, study.table1_seeds),
             "headline": (table.headline, study.headline_seeds),
         }
 

@@ -206,9 +206,9 @@ class Compute(Section):
 
 class Study(Section):
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    # that the rows of table1.compression, and the two of table1.headline, are trained with as well;
-    # runs of before have no such keys
-    compression_seeds: list[Seed] = []
+    # that the rows of table1, and the two of table1.headline, are trained with as well; runs of
+    # before have no such keys
+    table1_seeds: list[Seed] = []
     headline_seeds: list[Seed] = []
     rows: Annotated[list[Name], Field(min_length=1)]
 

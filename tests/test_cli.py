@@ -32,7 +32,7 @@ def test_the_plan_names_every_stage_and_row_and_how_long(tmp_path, preset):
         assert re.search(rf"^  {name} ", said, re.MULTILINE), name
     minutes = [float(m) for m in re.findall(r"([\d.]+) min", said)]
     assert sum(minutes[:-1]) == pytest.approx(minutes[-1], abs=0.1 * len(minutes))
-    further = len(p.table1.compression) + 1 + len(p.table1.headline) + 1
+    further = len(p.table1.rows) + 1 + len(p.table1.headline) + 1
     # videos, faces; of tables 1 and 2 and of further seeds; the others; the sum
     assert len(minutes) == 2 + len(p.trained) + 2 + further + 3 + 6 + 1
 
