@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from trained import write_history
+from trained import people, put_scores, write_history
 
 from acfd.paths import Paths
 from acfd.results import maps, method
@@ -64,3 +64,27 @@ def test_what_collapsed_is_said_by_factor(params, paths):
     assert checks["run"].unique().tolist() == titles
     assert table["collapsed"].tolist() == table["runs"].tolist() == [1]
     assert list(method.collapse(params, paths, [])) == list(table)
+
+
+def test_a_run_that_says_one_thing_of_real_faces_loses_what_it_has_not_learnt(params, paths):
+    table1 = params.table1.model_copy(update={"rows": ROWS})
+    data = params.data.model_copy(update={"methods": ["Deepfakes", "FaceSwap"]})
+    params = params.model_copy(update={"table1": table1, "data": data})
+    for row, real in (("cls_at", (0.1, 0.2)), ("cls_at_dis_gan", (0.4, 0.4))):
+        said = {"original": real, "Deepfakes": (0.9, 0.9), "FaceSwap": (real[1], 0.9)}
+        made = [
+            clip
+            | {"row": row, "seed": 0, "frame": 0, "compression": c, "split": "test"}
+            | {"score": said[clip["method"]][int(clip["target"]) % 2]}
+            for c in ("c40", "c23")
+            for clip in people(2, data.methods)
+        ]
+        put_scores(paths, pd.DataFrame(made), row)
+    runs = method.emptied(params, paths, method.course(params, paths, ROWS)).set_index("row")
+    assert set(runs["method"]) == {"FaceSwap"}
+    assert runs["auc"].tolist() == [0.875, 0.75] and runs["tied"].tolist() == [0.5, 1]
+    assert runs["norm_real"].tolist() == pytest.approx([20 - 9.55] * 2)
+    said = method.emptied_said(runs.reset_index())
+    assert "by run: 75 in 1 with L_Dis that give most" in said and "87.5 in 1 without" in said
+    no_rows = params.model_copy(update={"table1": table1.model_copy(update={"rows": ["steg"]})})
+    assert not len(method.emptied(no_rows, paths, method.course(params, paths, ROWS)))

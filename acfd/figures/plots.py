@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from acfd import figures
-from acfd.figures import FORGED, QUIET, REAL, dots, legend_below, panels, subplots
+from acfd.figures import COLOURS, FORGED, QUIET, REAL, dots, legend_below, panels, subplots
+from acfd.results.method import NO_DIS
 from acfd.results.table import ALL, at_low, mark, rising
 
 # Column, the paper's number beside it if any, title. The paper prints ACC; with one forgery for a
@@ -130,6 +131,25 @@ def method(course: pd.DataFrame, ends: pd.DataFrame) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel("training step (running means)")
     legend_below(fig, 3)
+    return fig
+
+
+def emptied(runs: pd.DataFrame) -> Figure:
+    """AUC of each run, by the norm of its real features and by how many real faces share one score;
+    a colour a row with L_Dis, grey for those without. runs: from results.method.emptied."""
+    shown = runs.assign(auc=100 * runs["auc"], tied=100 * runs["tied"])
+    kinds = sorted(runs["kind"].unique(), key=lambda kind: kind == NO_DIS)
+    colours = {kind: QUIET if kind == NO_DIS else COLOURS[n] for n, kind in enumerate(kinds)}
+    fig, axes = subplots(1, 2, (10, 4.4), sharey=True)
+    said = {"norm_real": "|C| of real faces, end of training"}
+    said |= {"tied": "real test faces with one and the same score, percent"}
+    for ax, (x, label) in zip(axes[0], said.items()):
+        of = {"hue": "kind", "style": "kind", "hue_order": kinds, "style_order": kinds}
+        sns.scatterplot(shown, x=x, y="auc", ax=ax, s=60, alpha=0.85, palette=colours, **of)
+        ax.axhline(50, color=QUIET, lw=1, ls=":")
+        ax.set(xlabel=label, ylabel=f"AUC on {runs['method'].iloc[0]} at low quality, percent")
+        ax.get_legend().remove()
+    legend_below(fig, 2)
     return fig
 
 

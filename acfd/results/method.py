@@ -4,13 +4,16 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from acfd.params import Params
 from acfd.paths import Paths
-from acfd.results.table import histories, load_run_info, mark, read_runs, rising
+from acfd.results import table as tables
+from acfd.results.table import REAL, histories, load_run_info, mark, read_runs, rising
 
 WATCHED = ["norm_real", "norm_forged", "hinge_real", "hinge_forged", "pair_distance"]
 WATCHED += ["other_distance", "attention_inside", "attention_outside", "attention_real", "critic"]
+NO_DIS = "no L_Dis"
 SMOOTH = 20  # curves are running means over this part of the steps
 FACTORS = {  # of the collapse, as words: column -> what it is in a row's parameters
     "loss": lambda p: {"l1": "L1", "bce": "BCE"}[p.loss.attention],
@@ -64,7 +67,7 @@ def ends(params: Params, course: pd.DataFrame) -> pd.DataFrame:
         loss = params.for_row(row).loss
         line = {"row": row, "title": title}
         line |= {"radius_real": loss.radius_real, "radius_fake": loss.radius_fake}
-        line |= {"asks": f"L_Dis, r+ = {loss.radius_fake:g}" if loss.dis > 0 else "no L_Dis"}
+        line |= {"asks": f"L_Dis, r+ = {loss.radius_fake:g}" if loss.dis > 0 else NO_DIS}
         share = runs["step"] / runs.groupby("seed")["step"].transform("max")
         first, last = (runs[part].mean(numeric_only=True) for part in (share <= 0.1, share > 0.9))
         line |= {name: last[name] for name in WATCHED}
@@ -87,6 +90,46 @@ def reached(ends: pd.DataFrame) -> str:
             "different faces"
         )
     return f"At the end of training, over rows: {'; '.join(said)}."
+
+
+def emptied(params: Params, paths: Paths, course: pd.DataFrame) -> pd.DataFrame:
+    """What it costs that real features are empty: a line a run of the `course` that is in Table 1:
+    row, seed, kind (the title, or NO_DIS), norm_real over the last tenth of the steps, tied
+    (`table.tied`), and at low quality the AUC on that one forgery, `method`, on which these runs
+    differ most. Without such runs the table is empty."""
+    lines, of_table = [], course[course["row"].isin(params.table1.rows)]
+    for (row, seed), run in of_table.groupby(["row", "seed"], sort=False):
+        scores = tables.load_scores(paths, row, [seed], {REAL, *params.methods})
+        low = scores[scores["compression"] == params.data.low]
+        kind = params.rows[row].title if params.for_row(row).loss.dis > 0 else NO_DIS
+        norm = run.loc[run["step"] > 0.9 * run["step"].max(), "norm_real"].mean()
+        line = {"row": row, "seed": seed, "kind": kind, "norm_real": norm, "tied": tables.tied(low)}
+        for method in params.methods:
+            test = low[(low["split"] == "test") & low["method"].isin([REAL, method])]
+            line[method] = roc_auc_score(test["label"], test["score"])
+        lines.append(line)
+    if not lines:
+        return pd.DataFrame(columns=["row", "kind", "auc"])
+    found = pd.DataFrame(lines)
+    each = found[params.methods]
+    told = (each.max() - each.min()).idxmax()
+    return found.drop(columns=params.methods).assign(method=told, auc=each[told])
+
+
+def emptied_said(runs: pd.DataFrame) -> str:
+    """AUC of `emptied` runs, by whether most real faces have one score."""
+    asked, most = runs["kind"] != NO_DIS, runs["tied"] > 0.5
+    kinds = {
+        "with L_Dis that give most real faces one score": asked & most,
+        "with L_Dis that do not": asked & ~most,
+        "without L_Dis": ~asked,
+    }
+    parts = [
+        f"{span(100 * of['auc'])} in {len(of)} {kind} (|C| of real faces {span(of['norm_real'])})"
+        for kind, which in kinds.items()
+        if len(of := runs[which])
+    ]
+    return f"AUC on {runs['method'].iloc[0]} at low quality, by run: {'; '.join(parts)}."
 
 
 def collapse(params: Params, paths: Paths, rows: list[str]) -> pd.DataFrame:

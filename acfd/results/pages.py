@@ -8,13 +8,13 @@ import pandas as pd
 
 from acfd.results import markdown
 from acfd.results.curves import ALL
-from acfd.results.method import collapse_said
+from acfd.results.method import collapse_said, emptied_said
 from acfd.results.table import TableError, overall, read_table, row_title
 
 PAGES = ("README.md", "docs/results.md")
 PRESETS = ("pocket", "full")  # those whose results may be in git
 TABLES = ("table1", "compression", "left_out", "unseen", "contrasts", "table2")
-TABLES += ("attention_real", "robustness_areas", "collapse")
+TABLES += ("attention_real", "robustness_areas", "collapse", "emptied")
 
 
 def rewrite(top: Path) -> dict[Path, str]:
@@ -59,6 +59,7 @@ def of_preset(results: Path) -> dict[str, str]:
         "findings": (["table1", "contrasts", "compression", "table2", "attention_real"], findings),
         "robustness": (["robustness_areas"], markdown.robustness),
         "collapse": (["collapse"], collapse_said),
+        "emptied": (["emptied"], emptied_said),
     }
     return {
         name: make(*(found[table] for table in needed))
