@@ -138,8 +138,9 @@ def emptied(runs: pd.DataFrame) -> Figure:
     """AUC of each run, by the norm of its real features and by how many real faces share one score;
     a colour a row with L_Dis, grey for those without. runs: from results.method.emptied."""
     shown = runs.assign(auc=100 * runs["auc"], tied=100 * runs["tied"])
-    kinds = sorted(runs["kind"].unique(), key=lambda kind: kind == NO_DIS)
-    colours = {kind: QUIET if kind == NO_DIS else COLOURS[n] for n, kind in enumerate(kinds)}
+    kinds = sorted(runs["kind"].unique(), key=lambda kind: (kind == NO_DIS, kind))
+    # the paper's row as in the figures of robustness, whose first colour is ours
+    colours = dict(zip(kinds, COLOURS[1:])) | {NO_DIS: QUIET}
     fig, axes = subplots(1, 2, (10, 4.4), sharey=True)
     said = {"norm_real": "|C| of real faces, end of training"}
     said |= {"tied": "real test faces with one and the same score, percent"}
