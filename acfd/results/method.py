@@ -1,5 +1,5 @@
 """Does the method do what it says? What was watched at every training step of two-branch rows
-(acfd.method.two_branch), reduced to lines and to sentences. From results/<preset>/steps alone.
+(acfd.method.two_branch), reduced to lines and to sentences. From results/<preset>/ alone.
 """
 
 import numpy as np
